@@ -1,0 +1,296 @@
+"""The canonical model of a workflow: what every surface is read into, and the only thing the engine knows.
+
+Everything is frozen. Values that may hold expressions are kept as they were written (`Any`); the decider compiles them
+into its plan. Durations are integers of microseconds. `path` says where in the document a part stands; a definition's
+`spans` turn a path into a line and a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from stepwell.base.spans import Source, Span
+from stepwell.policy.retry import RetryPolicy
+
+Path = tuple[str | int, ...]
+
+LEAF_TYPES = frozenset({
+    "service_call", "http", "python", "shell", "sql", "file", "notify", "ai", "emit_event",
+    "validation", "transform", "input", "process", "output",
+})  # fmt: skip
+"""Built-in step types that a worker does."""
+
+CONTROL_TYPES = frozenset({
+    "wait_for_event", "wait", "approval", "workflow", "parallel_group", "conditional", "loop",
+    "state_machine", "dynamic", "set", "checkpoint", "fail", "noop",
+})  # fmt: skip
+"""Step types that the engine does itself; no worker sees them."""
+
+DependencyOn = Literal["satisfied", "success", "failure", "timeout", "complete", "skipped"]
+EdgeOn = Literal["success", "failure", "timeout", "complete"]
+Join = Literal["all", "sync", "any", "each"] | int
+Action = Literal["terminate", "continue", "skip", "retry", "compensate", "fallback", "pause"]
+
+
+class Dependency(msgspec.Struct, frozen=True, kw_only=True):
+    """A pulled edge: this step waits for `step`.
+
+    `on` is `satisfied` when nothing was said: completed, skipped by its own condition, or failed and continued.
+    """
+
+    step: str
+    on: DependencyOn = "satisfied"
+    path: Path = ()
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True):
+    """A pushed edge: when this step ends so and `when` holds, go on with `to`.
+
+    Attributes:
+        to: the steps to run; empty handles the outcome and runs nothing.
+        on: the outcome that takes the edge.
+        when: a raw condition, or None.
+        publish: ordered (name, raw template) pairs, put into `vars` when the edge is taken.
+        delay: microseconds to wait before the targets start.
+        decision: edges of one step with the same number are alternatives: the first whose `when` holds is taken.
+    """
+
+    to: tuple[str, ...]
+    on: EdgeOn = "success"
+    when: Any = None
+    publish: tuple[tuple[str, Any], ...] = ()
+    delay: int = 0
+    decision: int | None = None
+    path: Path = ()
+
+
+class Iteration(msgspec.Struct, frozen=True, kw_only=True):
+    """`for_each`: run the step once for every item."""
+
+    items: Any
+    as_name: str = "item"
+    index_name: str = "index"
+    batch_size: int | None = None
+    concurrency: int = 10
+    when: Any = None
+    on_error: Literal["fail", "continue"] = "fail"
+
+
+class Repetition(msgspec.Struct, frozen=True, kw_only=True):
+    """`repeat`: run the step again while (or until) a condition holds."""
+
+    condition: Any
+    until: bool = False
+    max_iterations: int = 100
+    delay: int = 0
+
+
+class FailureAction(msgspec.Struct, frozen=True, kw_only=True):
+    """What `on_failure` or `on_timeout` says when it holds a mapping with `action`."""
+
+    action: Action = "terminate"
+    message: Any = None
+    max_attempts: int | None = None
+    fallback: Any = None
+    compensation_workflow: str | None = None
+    notify: Any = None
+    path: Path = ()
+
+
+class CircuitBreaker(msgspec.Struct, frozen=True, kw_only=True):
+    """Fail fast after `threshold` failures within `window`; try again after `open_for`. Microseconds."""
+
+    threshold: int = 5
+    call_timeout: int | None = None
+    open_for: int = 300_000_000
+    window: int = 60_000_000
+    half_open_calls: int = 1
+
+
+class Bulkhead(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `max_concurrent` running and `max_queue_size` waiting, for at most `timeout` microseconds."""
+
+    max_concurrent: int
+    max_queue_size: int = 0
+    timeout: int | None = None
+    fallback: Any = None
+
+
+class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `limit` starts in every `per` microseconds."""
+
+    limit: int
+    per: int
+
+
+class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
+    """At most `limit` executions of this workflow at once for the same `key`."""
+
+    limit: int
+    key: Any = None
+    on_limit: Literal["queue", "reject", "replace"] = "queue"
+
+
+class Cache(msgspec.Struct, frozen=True, kw_only=True):
+    """Reuse a recorded result for the same `key` for `ttl` microseconds."""
+
+    key: Any
+    ttl: int | None = None
+
+
+class StepBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A type and its settings, without a place in the graph: what `compensate` holds."""
+
+    type: str
+    config: Mapping[str, Any] = {}
+    retry: RetryPolicy | None = None
+    timeout: int | None = None
+    path: Path = ()
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of a workflow.
+
+    Attributes:
+        config: the type's own settings as written; expressions are allowed anywhere in it. Steps nested in a control
+            construct are not in here but in `blocks`.
+        blocks: the nested steps of a control construct by block name (`then`, `else`, `cases.0`, `steps`, ...).
+        retry: None means the workflow's own policy (`WorkflowConfig.retry`).
+        parallel: a hint kept from the document; independent steps run side by side anyway.
+    """
+
+    name: str
+    type: str = "service_call"
+    path: Path = ()
+    depends_on: tuple[Dependency, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    join: Join | None = None
+    when: Any = None
+    config: Mapping[str, Any] = {}
+    blocks: tuple[tuple[str, tuple[Step, ...]], ...] = ()
+    output: Mapping[str, Any] | None = None
+    publish: tuple[tuple[str, Any], ...] = ()
+    for_each: Iteration | None = None
+    repeat: Repetition | None = None
+    retry: RetryPolicy | None = None
+    timeout: int | None = None
+    delay: int = 0
+    on_failure: FailureAction | None = None
+    on_timeout: FailureAction | None = None
+    compensate: StepBody | None = None
+    circuit_breaker: CircuitBreaker | str | None = None
+    bulkhead: Bulkhead | str | None = None
+    rate_limit: RateLimit | str | None = None
+    queue: str | None = None
+    resources: Mapping[str, Any] | None = None
+    cache: Cache | None = None
+    checkpoint: str | None = None
+    max_visits: int | None = None
+    parallel: bool | None = None
+    description: str = ""
+
+
+class ErrorStrategy(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens after an unhandled failure; `strategy` None compensates when the workflow says how."""
+
+    strategy: Literal["compensate", "terminate", "continue"] | None = None
+    notify: Mapping[str, Any] | None = None
+    steps: tuple[Step, ...] = ()
+
+
+class WorkflowConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`spec.config`. Durations in microseconds."""
+
+    timeout: int | None = None
+    deadline: int | None = None
+    retry: RetryPolicy | None = None
+    max_parallel_steps: int | None = None
+    failure_mode: Literal["fail_fast", "drain"] = "fail_fast"
+    concurrency: Concurrency | None = None
+    cancellation: Literal["allow_finish", "cancel_running"] = "allow_finish"
+    compensate_on_cancel: bool = False
+    on_error: ErrorStrategy = ErrorStrategy()
+    policies: Mapping[str, CircuitBreaker | Bulkhead | RateLimit] = {}
+    strict_failures: bool = False
+
+
+class Compensation(msgspec.Struct, frozen=True, kw_only=True):
+    """`spec.compensation`. `declared` is False when the document has none."""
+
+    strategy: Literal["reverse", "forward", "parallel"] = "reverse"
+    mode: Literal["automatic", "manual"] = "automatic"
+    timeout: int | None = None
+    steps: tuple[Step, ...] = ()
+    declared: bool = False
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of `spec.triggers`; `config` holds the kind's own settings as written."""
+
+    kind: Literal["event", "schedule", "webhook", "topic"]
+    config: Mapping[str, Any]
+    filter: Any = None
+    map: Mapping[str, Any] | None = None
+    dedupe_key: Any = None
+    path: Path = ()
+
+
+class SpanIndex:
+    """Where every value of a document stands."""
+
+    __slots__ = ("_spans",)
+
+    def __init__(self, spans: Mapping[Path, Span]) -> None:
+        self._spans = spans
+
+    def at(self, path: Path) -> Span:
+        """The span of the value at `path`, or of the nearest part around it that has one."""
+        while path and path not in self._spans:
+            path = path[:-1]
+        return self._spans.get(path, _START)
+
+
+_START = Span(1, 1, 1, 1)
+
+
+class WorkflowDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole workflow.
+
+    Attributes:
+        version: semantic version text.
+        vars: ordered (name, raw template) pairs; later entries see earlier ones.
+        output_values: the mapping of `output.values`, or None.
+        source: the text this was read from, for messages and for storing.
+        digest: SHA-256 of the source text: the identity of the content.
+        dialect: the surface it was written in; `native` for `workflow/v1`.
+    """
+
+    name: str
+    version: str
+    steps: tuple[Step, ...]
+    source: Source
+    spans: SpanIndex
+    digest: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    config: WorkflowConfig = WorkflowConfig()
+    input_schema: Mapping[str, Any] | None = None
+    vars: tuple[tuple[str, Any], ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    compensation: Compensation = Compensation()
+    output_schema: Mapping[str, Any] | None = None
+    output_values: Mapping[str, Any] | None = None
+    dialect: str = "native"
+
+
+def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Every step of `steps`, those nested in blocks too, outer before inner, in document order."""
+    pending = list(reversed(steps))
+    while pending:
+        step = pending.pop()
+        yield step
+        nested = [inner for _, block in step.blocks for inner in block]
+        pending.extend(reversed(nested))
