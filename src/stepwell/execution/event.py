@@ -1,0 +1,31 @@
+"""Events from outside: what a `wait_for_event` step waits for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A CloudEvent (CloudEvents 1.0 attribute names).
+
+    Attributes:
+        id: unique within `source`; the two together identify the event, and a second one with both is a duplicate.
+        type: such as `user.email_verified`.
+        source: who sent it.
+        data: the payload, a JSON value.
+        subject: what it is about, or None.
+        time: when it happened, in microseconds since the Unix epoch.
+    """
+
+    id: str
+    type: str
+    source: str
+    data: Any = None
+    subject: str | None = None
+    time: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The event as expressions see it."""
+        return {"id": self.id, "type": self.type, "source": self.source, "data": self.data, "subject": self.subject}

@@ -1,0 +1,204 @@
+"""History events: what happened to an execution, in the past tense, each with its time. History is the truth.
+
+They are stored as MessagePack arrays, so a field's place is its name: new fields go to the end and have a default,
+nothing is ever renumbered or reused. All instants are microseconds since the Unix epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from stepwell.base.errors import ErrorInfo
+from stepwell.execution.event import Event
+
+
+class _Happened(msgspec.Struct, frozen=True, array_like=True):
+    at: int
+
+
+class ExecutionCreated(_Happened, frozen=True, array_like=True, tag=1):
+    """The start was accepted.
+
+    Attributes:
+        digest: of the definition this execution keeps for its whole life.
+        input: the checked input, defaults applied, secrets sealed.
+        seed: the source of everything random in this execution.
+        start_key: the caller's idempotency key.
+        timeout: the bound on active time in microseconds, from the definition or the engine's default.
+        deadline: the instant after which the execution is ended whatever it does.
+    """
+
+    id: str
+    workflow: str
+    version: str
+    digest: str
+    input: Any
+    seed: bytes
+    start_key: str | None = None
+    timeout: int | None = None
+    deadline: int | None = None
+    variables: dict[str, Any] = {}
+
+
+class ExecutionStarted(_Happened, frozen=True, array_like=True, tag=2):
+    """A place under the engine's limit was free; steps may run."""
+
+
+class StepScheduled(_Happened, frozen=True, array_like=True, tag=3):
+    """An attempt of a leaf step is due and will be dispatched.
+
+    `input` holds the rendered configuration only where it could not be rendered the same again later (it reads
+    variables or a step that may still change); otherwise it is `UNSET` and derived.
+    """
+
+    step: str
+    attempt: int
+    input: Any = msgspec.UNSET
+
+
+class StepCompleted(_Happened, frozen=True, array_like=True, tag=4):
+    """The step ended well. `taken` names the conditional edges that were taken, by number."""
+
+    step: str
+    started_at: int
+    output: Any
+    taken: tuple[int, ...] = ()
+
+
+class AttemptFailed(_Happened, frozen=True, array_like=True, tag=5):
+    """A try failed and another one will be made at `retry_at`."""
+
+    step: str
+    attempt: int
+    started_at: int
+    error: ErrorInfo
+    retry_at: int
+
+
+class StepFailed(_Happened, frozen=True, array_like=True, tag=6):
+    """The step has failed for good.
+
+    `handled`: `continue` when its action lets the execution go on, `edge` when a failure edge was taken, `compensate`
+    when its action asks for compensation, empty when nothing handled it.
+    """
+
+    step: str
+    started_at: int
+    error: ErrorInfo
+    handled: str = ""
+    taken: tuple[int, ...] = ()
+
+
+class StepSkipped(_Happened, frozen=True, array_like=True, tag=7):
+    """The step will not run. `reason`: `condition`, `dead_path`, `unavailable` (it refers to what never came to be)."""
+
+    step: str
+    reason: str
+    message: str = ""
+
+
+class StepCancelled(_Happened, frozen=True, array_like=True, tag=8):
+    """The step was stopped before it ended."""
+
+    step: str
+    reason: str
+
+
+class WaitStarted(_Happened, frozen=True, array_like=True, tag=9):
+    """The step waits for an event of `event_type` that matches the rendered `filter`, at most until `due`."""
+
+    step: str
+    event_type: str
+    filter: Any
+    due: int | None = None
+
+
+class TimerStarted(_Happened, frozen=True, array_like=True, tag=10):
+    """The step waits until `due`."""
+
+    step: str
+    due: int
+
+
+class EventReceived(_Happened, frozen=True, array_like=True, tag=11):
+    """An event woke the waiting step; its completion follows."""
+
+    step: str
+    event: Event
+
+
+class EventLate(_Happened, frozen=True, array_like=True, tag=12):
+    """An event came for a wait that had already ended; recorded, without effect."""
+
+    step: str
+    source: str
+    event_id: str
+
+
+class VariablesSet(_Happened, frozen=True, array_like=True, tag=13):
+    """Variables got new values, by the publishing or setting step."""
+
+    step: str
+    values: dict[str, Any]
+
+
+class ExecutionFailing(_Happened, frozen=True, array_like=True, tag=14):
+    """The execution as a whole met an error that no step carries: a timeout, an output that cannot be built."""
+
+    error: ErrorInfo
+
+
+class CompensationStarted(_Happened, frozen=True, array_like=True, tag=15):
+    """From here on only compensation runs."""
+
+    reason: str
+
+
+class CompensationEnded(_Happened, frozen=True, array_like=True, tag=16):
+    """`outcome`: `done`, `failed` (at least one compensation failed) or `nothing` (there was nothing to undo)."""
+
+    outcome: str
+
+
+class ExecutionCompleted(_Happened, frozen=True, array_like=True, tag=17):
+    """The end, with the output."""
+
+    output: Any
+
+
+class ExecutionFailed(_Happened, frozen=True, array_like=True, tag=18):
+    """The end, with what went wrong."""
+
+    error: ErrorInfo
+
+
+class ExecutionCancelled(_Happened, frozen=True, array_like=True, tag=19):
+    """The end, by an operator."""
+
+    by: str
+    reason: str
+
+
+HistoryEvent: TypeAlias = (
+    ExecutionCreated
+    | ExecutionStarted
+    | StepScheduled
+    | StepCompleted
+    | AttemptFailed
+    | StepFailed
+    | StepSkipped
+    | StepCancelled
+    | WaitStarted
+    | TimerStarted
+    | EventReceived
+    | EventLate
+    | VariablesSet
+    | ExecutionFailing
+    | CompensationStarted
+    | CompensationEnded
+    | ExecutionCompleted
+    | ExecutionFailed
+    | ExecutionCancelled
+)

@@ -1,0 +1,215 @@
+"""Which event wakes which wait.
+
+A filter is a map from a dotted path into the event's data to what must stand there: a plain value for equality, or a
+map of `~` operators. All entries must hold. A missing field matches nothing but the negative operators and
+`~isnull: true`.
+
+So that an event finds its waits without looking at all of them, every wait is filed under one *match key*: a number
+made from the first equality of its filter. An event computes the keys of all its fields and looks only there. A key
+can collide and covers one field only: `matches` decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+import re2
+
+from stepwell.base.values import unsealed
+
+ANY: Final = 0
+"""The match key of a wait whose filter has no equality."""
+
+_MISSING: Final = object()
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def match_key_of_filter(filter_: Any) -> int:
+    """The key a wait with this rendered filter is filed under."""
+    if isinstance(filter_, Mapping):
+        for path in sorted(filter_):
+            wanted = _equality(filter_[path])
+            if wanted is not _MISSING:
+                return _key(path, wanted)
+    return ANY
+
+
+def match_keys_of_event(data: Any) -> list[int]:
+    """The keys under which every wait is filed that this data could satisfy; `ANY` is always among them."""
+    return [ANY, *(_key(path, value) for path, value in _scalars(data, ""))]
+
+
+def matches(filter_: Any, data: Any) -> bool:
+    """Whether an event with this data satisfies the rendered filter. None and an empty map match everything."""
+    if not filter_:
+        return True
+    return all(_holds(wanted, _resolve(data, path)) for path, wanted in unsealed(filter_).items())
+
+
+def filter_problem(filter_: Any) -> str | None:
+    """What is wrong with a filter's form, or None: it must be a map, and its operators known."""
+    if filter_ is None:
+        return None
+    if not isinstance(filter_, Mapping):
+        return f"a filter is a map from a path in the event's data to a value, not {type(filter_).__name__}"
+    for path, wanted in filter_.items():
+        for name in _operators_of(wanted):
+            if name not in OPERATORS:
+                return f"{path}: unknown operator {name!r}; known: {', '.join(sorted(OPERATORS))}"
+    return None
+
+
+def _operators_of(wanted: Any) -> list[str]:
+    if isinstance(wanted, Mapping) and wanted and all(isinstance(key, str) and key.startswith("~") for key in wanted):
+        return list(wanted)
+    return []
+
+
+def _holds(wanted: Any, found: Any) -> bool:
+    names = _operators_of(wanted)
+    if not names:
+        return found is not _MISSING and _equal(found, wanted)
+    return all(name in OPERATORS and OPERATORS[name](found, wanted[name]) for name in names)
+
+
+def _equality(wanted: Any) -> Any:
+    """The scalar that the field must equal, or `_MISSING` when the entry asks for something else."""
+    wanted = unsealed(wanted)
+    if isinstance(wanted, Mapping) and "~eq" in wanted:
+        wanted = wanted["~eq"]
+    return wanted if _is_scalar(wanted) else _MISSING
+
+
+def _key(path: str, value: Any) -> int:
+    content = path.encode() + b"=" + _encode(_normal(value))
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), signed=True)
+
+
+def _normal(value: Any) -> Any:
+    """Numbers that are equal have one notation."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _is_scalar(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool))
+
+
+def _scalars(data: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if not isinstance(data, Mapping):
+        return
+    for name, value in data.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _scalars(value, path + ".")
+        elif _is_scalar(value):
+            yield path, value
+
+
+def _resolve(data: Any, path: str) -> Any:
+    """What stands at the dotted path; list positions are numbers (`items.0.id`)."""
+    if isinstance(data, Mapping) and path in data:
+        return data[path]
+    head, dot, rest = path.partition(".")
+    while True:
+        inner = _member(data, head)
+        if inner is not _MISSING:
+            found = _resolve(inner, rest) if dot else inner
+            if found is not _MISSING or not dot:
+                return found
+        if not dot:
+            return _MISSING
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+
+
+def _member(data: Any, name: str) -> Any:
+    if isinstance(data, Mapping):
+        return data.get(name, _MISSING)
+    if isinstance(data, list) and name.isdigit() and int(name) < len(data):
+        return data[int(name)]
+    return _MISSING
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """JSON equality: true is not 1, and 1 is 1.0."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    return bool(left == right)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def holds(found: Any, wanted: Any) -> bool:
+        numbers = _is_number(found) and _is_number(wanted)
+        return (numbers or (isinstance(found, str) and isinstance(wanted, str))) and compare(found, wanted)
+
+    return holds
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _text(check: Callable[[str, str], bool]) -> Callable[[Any, Any], bool]:
+    return lambda found, wanted: isinstance(found, str) and isinstance(wanted, str) and check(found, wanted)
+
+
+def _contains(found: Any, wanted: Any) -> bool:
+    if isinstance(found, str):
+        return isinstance(wanted, str) and wanted in found
+    return isinstance(found, list) and any(_equal(item, wanted) for item in found)
+
+
+def _in(found: Any, wanted: Any) -> bool:
+    return found is not _MISSING and isinstance(wanted, list) and any(_equal(found, item) for item in wanted)
+
+
+def _regex(found: str, wanted: str) -> bool:
+    try:
+        return bool(re2.search(wanted, found))
+    except re2.error:
+        return False
+
+
+def _is_null(found: Any, wanted: Any) -> bool:
+    return (found is _MISSING or found is None) is bool(wanted)
+
+
+def _is_empty(found: Any, wanted: Any) -> bool:
+    return (found is _MISSING or found is None or found in ("", [], {})) is bool(wanted)
+
+
+def _not(check: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    return lambda found, wanted: not check(found, wanted)
+
+
+def _eq(found: Any, wanted: Any) -> bool:
+    return found is not _MISSING and _equal(found, wanted)
+
+
+_starts = _text(lambda found, wanted: found.startswith(wanted))
+_ends = _text(lambda found, wanted: found.endswith(wanted))
+
+OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "~eq": _eq,
+    "~neq": _not(_eq),
+    "~gt": _ordered(lambda found, wanted: found > wanted),
+    "~gte": _ordered(lambda found, wanted: found >= wanted),
+    "~lt": _ordered(lambda found, wanted: found < wanted),
+    "~lte": _ordered(lambda found, wanted: found <= wanted),
+    "~in": _in,
+    "~nin": _not(_in),
+    "~regex": _text(_regex),
+    "~nregex": _not(_text(_regex)),
+    "~starts": _starts,
+    "~nstarts": _not(_starts),
+    "~ends": _ends,
+    "~nends": _not(_ends),
+    "~contains": _contains,
+    "~ncontains": _not(_contains),
+    "~isnull": _is_null,
+    "~isempty": _is_empty,
+}
+"""The operators of an event filter; each takes (what was found, what the filter says)."""

@@ -1,0 +1,37 @@
+"""The statuses of an execution and of a step. Which moves are legal is in `transitions`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class ExecutionStatus(StrEnum):
+    """Of a whole execution."""
+
+    PENDING = "pending"  # created and stored; waits for a free place under the engine's limit
+    RUNNING = "running"  # has begun; `waiting` is what a running execution shows when it only waits
+    COMPENSATING = "compensating"  # failed; undoes what was done
+    COMPLETED = "completed"  # reached its end; failures, if any, were handled
+    FAILED = "failed"  # a failure was not handled; compensation, if any, is over
+    CANCELLED = "cancelled"  # an operator ended it
+
+
+class StepStatus(StrEnum):
+    """Of a step."""
+
+    PENDING = "pending"  # in the definition, not yet due
+    RUNNING = "running"  # handed to a dispatcher, no result recorded
+    RETRYING = "retrying"  # an attempt failed; the next one is due at a recorded instant
+    WAITING = "waiting"  # waits for an event or a timer; holds no worker
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # its condition was false or its path is dead
+    CANCELLED = "cancelled"  # stopped before it ended
+
+
+WAITING: Final = "waiting"
+"""How a running execution with nothing to do but wait is listed."""
+
+ENDED_EXECUTION: Final = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
+ENDED_STEP: Final = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED})

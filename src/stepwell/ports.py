@@ -1,0 +1,500 @@
+"""Every contract of the engine with the world, in one file.
+
+All instants and durations are integers of microseconds. Every method that reads or writes may raise `StoreError` (or what
+it names); after an error nothing of the call was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from stepwell.base.errors import StepwellError
+from stepwell.definition.model import WorkflowDefinition
+from stepwell.execution.event import Event
+from stepwell.execution.history import HistoryEvent
+from stepwell.execution.work import Assignment, Report
+
+# ── The store ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Handle:
+    """An execution as the store knows it. `key` is the store's own number for it, set when it is first stored."""
+
+    __slots__ = ("id", "key", "shard")
+
+    def __init__(self, id: str, shard: int, key: int | None = None) -> None:  # noqa: A002 - the field's name
+        self.id = id
+        self.shard = shard
+        self.key = key
+
+
+class NewExecution(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store notes about an execution once, when it is created."""
+
+    workflow: str
+    version: str
+    digest: str
+    created_at: int
+    start_key: str | None = None
+    input_digest: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store knows of an execution without reading its history.
+
+    Attributes:
+        status: an `ExecutionStatus` value, or `waiting`.
+        hot: whether it must be loaded when its shard is taken over: it has work in flight.
+        wake_at: the earliest instant at which a timer of a parked execution is due, or None.
+        error: the masked message of what ended it, or None.
+    """
+
+    status: str
+    hot: bool
+    wake_at: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    error: str | None = None
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """A step that waits for an event. `key` is its match key (`execution.matching`)."""
+
+    step: str
+    event_type: str
+    key: int
+
+
+class Change(msgspec.Struct, kw_only=True):
+    """What one turn did to one execution.
+
+    Attributes:
+        seq: the number of the turn's last history event; the first event of an execution has the number 1.
+        events: the turn's history events, encoded; empty when the turn recorded none.
+        create: set when this is the execution's first change.
+        summary: the new summary, or None when it stays as it is.
+        snapshot: the encoded state after `seq`, or None.
+    """
+
+    handle: Handle
+    seq: int
+    events: bytes
+    create: NewExecution | None = None
+    summary: Summary | None = None
+    waits_begun: Sequence[Wait] = ()
+    waits_ended: Sequence[Wait] = ()
+    snapshot: bytes | None = None
+
+
+class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
+    """Something for the owner of a shard, from outside: `kind` is `event`, `start`, `cancel`, ...; `payload` is encoded.
+
+    `execution` and `step` say whom it concerns, where that is known. `id` is given by the store.
+    """
+
+    shard: int
+    kind: str
+    payload: bytes
+    execution: str | None = None
+    step: str | None = None
+    id: int = 0
+
+
+class Batch(msgspec.Struct, kw_only=True):
+    """Everything one commit writes.
+
+    Attributes:
+        fences: for every shard written to, the fencing number under which this node owns it.
+        consumed: inbox items whose effects are in this batch; they are deleted with it.
+        posts: inbox items for other shards.
+    """
+
+    fences: Mapping[int, int]
+    changes: Sequence[Change]
+    consumed: Sequence[int] = ()
+    posts: Sequence[InboxItem] = ()
+
+
+class DuplicateStart(StepwellError):
+    """An execution with this start key exists already. `start_key` names it; nothing of the batch was written."""
+
+    code = "duplicate-start"
+    exit_status = 2
+
+    def __init__(self, start_key: str) -> None:
+        super().__init__(f"an execution with the key {start_key!r} exists already")
+        self.start_key = start_key
+
+
+class HistoryRow(msgspec.Struct, frozen=True):
+    """The events of one turn, encoded. `seq` is the number of the last of them."""
+
+    seq: int
+    events: bytes
+
+
+class StoredExecution(msgspec.Struct, kw_only=True):
+    """An execution as it is stored: what to fold to get its state."""
+
+    handle: Handle
+    created: NewExecution
+    summary: Summary
+    snapshot_seq: int = 0
+    snapshot: bytes | None = None
+    history: Sequence[HistoryRow] = ()
+
+
+class ExecutionListing(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a list of executions."""
+
+    id: str
+    created: NewExecution
+    summary: Summary
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A part of a list; `next` is the cursor of the following part, or None."""
+
+    items: Sequence[ExecutionListing]
+    next: str | None
+
+
+class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which executions to list, newest first. None means any."""
+
+    workflow: str | None = None
+    version: str | None = None
+    statuses: tuple[str, ...] = ()
+    tag: str | None = None
+    created_from: int | None = None
+    created_to: int | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """A definition by its content. `text` is the source as it was given."""
+
+    digest: str
+    name: str
+    version: str
+    dialect: str
+    source_name: str
+    text: str
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to write a shard until `expires_at`, under the number `fence`."""
+
+    shard: int
+    fence: int
+    expires_at: int
+
+
+class Published(msgspec.Struct, frozen=True):
+    """What became of an event: whether it was a duplicate (and nothing was done), how many waits it was handed to, and
+    whether an engine is there that will act on them."""
+
+    duplicate: bool
+    waits: int
+    engine_present: bool
+
+
+class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `db status` shows. `location` holds no password."""
+
+    kind: str
+    location: str
+    schema_version: int
+    current_version: int
+    executions: Mapping[str, int]
+    waits: int
+    events: int
+    inbox: int
+    size_bytes: int | None
+    owners: Sequence[Mapping[str, Any]]
+
+
+class Store(Protocol):
+    """Keeps definitions, executions, waits, events and ownership.
+
+    `append` is the only write of executions. Reads by key are quick enough for the event loop; lists are done elsewhere
+    (a reader thread, another connection) and may be slow.
+    """
+
+    async def open(self, *, migrate: bool = True) -> None:
+        """Connect, and bring the schema up to date when `migrate`.
+
+        Raises:
+            StoreError: not reachable, not a stepwell store, read-only, written by a newer version (code
+                `store-too-new`), or older than this version and `migrate` is False (code `store-outdated`).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was appended, give up all leases, disconnect. May be called twice."""
+        ...
+
+    # Ownership
+
+    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int) -> Lease:
+        """Own a shard, under a fencing number higher than any before; None asks for a shard without unfinished
+        executions, made when there is none.
+
+        Raises:
+            Conflict: (code `shard-owned`) its owner is alive: the lease has neither expired nor been released, and its
+                process is not known to be gone.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[Lease], now: int, ttl: int) -> Sequence[Lease]:
+        """The leases, prolonged.
+
+        Raises:
+            FenceLost: one of them was taken over.
+        """
+        ...
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give the shards up; leases that were lost are ignored."""
+        ...
+
+    # Executions
+
+    async def append(self, batch: Batch) -> None:
+        """Write the batch in one transaction, durably: when this returns, it survives a power cut.
+
+        Sets `handle.key` of every created execution.
+
+        Raises:
+            FenceLost: a fence is no longer the shard's. DuplicateStart: a start key is taken. StoreError: it could not
+            be written (disk full, read-only, unreachable). In every case nothing was written.
+        """
+        ...
+
+    async def load(self, execution: str) -> StoredExecution | None:
+        """The execution with its latest snapshot and the history after it."""
+        ...
+
+    async def history(self, execution: str, after: int = 0, limit: int = 1_000) -> Sequence[HistoryRow]:
+        """Rows whose `seq` is greater than `after`, in order; empty when there are none or no such execution."""
+        ...
+
+    async def find_start(self, start_key: str) -> tuple[str, str] | None:
+        """(execution id, input digest) of the execution that was started with this key."""
+        ...
+
+    async def hot(self, shard: int) -> Sequence[str]:
+        """Executions of the shard with work in flight, oldest first: what a new owner must load."""
+        ...
+
+    async def unfinished(self, shard: int) -> int:
+        """How many executions of the shard have not ended."""
+        ...
+
+    async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
+        """Parked executions of the shard whose `wake_at` has come, the longest due first."""
+        ...
+
+    async def next_wake(self, shard: int) -> int | None:
+        """The earliest `wake_at` of the shard."""
+        ...
+
+    async def list(self, query: ExecutionQuery) -> Page:
+        """A page of executions, newest first.
+
+        Raises:
+            UsageError: the cursor is not one that a list returned.
+        """
+        ...
+
+    # Events and the inbox
+
+    async def publish(self, event: Event, now: int, keep_until: int) -> Published:
+        """Store the event (once per source and id) and put it into the inbox of every waiting step's shard.
+
+        Durable when it returns. Every wait that was appended before, and could match, gets it; a wait appended after
+        finds it with `early_events`.
+        """
+        ...
+
+    async def early_events(self, event_type: str, key: int, since: int, limit: int = 1_000) -> Sequence[Event]:
+        """Stored events of this type, received at or after `since`, that a wait with this match key could want; in the
+        order they came. May hold events that do not match: the caller decides."""
+        ...
+
+    async def forget_events(self, now: int) -> int:
+        """Delete events whose keeping time has passed; returns how many."""
+        ...
+
+    async def post(self, items: Sequence[InboxItem]) -> None:
+        """Put items into inboxes, durably, and wake the owners."""
+        ...
+
+    async def inbox(self, shard: int, after: int = 0, limit: int = 1_000) -> Sequence[InboxItem]:
+        """Items not yet consumed, with an id greater than `after`, in order."""
+        ...
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Call `callback` on the event loop whenever somebody else may have put something into an owned inbox."""
+        ...
+
+    # Definitions
+
+    async def put_definition(self, definition: StoredDefinition) -> None:
+        """Store the definition under its digest; nothing happens when it is there."""
+        ...
+
+    async def definition(self, digest: str) -> StoredDefinition | None:
+        """The definition with this digest."""
+        ...
+
+    # Care
+
+    async def status(self) -> StoreStatus:
+        """Figures about the store; works on an outdated schema too."""
+        ...
+
+    async def check(self) -> Sequence[str]:
+        """What is wrong with the store itself (damaged pages, broken references), one sentence each; empty is well."""
+        ...
+
+    async def executions_after(self, key: int, limit: int) -> Sequence[StoredExecution]:
+        """For verification: executions in order of key, each with its latest snapshot and its whole history."""
+        ...
+
+
+# ── Work ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Dispatcher(Protocol):
+    """Assignments out, reports back. Idempotent by assignment id: a repeated assignment is the same work."""
+
+    def dispatch(self, assignment: Assignment) -> None:
+        """Have the work done; the report comes through the callback given at construction, once, on the event loop."""
+        ...
+
+    def stop(self, assignment_id: str) -> None:
+        """Stop the work if it has not ended; no report follows."""
+        ...
+
+    async def close(self) -> None:
+        """Stop all work; no reports follow."""
+        ...
+
+
+class TaskContext(Protocol):
+    """What a task may know about the attempt it serves."""
+
+    @property
+    def assignment(self) -> Assignment: ...
+
+    def sealed(self) -> Sequence[str]:
+        """The texts in the opened configuration that came from secrets: not to be shown or stored."""
+        ...
+
+
+class TaskResult(msgspec.Struct, frozen=True):
+    """What a task returns: the raw result, and further names for the step's `output` mapping."""
+
+    value: Any
+    scope: dict[str, Any] | None = None
+
+
+class TaskHandler(Protocol):
+    """Does the work of one step type. Stateless between calls; called concurrently."""
+
+    async def run(self, config: Any, context: TaskContext) -> TaskResult:
+        """Do the work described by the opened configuration. Cancelled when it must stop.
+
+        Raises:
+            TaskError: it failed in a way the handler understands.
+            Exception: anything else is recorded under its type's name, and retried unless it is a `ValueError`,
+                `TypeError` or another sign of a wrong call.
+        """
+        ...
+
+
+class TaskError(StepwellError):
+    """A task failed. `type`, `message`, `details` and `retryable` are recorded as the step's error."""
+
+    code = "task-failed"
+
+    def __init__(
+        self, type_: str, message: str, *, details: dict[str, Any] | None = None, retryable: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.type = type_
+        self.details = details
+        self.retryable = retryable
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """A service that steps may call, from the configuration.
+
+    Attributes:
+        url: the base; an endpoint is put behind it.
+        timeout: of one call, in microseconds.
+        headers: sent with every call; may hold `SecretText` and `SecretRef`.
+        auth: None, or one of `{"bearer": ...}`, `{"basic": {"username", "password"}}`,
+            `{"header": {"name", "value"}}`; values may be secrets.
+        verify: whether the server's certificate is checked; `ca_file` names further trusted authorities.
+        rule_path: where validation rules are asked, with `{rule}` in it.
+    """
+
+    name: str
+    url: str
+    timeout: int = 30_000_000
+    headers: Mapping[str, Any] = {}
+    auth: Mapping[str, Any] | None = None
+    verify: bool = True
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    max_response_bytes: int = 8 * 1024 * 1024
+    rule_path: str = "/validations/{rule}"
+
+
+class ServiceRegistry(Protocol):
+    """The services by name."""
+
+    def get(self, name: str) -> Service:
+        """Raises: NotFound (code `unknown-service`), naming the nearest known service."""
+        ...
+
+    def names(self) -> Iterable[str]: ...
+
+
+class SecretSource(Protocol):
+    """Where `secrets.NAME` is looked up, by the worker, just before the work."""
+
+    def get(self, name: str) -> str:
+        """Raises: NotFound (code `unknown-secret`), naming the key and never a value."""
+        ...
+
+
+class Cipher(Protocol):
+    """Encrypts what must not be readable in the store."""
+
+    def encrypt(self, plain: bytes) -> bytes: ...
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Raises: StoreError (code `wrong-key`) when the key is not the one it was encrypted with."""
+        ...
+
+
+# ── Watching ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Observer(Protocol):
+    """Told what was committed, after the commit, on the event loop. Must be quick and must not raise."""
+
+    def committed(self, execution: str, definition: WorkflowDefinition, events: Sequence[HistoryEvent]) -> None: ...
+
+
+ReportCallback = Callable[[Report], None]
+Started = Awaitable[str]
