@@ -1,12 +1,12 @@
 """Every contract of the engine with the world, in one file.
 
-All instants and durations are integers of microseconds. Every method that reads or writes may raise `StoreError` (or what
-it names); after an error nothing of the call was written.
+All instants and durations are integers of microseconds. Every method that reads or writes may raise `StoreError` (or
+what it names); after an error nothing of the call was written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -91,7 +91,7 @@ class Change(msgspec.Struct, kw_only=True):
 
 
 class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something for the owner of a shard, from outside: `kind` is `event`, `start`, `cancel`, ...; `payload` is encoded.
+    """Something for the owner of a shard, from outside: `kind` is `event`, `cancel`, ...; `payload` is encoded.
 
     `execution` and `step` say whom it concerns, where that is known. `id` is given by the store.
     """
@@ -497,4 +497,4 @@ class Observer(Protocol):
 
 
 ReportCallback = Callable[[Report], None]
-Started = Awaitable[str]
+"""What a dispatcher calls, on the event loop, when an attempt has ended."""
