@@ -39,7 +39,6 @@ class NewExecution(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     created_at: int
     start_key: str | None = None
-    input_digest: str = ""
     tags: tuple[str, ...] = ()
 
 
@@ -62,11 +61,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """A step that waits for an event. `key` is its match key (`execution.matching`)."""
+    """A step that waits for an event.
+
+    Attributes:
+        key: its match key (`execution.matching`).
+        since: events received at or after this instant count, even when they came before the wait began.
+    """
 
     step: str
     event_type: str
     key: int
+    since: int = 0
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -91,7 +96,7 @@ class Change(msgspec.Struct, kw_only=True):
 
 
 class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something for the owner of a shard, from outside: `kind` is `event`, `cancel`, ...; `payload` is encoded.
+    """Something for the owner of a shard, from outside: `kind` is `event`, `early_event`, ...; `payload` is encoded.
 
     `execution` and `step` say whom it concerns, where that is known. `id` is given by the store.
     """
@@ -265,10 +270,12 @@ class Store(Protocol):
 
     # Executions
 
-    async def append(self, batch: Batch) -> None:
+    async def append(self, batch: Batch) -> bool:
         """Write the batch in one transaction, durably: when this returns, it survives a power cut.
 
-        Sets `handle.key` of every created execution.
+        Sets `handle.key` of every created execution. For every wait begun, the stored events that it could want and
+        that were received since its `since` are put into its shard's inbox (kind `early_event`) in the same
+        transaction, so that no crash can come between. True when there were any.
 
         Raises:
             FenceLost: a fence is no longer the shard's. DuplicateStart: a start key is taken. StoreError: it could not
@@ -284,8 +291,8 @@ class Store(Protocol):
         """Rows whose `seq` is greater than `after`, in order; empty when there are none or no such execution."""
         ...
 
-    async def find_start(self, start_key: str) -> tuple[str, str] | None:
-        """(execution id, input digest) of the execution that was started with this key."""
+    async def find_start(self, start_key: str) -> str | None:
+        """The id of the execution that was started with this key."""
         ...
 
     async def hot(self, shard: int) -> Sequence[str]:
@@ -294,6 +301,10 @@ class Store(Protocol):
 
     async def unfinished(self, shard: int) -> int:
         """How many executions of the shard have not ended."""
+        ...
+
+    async def shards(self) -> Sequence[int]:
+        """The shards that hold executions which have not ended, in order."""
         ...
 
     async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
@@ -317,14 +328,9 @@ class Store(Protocol):
     async def publish(self, event: Event, now: int, keep_until: int) -> Published:
         """Store the event (once per source and id) and put it into the inbox of every waiting step's shard.
 
-        Durable when it returns. Every wait that was appended before, and could match, gets it; a wait appended after
-        finds it with `early_events`.
+        Durable when it returns. Every wait that was appended before, and could match, gets it; one that is appended
+        after gets it then.
         """
-        ...
-
-    async def early_events(self, event_type: str, key: int, since: int, limit: int = 1_000) -> Sequence[Event]:
-        """Stored events of this type, received at or after `since`, that a wait with this match key could want; in the
-        order they came. May hold events that do not match: the caller decides."""
         ...
 
     async def forget_events(self, now: int) -> int:
@@ -388,13 +394,54 @@ class Dispatcher(Protocol):
 
 
 class TaskContext(Protocol):
-    """What a task may know about the attempt it serves."""
+    """What a task may know about the attempt it serves, and what the worker does for it."""
+
+    __slots__ = ()
 
     @property
     def assignment(self) -> Assignment: ...
 
+    @property
+    def execution(self) -> str:
+        """The id of the execution."""
+        return self.assignment.execution
+
+    @property
+    def workflow(self) -> str:
+        """The name of the workflow."""
+        return self.assignment.workflow
+
+    @property
+    def step(self) -> str:
+        """The name of the step."""
+        return self.assignment.step
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is; the first is 1."""
+        return self.assignment.attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every try and every delivery of this step; for the receiver to recognise a repetition."""
+        return self.assignment.idempotency_key
+
     def sealed(self) -> Sequence[str]:
-        """The texts in the opened configuration that came from secrets: not to be shown or stored."""
+        """The texts that were opened for this attempt and came from secrets: not to be shown or stored."""
+        ...
+
+    def open(self, value: Any) -> Any:
+        """`value` with every `Sealed`, `SecretRef` and `SecretText` in it opened, as was done with the configuration.
+
+        What is opened is hidden in the result and in the error of this attempt.
+
+        Raises:
+            NotFound: (code `unknown-secret`) naming the secret.
+        """
+        ...
+
+    async def run_sync(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function that blocks, in a thread; when the attempt is stopped, so is the function."""
         ...
 
 
@@ -417,6 +464,10 @@ class TaskHandler(Protocol):
                 `TypeError` or another sign of a wrong call.
         """
         ...
+
+    async def close(self) -> None:
+        """Give up what is held between calls (connections, ...); called once the worker does no more work."""
+        return  # most handlers hold nothing
 
 
 class TaskError(StepwellError):

@@ -218,9 +218,12 @@ class WorkflowConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compensation(msgspec.Struct, frozen=True, kw_only=True):
-    """`spec.compensation`. `declared` is False when the document has none."""
+    """`spec.compensation`. `declared` is False when the document has none.
 
-    strategy: Literal["reverse", "forward", "parallel"] = "reverse"
+    `strategy` None: per-step bodies in reverse order of completion, `steps` in listed order.
+    """
+
+    strategy: Literal["reverse", "forward", "parallel"] | None = None
     mode: Literal["automatic", "manual"] = "automatic"
     timeout: int | None = None
     steps: tuple[Step, ...] = ()

@@ -6,12 +6,16 @@ nothing is ever renumbered or reused. All instants are microseconds since the Un
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.execution.event import Event
+
+
+UNHANDLED: Final = frozenset({"", "compensate"})
+"""Values of `StepFailed.handled` after which the execution as a whole fails."""
 
 
 class _Happened(msgspec.Struct, frozen=True, array_like=True):
@@ -50,12 +54,12 @@ class StepScheduled(_Happened, frozen=True, array_like=True, tag=3):
     """An attempt of a leaf step is due and will be dispatched.
 
     `input` holds the rendered configuration only where it could not be rendered the same again later (it reads
-    variables or a step that may still change); otherwise it is `UNSET` and derived.
+    variables or a step that may still change); otherwise it is None and derived.
     """
 
     step: str
     attempt: int
-    input: Any = msgspec.UNSET
+    input: dict[str, Any] | None = None
 
 
 class StepCompleted(_Happened, frozen=True, array_like=True, tag=4):

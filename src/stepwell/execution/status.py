@@ -35,3 +35,4 @@ WAITING: Final = "waiting"
 
 ENDED_EXECUTION: Final = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 ENDED_STEP: Final = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED})
+PARKED_STEP: Final = frozenset({StepStatus.WAITING, StepStatus.RETRYING})

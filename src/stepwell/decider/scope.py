@@ -1,0 +1,173 @@
+"""What expressions see of an execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stepwell.base.errors import ErrorInfo
+from stepwell.base.instants import to_rfc3339
+from stepwell.decider.plan import Plan
+from stepwell.execution.state import ExecutionState, StepState
+from stepwell.execution.status import StepStatus
+from stepwell.expression.errors import UnavailableOutput
+from stepwell.expression.scope import Lookup, Scope
+
+
+class Names:
+    """The root names of one execution, and the scopes made from them."""
+
+    __slots__ = ("_base", "_steps", "state")
+
+    def __init__(self, plan: Plan, state: ExecutionState) -> None:
+        self.state = state
+        self._steps = StepsLookup(plan, state)
+        self._base: dict[str, Any] = {
+            "input": state.input,
+            "vars": state.variables,
+            "steps": self._steps,
+            "workflow": _about(state),
+        }
+
+    def scope(self, now: int, step: str, purpose: str, extra: Mapping[str, Any] | None = None) -> Scope:
+        """The names as they stand; `now`, `step` and `purpose` fix what `now()`, `uuid()` and the like give."""
+        names = self._base if extra is None else {**self._base, **extra}
+        return Scope(names, now=now, seed=self.state.seed, identity=(step, purpose))
+
+    def finishing(self, step: str, output: Any, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Names for what is evaluated just before a step's completion is recorded: its output and new variables."""
+        return {
+            "steps": self._steps.with_output(step, output),
+            "vars": {**self.state.variables, **variables},
+            "result": output,
+        }
+
+
+def _about(state: ExecutionState) -> dict[str, Any]:
+    started = to_rfc3339(state.created_at)
+    return {
+        "id": state.id,
+        "execution_id": state.id,
+        "name": state.workflow,
+        "version": state.version,
+        "started_at": started,
+        "workflow_start": started,
+    }
+
+
+class StepsLookup(Lookup):
+    """`steps`: every step of the definition by name."""
+
+    __slots__ = ("_finishing", "_plan", "_state")
+
+    def __init__(self, plan: Plan, state: ExecutionState, finishing: tuple[str, Any] | None = None) -> None:
+        self._plan = plan
+        self._state = state
+        self._finishing = finishing
+
+    def with_output(self, step: str, output: Any) -> StepsLookup:
+        """The same, with one step seen as completed with this output."""
+        return StepsLookup(self._plan, self._state, (step, output))
+
+    def __getitem__(self, name: str) -> Any:
+        if self._finishing is not None and self._finishing[0] == name:
+            return StepLookup(name, StepState(status=StepStatus.COMPLETED, output=self._finishing[1]))
+        step = self._state.steps.get(name)
+        if step is None:
+            if self._plan.node(name) is None:
+                raise KeyError(name)
+            step = _UNTOUCHED
+        return StepLookup(name, step, self._state)
+
+    def names(self) -> Iterable[str]:
+        return self._plan.nodes
+
+
+_UNTOUCHED = StepState()
+
+
+class StepLookup(Lookup):
+    """`steps.x`: what is known of one step."""
+
+    __slots__ = ("_name", "_state", "_step")
+
+    def __init__(self, name: str, step: StepState, state: ExecutionState | None = None) -> None:
+        self._name = name
+        self._step = step
+        self._state = state
+
+    def __getitem__(self, name: str) -> Any:
+        read = _FIELDS.get(name)
+        if read is None:
+            raise KeyError(name)
+        return read(self)
+
+    def names(self) -> Iterable[str]:
+        return _FIELDS
+
+    def output(self) -> Any:
+        """Its output; null when its own condition skipped it.
+
+        Raises:
+            UnavailableOutput: it did not complete, or was skipped and compensation asks: nothing is to be undone.
+        """
+        step = self._step
+        if step.status is StepStatus.COMPLETED:
+            return step.output
+        compensating = self._state is not None and bool(self._state.compensation_reason)
+        if step.status is StepStatus.SKIPPED and step.reason == "condition" and not compensating:
+            return None
+        raise UnavailableOutput(f"steps.{self._name}.output is not there: step {self._name!r} {_fate(step)}")
+
+    def error(self) -> dict[str, Any] | None:
+        """Its last error, or null."""
+        error = self._step.error
+        return error.as_dict() if error is not None else None
+
+    def status(self) -> str:
+        """Its status, as text."""
+        return self._step.status.value
+
+    def has_status(self, status: StepStatus) -> bool:
+        """Whether it is in that status."""
+        return self._step.status is status
+
+    def attempts(self) -> int:
+        """How many attempts were scheduled."""
+        return self._step.attempts
+
+    def instant(self, name: str) -> str | None:
+        """`started_at` or `completed_at` as RFC 3339 text, or null."""
+        instant = getattr(self._step, name)
+        return to_rfc3339(instant) if instant is not None else None
+
+
+def _fate(step: StepState) -> str:
+    match step.status:
+        case StepStatus.PENDING:
+            return "has not run"
+        case StepStatus.FAILED:
+            return "failed"
+        case StepStatus.SKIPPED | StepStatus.CANCELLED:
+            return f"was {step.status}"
+        case _:
+            return f"has not completed (it is {step.status})"
+
+
+_FIELDS: Mapping[str, Any] = {
+    "output": StepLookup.output,
+    "result": StepLookup.output,
+    "error": StepLookup.error,
+    "status": StepLookup.status,
+    "completed": lambda step: step.has_status(StepStatus.COMPLETED),
+    "failed": lambda step: step.has_status(StepStatus.FAILED),
+    "skipped": lambda step: step.has_status(StepStatus.SKIPPED),
+    "attempts": StepLookup.attempts,
+    "started_at": lambda step: step.instant("started_at"),
+    "completed_at": lambda step: step.instant("completed_at"),
+}
+
+
+def error_scope(error: ErrorInfo, attempt: int) -> dict[str, Any]:
+    """The names that exist where an error is looked at."""
+    return {"error": error.as_dict(), "attempt": attempt}

@@ -1,0 +1,52 @@
+"""One turn of deciding: what came in at one instant, and what follows from it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stepwell.decider.plan import Node
+from stepwell.decider.run import Run
+from stepwell.execution.commands import Command
+from stepwell.execution.evolve import evolve
+from stepwell.execution.history import HistoryEvent
+from stepwell.execution.state import StepState
+from stepwell.expression.scope import Scope
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What was decided: the events to record, and the commands to carry out once they are recorded."""
+
+    events: list[HistoryEvent]
+    commands: list[Command]
+
+
+class Turn:
+    """Collects what is decided. Every event is folded into the state at once, so that what follows sees it."""
+
+    __slots__ = ("at", "commands", "events", "run", "state")
+
+    def __init__(self, run: Run, at: int) -> None:
+        self.run = run
+        self.state = run.state
+        self.at = at
+        self.events: list[HistoryEvent] = []
+        self.commands: list[Command] = []
+
+    def emit(self, event: HistoryEvent) -> None:
+        """Record that this happened."""
+        evolve(self.state, event)
+        self.events.append(event)
+
+    def command(self, command: Command) -> None:
+        """Have this done after the commit."""
+        self.commands.append(command)
+
+    def step(self, name: str) -> StepState:
+        """The state of a step, a fresh one when nothing happened to it yet."""
+        return self.state.steps.get(name) or StepState()
+
+    def scope(self, node: Node, purpose: str, extra: dict[str, Any] | None = None) -> Scope:
+        """What expressions of this step see now."""
+        return self.run.names.scope(self.at, node.name, purpose, extra)

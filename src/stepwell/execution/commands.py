@@ -1,0 +1,47 @@
+"""Commands: what must be done because of what was decided. They are carried out only after the decision is committed.
+
+A command can be derived again from the state (see `decider.outstanding`), so none is ever stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from stepwell.execution.work import Assignment
+
+
+class RunStep(msgspec.Struct, frozen=True):
+    """Dispatch this attempt."""
+
+    assignment: Assignment
+
+
+class StopStep(msgspec.Struct, frozen=True):
+    """Stop this attempt; its report is no longer wanted."""
+
+    assignment_id: str
+
+
+class AwaitEvent(msgspec.Struct, frozen=True):
+    """Hand over events of this type to the step: those that came since the execution was created, and those to come."""
+
+    step: str
+    event_type: str
+    filter: Any
+
+
+class ForgetWait(msgspec.Struct, frozen=True):
+    """The step no longer waits for events."""
+
+    step: str
+    event_type: str
+    filter: Any
+
+
+class EndExecution(msgspec.Struct, frozen=True):
+    """The execution has ended; nothing of it is outstanding any more."""
+
+
+Command: TypeAlias = RunStep | StopStep | AwaitEvent | ForgetWait | EndExecution

@@ -1,0 +1,269 @@
+"""`evolve(state, event)`: what a history event does to the state. No decisions here: what is folded was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from stepwell.base.errors import InvalidTransition
+from stepwell.execution.history import (
+    UNHANDLED,
+    AttemptFailed,
+    CompensationEnded,
+    CompensationStarted,
+    EventLate,
+    EventReceived,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionCreated,
+    ExecutionFailed,
+    ExecutionFailing,
+    ExecutionStarted,
+    HistoryEvent,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+    StepSkipped,
+    TimerStarted,
+    VariablesSet,
+    WaitStarted,
+)
+from stepwell.execution.state import ExecutionState, StepState, event_identity
+from stepwell.execution.status import PARKED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
+
+
+def begin(event: ExecutionCreated) -> ExecutionState:
+    """The state after the first event of a history."""
+    return ExecutionState(
+        id=event.id,
+        workflow=event.workflow,
+        version=event.version,
+        digest=event.digest,
+        input=event.input,
+        seed=event.seed,
+        created_at=event.at,
+        start_key=event.start_key,
+        timeout=event.timeout,
+        deadline=event.deadline,
+        variables=dict(event.variables),
+        seq=1,
+    )
+
+
+def fold(events: Iterable[HistoryEvent], state: ExecutionState | None = None) -> ExecutionState:
+    """The state after `events`, starting from `state` or from nothing.
+
+    Raises:
+        InvalidTransition: the events are not a history: one of them is not legal where it stands.
+    """
+    for event in events:
+        if state is None:
+            if not isinstance(event, ExecutionCreated):
+                raise InvalidTransition(f"a history begins with ExecutionCreated, not {type(event).__name__}")
+            state = begin(event)
+        else:
+            evolve(state, event)
+    if state is None:
+        raise InvalidTransition("an empty history has no state")
+    return state
+
+
+def evolve(state: ExecutionState, event: HistoryEvent) -> None:
+    """Change `state` by `event`.
+
+    Raises:
+        InvalidTransition: the event is not legal in the current status; the state is unchanged.
+    """
+    _CHANGES[type(event)](state, event)
+    state.seq += 1
+
+
+def _move_step(state: ExecutionState, event: Any) -> StepState:
+    step = state.steps.get(event.step)
+    before = step.status if step is not None else StepStatus.PENDING
+    after = STEP_TRANSITIONS.get((before, type(event)))
+    if after is None:
+        raise InvalidTransition(f"{event.step}: {type(event).__name__} while {before}")
+    if step is None:
+        step = state.steps[event.step] = StepState()
+    if after is not before:
+        step.status = after
+        _leave(state, before, event.at)
+        _enter(state, after, event.at)
+    return step
+
+
+def _enter(state: ExecutionState, status: StepStatus, at: int) -> None:
+    if status is StepStatus.RUNNING:
+        state.in_flight += 1
+        if state.active_since is None:
+            state.active_since = at
+    elif status in PARKED_STEP:
+        state.waiting += 1
+
+
+def _leave(state: ExecutionState, status: StepStatus, at: int) -> None:
+    if status is StepStatus.RUNNING:
+        state.in_flight -= 1
+        if state.in_flight == 0 and state.active_since is not None:
+            state.active_before += at - state.active_since
+            state.active_since = None
+    elif status in PARKED_STEP:
+        state.waiting -= 1
+
+
+def _move_execution(state: ExecutionState, event: Any) -> None:
+    after = EXECUTION_TRANSITIONS.get((state.status, type(event)))
+    if after is None:
+        raise InvalidTransition(f"execution {state.id}: {type(event).__name__} while {state.status}")
+    state.status = after
+
+
+def _created_again(state: ExecutionState, event: ExecutionCreated) -> None:
+    raise InvalidTransition(f"execution {state.id}: ExecutionCreated in the middle of its history")
+
+
+def _started(state: ExecutionState, event: ExecutionStarted) -> None:
+    _move_execution(state, event)
+    state.started_at = event.at
+
+
+def _scheduled(state: ExecutionState, event: StepScheduled) -> None:
+    step = _move_step(state, event)
+    step.attempts = event.attempt
+    step.due = None
+    if event.attempt == 1:  # a retry runs with the input of the first attempt
+        step.scheduled_at = event.at
+        step.input = event.input
+
+
+def _ended(state: ExecutionState, event: StepCompleted | StepFailed) -> StepState:
+    step = _move_step(state, event)
+    step.started_at = event.started_at
+    step.completed_at = event.at
+    step.taken = event.taken
+    step.due = None
+    step.order = state.seq + 1
+    return step
+
+
+def _completed(state: ExecutionState, event: StepCompleted) -> None:
+    step = _ended(state, event)
+    step.output = event.output
+    step.error = None
+
+
+def _failed(state: ExecutionState, event: StepFailed) -> None:
+    step = _ended(state, event)
+    step.error = event.error
+    step.handled = event.handled
+    if event.handled in UNHANDLED and state.failure is None and state.status is ExecutionStatus.RUNNING:
+        state.failure, state.failed_step = event.error, event.step
+
+
+def _attempt_failed(state: ExecutionState, event: AttemptFailed) -> None:
+    step = _move_step(state, event)
+    step.started_at = event.started_at
+    step.error = event.error
+    step.due = event.retry_at
+
+
+def _skipped(state: ExecutionState, event: StepSkipped) -> None:
+    step = _move_step(state, event)
+    step.reason, step.message = event.reason, event.message
+    step.completed_at = event.at
+    step.order = state.seq + 1
+
+
+def _cancelled(state: ExecutionState, event: StepCancelled) -> None:
+    step = _move_step(state, event)
+    step.reason = event.reason
+    step.completed_at = event.at
+    step.due = None
+    step.order = state.seq + 1
+
+
+def _wait_started(state: ExecutionState, event: WaitStarted) -> None:
+    step = _move_step(state, event)
+    step.attempts = 1
+    step.scheduled_at = step.started_at = event.at
+    step.event_type, step.filter, step.due = event.event_type, event.filter, event.due
+
+
+def _timer_started(state: ExecutionState, event: TimerStarted) -> None:
+    step = _move_step(state, event)
+    step.attempts = 1
+    step.scheduled_at = step.started_at = event.at
+    step.due = event.due
+
+
+def _received(state: ExecutionState, event: EventReceived) -> None:
+    _move_step(state, event)
+    state.consumed.add(event_identity(event.event.source, event.event.id))
+
+
+def _late(state: ExecutionState, event: EventLate) -> None:
+    state.consumed.add(event_identity(event.source, event.event_id))
+
+
+def _variables_set(state: ExecutionState, event: VariablesSet) -> None:
+    state.variables.update(event.values)
+
+
+def _failing(state: ExecutionState, event: ExecutionFailing) -> None:
+    _move_execution(state, event)
+    if state.failure is None:
+        state.failure = event.error
+
+
+def _compensation_started(state: ExecutionState, event: CompensationStarted) -> None:
+    _move_execution(state, event)
+    state.compensation_reason = event.reason
+
+
+def _compensation_ended(state: ExecutionState, event: CompensationEnded) -> None:
+    _move_execution(state, event)
+    state.compensation = event.outcome
+
+
+def _execution_completed(state: ExecutionState, event: ExecutionCompleted) -> None:
+    _move_execution(state, event)
+    state.output = event.output
+    state.completed_at = event.at
+
+
+def _execution_failed(state: ExecutionState, event: ExecutionFailed) -> None:
+    _move_execution(state, event)
+    state.error = event.error
+    state.completed_at = event.at
+
+
+def _execution_cancelled(state: ExecutionState, event: ExecutionCancelled) -> None:
+    _move_execution(state, event)
+    state.cancel_reason = event.reason
+    state.completed_at = event.at
+
+
+_CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
+    ExecutionCreated: _created_again,
+    ExecutionStarted: _started,
+    StepScheduled: _scheduled,
+    StepCompleted: _completed,
+    AttemptFailed: _attempt_failed,
+    StepFailed: _failed,
+    StepSkipped: _skipped,
+    StepCancelled: _cancelled,
+    WaitStarted: _wait_started,
+    TimerStarted: _timer_started,
+    EventReceived: _received,
+    EventLate: _late,
+    VariablesSet: _variables_set,
+    ExecutionFailing: _failing,
+    CompensationStarted: _compensation_started,
+    CompensationEnded: _compensation_ended,
+    ExecutionCompleted: _execution_completed,
+    ExecutionFailed: _execution_failed,
+    ExecutionCancelled: _execution_cancelled,
+}

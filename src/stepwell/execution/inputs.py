@@ -1,0 +1,39 @@
+"""What comes in to an execution and is decided on."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from stepwell.execution.event import Event
+from stepwell.execution.work import Report
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """A place under the engine's limit is free."""
+
+
+class QueueTimedOut(msgspec.Struct, frozen=True):
+    """The execution waited longer for a place than the engine allows. `waited` in microseconds."""
+
+    waited: int
+
+
+class TimersDue(msgspec.Struct, frozen=True):
+    """The instant of at least one timer has come."""
+
+
+class EventArrived(msgspec.Struct, frozen=True):
+    """An event that the waiting step could want.
+
+    `early`: it was found in the store rather than handed over as it came; such an event wakes nothing when it has
+    already woken a step of this execution.
+    """
+
+    step: str
+    event: Event
+    early: bool = False
+
+
+Input: TypeAlias = Begin | QueueTimedOut | TimersDue | EventArrived | Report

@@ -1,0 +1,94 @@
+"""The state of an execution: the fold of its history. `evolve` is the only thing that changes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stepwell.base.errors import ErrorInfo
+from stepwell.execution.status import ExecutionStatus, StepStatus
+
+
+class StepState(msgspec.Struct, array_like=True):
+    """What is known of one step. Steps that nothing happened to have no state. Instants in microseconds.
+
+    Attributes:
+        input: the recorded rendered settings, or None when they are derived.
+        scheduled_at: when the current attempt was scheduled, or the step was decided.
+        started_at: when the last attempt began, as its worker reported.
+        completed_at: when the step ended.
+        handled: how its failure was handled (see `StepFailed`).
+        reason, message: why it was skipped or cancelled.
+        due: when its retry, timer or wait is due.
+        taken: numbers of the conditional edges taken.
+        event_type, filter: what it waits for.
+        order: the number of the history event that ended it; compensation goes by it.
+    """
+
+    status: StepStatus = StepStatus.PENDING
+    attempts: int = 0
+    scheduled_at: int | None = None
+    started_at: int | None = None
+    completed_at: int | None = None
+    output: Any = None
+    error: ErrorInfo | None = None
+    input: dict[str, Any] | None = None
+    handled: str = ""
+    reason: str = ""
+    message: str = ""
+    due: int | None = None
+    taken: tuple[int, ...] = ()
+    event_type: str | None = None
+    filter: Any = None
+    order: int = 0
+
+
+class ExecutionState(msgspec.Struct):
+    """Everything there is to know about an execution. Mutable: one writer owns it and `evolve` changes it in place.
+
+    Attributes:
+        seq: how many history events were folded; the number of the last one.
+        steps: by name, in the order in which something first happened to them.
+        failure: the first unhandled error; from then on nothing new starts (except compensation).
+        failed_step: the step that raised it, or None when it is the execution's own.
+        consumed: `source id` of the events that woke a step here, so that none is taken twice.
+        in_flight: how many steps are running.
+        waiting: how many steps wait for an event, a timer or their next attempt.
+        active_before, active_since: time spent active (with a step in flight) up to, and since, `active_since`.
+        compensation: None, or how it ended (see `CompensationEnded`).
+    """
+
+    id: str
+    workflow: str
+    version: str
+    digest: str
+    input: Any
+    seed: bytes
+    created_at: int
+    start_key: str | None = None
+    timeout: int | None = None
+    deadline: int | None = None
+    seq: int = 0
+    status: ExecutionStatus = ExecutionStatus.PENDING
+    started_at: int | None = None
+    completed_at: int | None = None
+    variables: dict[str, Any] = {}
+    steps: dict[str, StepState] = {}
+    output: Any = None
+    failure: ErrorInfo | None = None
+    failed_step: str | None = None
+    error: ErrorInfo | None = None
+    consumed: set[str] = set()
+    in_flight: int = 0
+    waiting: int = 0
+    active_before: int = 0
+    active_since: int | None = None
+    compensation: str | None = None
+    compensation_reason: str = ""
+    cancel_reason: str = ""
+
+
+def event_identity(source: str, event_id: str) -> str:
+    """Source and id of an event in one text, unambiguously."""
+    return f"{len(source)}:{source}{event_id}"

@@ -1,0 +1,66 @@
+"""The legal moves, as data: (status, what happened) → new status. Anything else raises `InvalidTransition`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from stepwell.execution.history import (
+    AttemptFailed,
+    CompensationEnded,
+    CompensationStarted,
+    EventReceived,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionFailed,
+    ExecutionFailing,
+    ExecutionStarted,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+    StepSkipped,
+    TimerStarted,
+    WaitStarted,
+)
+from stepwell.execution.status import ExecutionStatus as E
+from stepwell.execution.status import StepStatus as S
+
+STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
+    # A leaf step is scheduled, and tried again after a failed attempt.
+    (S.PENDING, StepScheduled): S.RUNNING,
+    (S.RUNNING, AttemptFailed): S.RETRYING,
+    (S.RETRYING, StepScheduled): S.RUNNING,
+    (S.RUNNING, StepCompleted): S.COMPLETED,
+    (S.RUNNING, StepFailed): S.FAILED,
+    (S.RUNNING, StepCancelled): S.CANCELLED,
+    (S.RETRYING, StepFailed): S.FAILED,
+    (S.RETRYING, StepCancelled): S.CANCELLED,
+    # Control steps do their work in the turn in which they are due; so does a step whose settings cannot be rendered.
+    (S.PENDING, StepCompleted): S.COMPLETED,
+    (S.PENDING, StepFailed): S.FAILED,
+    (S.PENDING, StepSkipped): S.SKIPPED,
+    # Waiting for an event or a timer.
+    (S.PENDING, WaitStarted): S.WAITING,
+    (S.PENDING, TimerStarted): S.WAITING,
+    (S.WAITING, EventReceived): S.WAITING,
+    (S.WAITING, StepCompleted): S.COMPLETED,
+    (S.WAITING, StepFailed): S.FAILED,
+    (S.WAITING, StepCancelled): S.CANCELLED,
+}
+
+EXECUTION_TRANSITIONS: Final[Mapping[tuple[E, type], E]] = {
+    (E.PENDING, ExecutionStarted): E.RUNNING,
+    (E.PENDING, ExecutionFailing): E.PENDING,  # it waited too long for a place
+    (E.PENDING, ExecutionFailed): E.FAILED,
+    (E.PENDING, ExecutionCancelled): E.CANCELLED,
+    (E.RUNNING, ExecutionFailing): E.RUNNING,  # running steps may still finish
+    (E.RUNNING, ExecutionCompleted): E.COMPLETED,
+    (E.RUNNING, ExecutionFailed): E.FAILED,
+    (E.RUNNING, ExecutionCancelled): E.CANCELLED,
+    (E.RUNNING, CompensationStarted): E.COMPENSATING,
+    (E.COMPENSATING, CompensationEnded): E.COMPENSATING,
+    (E.COMPENSATING, ExecutionFailing): E.COMPENSATING,
+    (E.COMPENSATING, ExecutionFailed): E.FAILED,
+    (E.COMPENSATING, ExecutionCancelled): E.CANCELLED,
+}
