@@ -1,0 +1,156 @@
+"""Group commit: everything decided since the last commit is written in one transaction, while deciding goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from stepwell.base.errors import StepwellError, StoreError
+from stepwell.decider.turn import Decision
+from stepwell.engine.hot import Hot
+from stepwell.engine.ownership import Ownership
+from stepwell.ports import Batch, Change, DuplicateStart, Store
+
+_log = logging.getLogger(__name__)
+MOST_IN_ONE_COMMIT: Final = 2_000
+"""More would make the callers of the first changes wait for the last ones' rows."""
+
+
+class Entry:
+    """One change on its way to the store, and what waits for it.
+
+    `change` is None when only inbox items are consumed: they had no effect.
+    """
+
+    __slots__ = ("change", "consumed", "decision", "hot", "started")
+
+    def __init__(
+        self,
+        hot: Hot | None,
+        change: Change | None,
+        decision: Decision | None,
+        consumed: Sequence[int] = (),
+        started: asyncio.Future[str] | None = None,
+    ) -> None:
+        self.hot = hot
+        self.change = change
+        self.decision = decision
+        self.consumed = consumed
+        self.started = started
+
+
+class Committer:
+    """Writes entries in the order in which they were submitted.
+
+    Args:
+        ownership: the shards that may be written, and under which numbers; read at every commit.
+        on_committed: called with the entries of a commit, after it.
+        on_failure: called once, with the error, when a commit failed; nothing is written after that.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        ownership: Ownership,
+        on_committed: Callable[[Sequence[Entry], bool], None],
+        on_failure: Callable[[StepwellError], None],
+    ) -> None:
+        self._store = store
+        self._ownership = ownership
+        self._on_committed = on_committed
+        self._on_failure = on_failure
+        self._pending: list[Entry] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to write what is submitted."""
+        self._task = asyncio.create_task(self._run(), name="stepwell committer")
+
+    async def close(self) -> None:
+        """Stop, once what was submitted is written."""
+        if self._task is None:
+            return
+        await self.drained()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+
+    async def drained(self) -> None:
+        """Wait until everything submitted so far is written or has failed."""
+        await self._idle.wait()
+
+    def submit(self, entry: Entry) -> None:
+        """Have the entry written with the next commit."""
+        self._pending.append(entry)
+        self._idle.clear()
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                entries, self._pending = self._pending[:MOST_IN_ONE_COMMIT], self._pending[MOST_IN_ONE_COMMIT:]
+                try:
+                    await self._write(entries)
+                except Exception as error:  # whatever it was: going on would act on what is not stored
+                    self._fail([*entries, *self._pending], _as_store_error(error))
+                    return
+            self._idle.set()
+
+    async def _write(self, entries: list[Entry]) -> None:
+        while entries:
+            try:
+                posted = await self._store.append(self._batch(entries))
+            except DuplicateStart as duplicate:
+                entries = _without(entries, duplicate)
+                continue
+            self._on_committed(entries, posted)
+            return
+
+    def _batch(self, entries: list[Entry]) -> Batch:
+        changes = [entry.change for entry in entries if entry.change is not None]
+        consumed = [item for entry in entries for item in entry.consumed]
+        fences: Mapping[int, int] = self._ownership.fences
+        if len(fences) > 1:
+            written = {change.handle.shard for change in changes}
+            fences = {shard: fence for shard, fence in fences.items() if shard in written or not written}
+        return Batch(fences=fences, changes=changes, consumed=consumed)
+
+    def _fail(self, entries: list[Entry], error: StepwellError) -> None:
+        self._pending = []
+        for entry in entries:
+            if entry.started is not None and not entry.started.done():
+                entry.started.set_exception(error)
+        self._on_failure(error)
+        self._idle.set()
+
+
+def _as_store_error(error: Exception) -> StepwellError:
+    if isinstance(error, StoreError):
+        return error
+    _log.error("a defect in committing", exc_info=error)
+    return StepwellError(f"a defect in committing: {type(error).__name__}: {error}")
+
+
+def _without(entries: list[Entry], duplicate: DuplicateStart) -> list[Entry]:
+    """The entries without those of the execution whose start key was taken; its caller is told."""
+    refused = [
+        entry.hot
+        for entry in entries
+        if entry.change is not None
+        and entry.change.create is not None
+        and entry.change.create.start_key == duplicate.start_key
+    ]
+    for entry in entries:
+        if entry.hot in refused and entry.started is not None and not entry.started.done():
+            entry.started.set_exception(duplicate)
+    for hot in refused:
+        assert hot is not None
+        hot.refused = True
+    return [entry for entry in entries if entry.hot not in refused]

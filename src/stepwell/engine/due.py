@@ -1,0 +1,102 @@
+"""What is due: of executions in memory by a heap, of parked ones by their rows; one alarm for both."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from typing import Final
+
+from stepwell.base.clock import Clock
+from stepwell.engine.alarm import Alarm
+from stepwell.engine.committer import Committer
+from stepwell.engine.hot import Hot
+from stepwell.engine.loaded import Loaded
+from stepwell.engine.ownership import Ownership
+from stepwell.execution.inputs import TimersDue
+from stepwell.ports import Store
+
+PAGE: Final = 500
+
+
+class Due:
+    """Hands `TimersDue` to every execution whose time has come.
+
+    Args:
+        take: decides on an input of an execution in memory.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        store: Store,
+        clock: Clock,
+        committer: Committer,
+        ownership: Ownership,
+        take: Callable[[Hot, TimersDue], None],
+    ) -> None:
+        self._loaded = loaded
+        self._store = store
+        self._clock = clock
+        self._committer = committer
+        self._ownership = ownership
+        self._take = take
+        self._heap: list[tuple[int, str]] = []
+        self._alarm = Alarm(clock, self._ring)
+        self._rung = asyncio.Event()
+
+    def arm(self, hot: Hot) -> None:
+        """Note when the execution is due next."""
+        due = hot.run.next_due()
+        if due is None or (hot.timer_due is not None and hot.timer_due <= due):
+            return
+        hot.timer_due = due
+        heapq.heappush(self._heap, (due, hot.handle.id))
+        self._alarm.set(due)
+
+    async def open(self) -> None:
+        """Set the alarm for what is parked."""
+        for shard in self._ownership.shards():
+            self._alarm.set(await self._store.next_wake(shard))
+
+    def close(self) -> None:
+        """Ring no more."""
+        self._alarm.clear()
+
+    async def run(self) -> None:
+        """Fire what is due, whenever the alarm rings, until cancelled."""
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            self._fire_loaded(self._clock.now())
+            for shard in list(self._ownership.shards()):
+                await self._fire_parked(shard)
+            if self._heap:
+                self._alarm.set(self._heap[0][0])
+            await self.open()
+
+    def _ring(self) -> None:
+        self._rung.set()
+
+    def _fire_loaded(self, now: int) -> None:
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            due, execution = heapq.heappop(heap)
+            hot = self._loaded.get(execution)
+            if hot is None or hot.timer_due != due:
+                continue
+            hot.timer_due = None
+            self._take(hot, TimersDue())
+            self.arm(hot)
+
+    async def _fire_parked(self, shard: int) -> None:
+        # What was taken must be stored before looking again: its row says until then that it is due.
+        await self._committer.drained()
+        handed = set[str]()
+        while executions := set(await self._store.due(shard, self._clock.now(), PAGE)) - handed:
+            for execution in executions:
+                hot = await self._loaded.load(execution)
+                if hot is not None:
+                    self._take(hot, TimersDue())
+            handed |= executions
+            await self._committer.drained()

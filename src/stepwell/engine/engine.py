@@ -1,0 +1,530 @@
+"""The engine: one loop around the decider.
+
+What comes in is decided at once, in memory; what was decided is committed, many executions in one transaction; and only
+what is committed is acted on. A crash at any instant loses nothing that was acknowledged: on the next start the history
+is folded, and what is outstanding is dispatched again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Coroutine, Sequence
+from typing import Any, assert_never
+
+import msgspec
+
+from stepwell.base.clock import Clock
+from stepwell.base.durations import SECOND
+from stepwell.base.errors import Conflict, NotFound, StepwellError
+from stepwell.base.ids import new_execution_id
+from stepwell.decider.create import Start, create
+from stepwell.decider.decide import decide
+from stepwell.decider.outstanding import outstanding
+from stepwell.decider.plan import Plan
+from stepwell.decider.run import Run
+from stepwell.decider.turn import Decision
+from stepwell.engine.alarm import Alarm
+from stepwell.engine.committer import Committer, Entry
+from stepwell.engine.due import Due
+from stepwell.engine.hot import Hot
+from stepwell.engine.inbox import Inbox
+from stepwell.engine.loaded import Loaded, PlanSource, snapshot_of
+from stepwell.engine.ownership import RENEW_EVERY, Ownership
+from stepwell.engine.places import Places
+from stepwell.execution.codec import Codec
+from stepwell.execution.commands import AwaitEvent, Command, EndExecution, ForgetWait, RunStep, StopStep
+from stepwell.execution.event import Event
+from stepwell.execution.evolve import begin, fold
+from stepwell.execution.history import ExecutionCreated
+from stepwell.execution.inputs import Begin, EventArrived, Input, QueueTimedOut
+from stepwell.execution.matching import match_key_of_filter
+from stepwell.execution.state import ExecutionState
+from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
+from stepwell.execution.work import Report
+from stepwell.ports import (
+    Change,
+    Dispatcher,
+    DuplicateStart,
+    Handle,
+    InboxItem,
+    NewExecution,
+    Observer,
+    Published,
+    Store,
+    StoredExecution,
+    Wait,
+)
+
+_log = logging.getLogger(__name__)
+KEEP_IN_MEMORY = 5 * SECOND
+"""A parked execution that is due sooner than this stays in memory: reading it again would cost more than keeping it."""
+
+_decode_event = msgspec.msgpack.Decoder(Event).decode
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine allows. Durations in microseconds; None for no bound.
+
+    Attributes:
+        max_workflows: executions at work at once; more stand in line, in the order in which they came.
+        queue_timeout: how long one may stand in line before it fails with `queue_timeout`.
+        default_timeout: the bound on active time of workflows that name none.
+        keep_events: how long events are kept for waits that have not begun yet.
+    """
+
+    max_workflows: int | None = 1_000
+    queue_timeout: int | None = None
+    default_timeout: int | None = None
+    keep_events: int = 7 * 24 * 3_600 * SECOND
+
+
+class Engine:
+    """Runs executions on one event loop.
+
+    Args:
+        owner: unique text for this engine, shown to whoever finds its shards taken.
+        observer: told what was committed; None for nobody.
+
+    Give it a dispatcher with `connect`, then `open` it. Everything else may be called from the event loop only.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        codec: Codec,
+        clock: Clock,
+        plans: PlanSource,
+        owner: str,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        observer: Observer | None = None,
+    ) -> None:
+        self._store = store
+        self._codec = codec
+        self._clock = clock
+        self._limits = limits
+        self._observer = observer
+        self._loaded = Loaded(store, codec, plans)
+        self._places = Places(limits.max_workflows)
+        self._ownership = Ownership(store, clock, owner)
+        self._committer = Committer(store, self._ownership, self._on_committed, self._on_failure)
+        self._due = Due(self._loaded, store, clock, self._committer, self._ownership, self._take)
+        self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
+        self._queue_alarm = Alarm(clock, self._give_up_queueing)
+        self._renew_alarm = Alarm(clock, self._renew_leases)
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._starting: dict[str, asyncio.Lock] = {}
+        self._known_definitions: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._dispatcher: Dispatcher | None = None
+        self._failure: StepwellError | None = None
+
+    # ── Life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def connect(self, dispatcher: Dispatcher) -> None:
+        """Have work done by this dispatcher, whose reports come to `report`."""
+        self._dispatcher = dispatcher
+
+    async def open(self, shard: int | None = None, *, take_over: bool = False) -> None:
+        """Own a shard (any free one when None) and go on with what was interrupted there.
+
+        Args:
+            take_over: also own every other shard with unfinished executions whose engine is gone.
+
+        Raises:
+            Conflict: code `shard-owned`: another engine owns the shard.
+        """
+        await self._ownership.take_home(shard)
+        owned = [self._ownership.home]
+        if take_over:
+            owned += await self._ownership.take_over_orphans()
+        self._committer.open()
+        self._store.listen(self._inbox.look)
+        self._spawn(self._inbox.run())
+        self._spawn(self._due.run())
+        for owned_shard in owned:
+            await self._recover(owned_shard)
+        await self._due.open()
+        self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
+        self._inbox.look()
+
+    async def close(self) -> None:
+        """Stop: work in flight is stopped without a result, and goes on when the execution is next resumed."""
+        self._queue_alarm.clear()
+        self._renew_alarm.clear()
+        self._due.close()
+        if self._dispatcher is not None:
+            await self._dispatcher.close()
+        await self._committer.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._loaded.clear()
+        self._fail_waiters(StepwellError("the engine was closed", code="engine-closed"))
+        if self._failure is None:
+            await self._ownership.release()
+
+    # ── What is asked of it ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self, plan: Plan, given: Any, *, start_key: str | None = None) -> str:
+        """Start an execution; returns its id once the start is durable.
+
+        Args:
+            given: the input, an object as JSON has it, or None for an empty one.
+            start_key: makes the start idempotent: the same key with the same workflow and input returns the first
+                execution.
+
+        Raises:
+            InvalidInput: the input does not satisfy the schema; nothing is stored.
+            Conflict: code `start-key-reused`: the key was used with another workflow or input.
+            StoreError: the start could not be stored.
+        """
+        self._check_alive()
+        if start_key is None:
+            return await self._start_new(plan, given, None)
+        lock = self._starting.setdefault(start_key, asyncio.Lock())
+        try:
+            async with lock:
+                return await self._start_once(plan, given, start_key)
+        finally:
+            if not lock.locked():
+                self._starting.pop(start_key, None)
+
+    async def ended(self, execution: str) -> ExecutionState:
+        """Wait until the execution has ended, and return its state.
+
+        Raises:
+            NotFound: there is no such execution.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(execution, [])
+        waiters.append(future)
+        try:
+            state = await self.state(execution)
+            if state.status not in ENDED_EXECUTION:
+                self._check_alive()
+                await future
+                state = await self.state(execution)
+            return state
+        finally:
+            waiters.remove(future)
+            if not waiters and self._waiters.get(execution) is waiters:
+                del self._waiters[execution]
+
+    async def state(self, execution: str) -> ExecutionState:
+        """What is recorded of the execution.
+
+        Raises:
+            NotFound: there is no such execution.
+        """
+        stored = await self._store.load(execution)
+        if stored is None:
+            raise NotFound(f"there is no execution {execution!r} in this store", code="unknown-execution")
+        return self._fold(stored)
+
+    async def publish(self, event: Event) -> Published:
+        """Store an event and wake what waits for it. Durable when it returns."""
+        self._check_alive()
+        now = self._clock.now()
+        published = await self._store.publish(event, now, now + self._limits.keep_events)
+        if published.waits:
+            self._inbox.look()
+        return published
+
+    def report(self, report: Report) -> None:
+        """An attempt has ended: the dispatcher's callback."""
+        hot = self._loaded.get(report.execution)
+        if hot is not None and self._failure is None:
+            self._take(hot, report)
+
+    # ── Starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _start_once(self, plan: Plan, given: Any, start_key: str) -> str:
+        first = await self._store.find_start(start_key)
+        if first is None:
+            try:
+                return await self._start_new(plan, given, start_key)
+            except DuplicateStart:  # somebody else, in another process, was quicker
+                first = await self._store.find_start(start_key)
+        assert first is not None, "a taken start key names an execution"
+        state = await self.state(first)
+        wanted = create(plan, Start(id="", input=given, seed=b"", start_key=start_key), self._clock.now())
+        if (state.workflow, state.version, state.input) != (wanted.workflow, wanted.version, wanted.input):
+            raise Conflict(
+                f"the key {start_key!r} was used to start {state.workflow!r} {state.version} with another input",
+                code="start-key-reused",
+                hint=f"use another key, or look at execution {first}",
+            )
+        return first
+
+    async def _start_new(self, plan: Plan, given: Any, start_key: str | None) -> str:
+        now = self._clock.now()
+        start = Start(
+            id=new_execution_id(),
+            input=given,
+            seed=os.urandom(16),
+            start_key=start_key,
+            default_timeout=self._limits.default_timeout,
+        )
+        created = create(plan, start, now)
+        hot = Hot(Handle(created.id, self._ownership.home), Run(plan, begin(created)))
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loaded.add(hot)
+        self._submit(
+            hot, self._first_decision(hot, created, now), create=_new_execution(plan, created), started=started
+        )
+        try:
+            return await started
+        except DuplicateStart:
+            self._forget(hot)
+            raise
+
+    def _first_decision(self, hot: Hot, created: ExecutionCreated, now: int) -> Decision:
+        """The creation, and the beginning with it when a place is free."""
+        if not self._places.take(hot):
+            self._stand_in_line(hot)
+            return Decision([created], [])
+        decision = decide(hot.run, Begin(), now)
+        return Decision([created, *decision.events], decision.commands)
+
+    # ── Deciding and committing ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, hot: Hot, came_in: Input, consumed: Sequence[int] = ()) -> None:
+        """Decide on an input, and have the decision committed."""
+        try:
+            decision = decide(hot.run, came_in, self._clock.now())
+        except Exception as error:  # a defect: the state in memory is spoilt, what is stored is not
+            self._quarantine(hot, error)
+            return
+        if decision.events:
+            self._submit(hot, decision, consumed)
+        elif consumed:
+            self._committer.submit(Entry(None, None, None, consumed))
+
+    def _submit(
+        self,
+        hot: Hot,
+        decision: Decision,
+        consumed: Sequence[int] = (),
+        create: NewExecution | None = None,
+        started: asyncio.Future[str] | None = None,
+    ) -> None:
+        state = hot.run.state
+        change = Change(
+            handle=hot.handle,
+            seq=state.seq,
+            events=self._codec.encode_events(decision.events),
+            create=create,
+            summary=hot.new_summary(),
+        )
+        _note_waits(change, decision.commands, state.created_at)
+        if hot.wants_snapshot():
+            change.snapshot = self._codec.encode_state(state)
+            hot.snapshot_seq = state.seq
+        hot.uncommitted += 1
+        self._committer.submit(Entry(hot, change, decision, consumed, started))
+        self._due.arm(hot)
+
+    def _on_committed(self, entries: Sequence[Entry], posted: bool) -> None:
+        for entry in entries:
+            if entry.hot is not None and entry.decision is not None:
+                self._act(entry.hot, entry.decision)
+            if entry.started is not None and entry.hot is not None and not entry.started.done():
+                entry.started.set_result(entry.hot.handle.id)
+        if posted:
+            self._inbox.look()
+        self._admit()
+
+    def _act(self, hot: Hot, decision: Decision) -> None:
+        """The decision is durable: carry it out."""
+        hot.uncommitted -= 1
+        if self._observer is not None:
+            self._observer.committed(hot.handle.id, hot.run.plan.definition, decision.events)
+        for command in decision.commands:
+            self._carry_out(hot, command)
+        if not hot.run.state.in_flight:
+            self._places.give_up(hot)
+            if not hot.uncommitted and self._may_leave(hot):
+                self._loaded.drop(hot)
+
+    def _may_leave(self, hot: Hot) -> bool:
+        """Whether the execution need not be in memory: it has ended, or is parked and not due soon."""
+        if hot.run.state.status in ENDED_EXECUTION:
+            return True
+        if not hot.is_parked:
+            return False
+        due = hot.run.next_due()
+        return due is None or due - self._clock.now() > KEEP_IN_MEMORY
+
+    def _carry_out(self, hot: Hot, command: Command) -> None:
+        match command:
+            case RunStep():
+                self._run_step(hot, command)
+            case StopStep():
+                hot.held = [held for held in hot.held if held.assignment.id != command.assignment_id]
+                self._work().stop(command.assignment_id)
+            case AwaitEvent() | ForgetWait():
+                pass  # its row was written, or deleted, with the events
+            case EndExecution():
+                for future in self._waiters.get(hot.handle.id, ()):
+                    if not future.done():
+                        future.set_result(None)
+            case _:
+                assert_never(command)
+
+    def _run_step(self, hot: Hot, command: RunStep) -> None:
+        if self._places.take(hot):
+            self._work().dispatch(command.assignment)
+        else:
+            hot.held.append(command)
+            self._stand_in_line(hot)
+
+    # ── Places ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _stand_in_line(self, hot: Hot) -> None:
+        self._places.stand_in_line(hot, self._clock.now())
+        if self._limits.queue_timeout is not None:
+            self._queue_alarm.set((self._places.waiting_since() or 0) + self._limits.queue_timeout)
+
+    def _admit(self) -> None:
+        """Give free places to those who wait for one."""
+        while (hot := self._places.next_in_line()) is not None:
+            held, hot.held = hot.held, []
+            for command in held:
+                self._work().dispatch(command.assignment)
+            if hot.run.state.status is ExecutionStatus.PENDING and not hot.refused:
+                self._take(hot, Begin())
+            elif not held and not hot.run.state.in_flight:
+                self._places.give_up(hot)
+
+    def _give_up_queueing(self) -> None:
+        """Fail what has stood in line too long; work of an execution that has begun stays in line."""
+        timeout = self._limits.queue_timeout
+        assert timeout is not None, "without a bound the alarm is never set"
+        now = self._clock.now()
+        while (since := self._places.waiting_since()) is not None and since + timeout <= now:
+            hot = self._places.leave_line()
+            if hot.run.state.status is ExecutionStatus.PENDING:
+                self._take(hot, QueueTimedOut(now - since))
+            else:
+                self._places.stand_in_line(hot, now)
+        if since is not None:
+            self._queue_alarm.set(since + timeout)
+
+    # ── The outside ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _hand_over(self, item: InboxItem) -> None:
+        """Act on an inbox item; it is deleted together with its effects."""
+        hot = await self._loaded.load(item.execution) if item.execution is not None else None
+        if hot is None or item.step is None or item.kind not in ("event", "early_event"):
+            self._committer.submit(Entry(None, None, None, (item.id,)))
+            return
+        event = _decode_event(item.payload)
+        self._take(hot, EventArrived(item.step, event, early=item.kind == "early_event"), (item.id,))
+        if not hot.uncommitted and self._may_leave(hot):
+            self._loaded.drop(hot)
+
+    async def _recover(self, shard: int) -> None:
+        """Take up what was interrupted."""
+        for execution in await self._store.hot(shard):
+            hot = await self._loaded.load(execution)
+            if hot is None:
+                continue
+            if hot.run.state.status is ExecutionStatus.PENDING:
+                self._stand_in_line(hot)
+            else:
+                for command in outstanding(hot.run):
+                    self._carry_out(hot, command)
+                self._due.arm(hot)
+        self._admit()
+
+    def _renew_leases(self) -> None:
+        self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
+        self._spawn(self._ownership.renew())
+        self._inbox.look()  # in case a call went astray
+
+    # ── When it goes wrong ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_failure(self, error: StepwellError) -> None:
+        """The store refused a commit: what is in memory is ahead of it and worthless, so the engine stops here."""
+        if self._failure is not None:
+            return
+        self._failure = error
+        _log.error("the engine has stopped: %s", error)
+        self._loaded.clear()
+        self._fail_waiters(error)
+        self._spawn(self._work().close())
+
+    def _quarantine(self, hot: Hot, error: Exception) -> None:
+        """Deciding on this execution met a defect: forget what is in memory; the others go on."""
+        _log.error("a defect in deciding on execution %s", hot.handle.id, exc_info=error)
+        self._places.give_up(hot)
+        self._loaded.drop(hot)
+        problem = StepwellError(f"a defect in deciding on execution {hot.handle.id}: {type(error).__name__}: {error}")
+        for future in self._waiters.get(hot.handle.id, ()):
+            if not future.done():
+                future.set_exception(problem)
+
+    def _fail_waiters(self, error: StepwellError) -> None:
+        waiters, self._waiters = self._waiters, {}
+        for future in (future for futures in waiters.values() for future in futures):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # retrieved here: nobody may be waiting any more
+
+    def _check_alive(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if not isinstance(error, StepwellError):
+            _log.error("a defect in the engine", exc_info=error)
+            error = StepwellError(f"a defect in the engine: {type(error).__name__}: {error}")
+        self._on_failure(error)
+
+    # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _forget(self, hot: Hot) -> None:
+        hot.refused = True
+        self._places.give_up(hot)
+        self._loaded.drop(hot)
+        self._admit()
+
+    def _work(self) -> Dispatcher:
+        assert self._dispatcher is not None, "connect a dispatcher before opening the engine"
+        return self._dispatcher
+
+    def _fold(self, stored: StoredExecution) -> ExecutionState:
+        events = [event for row in stored.history for event in self._codec.decode_events(row.events)]
+        return fold(events, snapshot_of(self._codec, stored))
+
+
+def _new_execution(plan: Plan, created: ExecutionCreated) -> NewExecution:
+    return NewExecution(
+        workflow=created.workflow,
+        version=created.version,
+        digest=created.digest,
+        created_at=created.at,
+        start_key=created.start_key,
+        tags=plan.definition.tags,
+    )
+
+
+def _note_waits(change: Change, commands: Sequence[Command], since: int) -> None:
+    """Put the waits that begin and end with these commands into the change."""
+    for command in commands:
+        if isinstance(command, AwaitEvent):
+            wait = Wait(command.step, command.event_type, match_key_of_filter(command.filter), since)
+            change.waits_begun = (*change.waits_begun, wait)
+        elif isinstance(command, ForgetWait):
+            wait = Wait(command.step, command.event_type, match_key_of_filter(command.filter), since)
+            change.waits_ended = (*change.waits_ended, wait)

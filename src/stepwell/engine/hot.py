@@ -1,0 +1,86 @@
+"""An execution in memory: what the engine keeps of it beside the run that is decided on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stepwell.base.values import masked
+from stepwell.decider.run import Run
+from stepwell.execution.commands import RunStep
+from stepwell.execution.status import ENDED_EXECUTION, WAITING, ExecutionStatus
+from stepwell.ports import Handle, Summary
+
+FIRST_SNAPSHOT: Final = 300
+"""History events before the first snapshot; then one each time the history has doubled, so that writing snapshots costs
+the same per step however long the execution is."""
+
+
+class Hot:
+    """An execution in memory.
+
+    Attributes:
+        summary: what the store was last told.
+        snapshot_seq: up to which event a snapshot was written.
+        uncommitted: changes on their way to the store; it is not forgotten before they are there.
+        has_place: it holds one of the places under the engine's limit of workflows.
+        held: work that waits for such a place.
+        refused: its creation was refused by the store; it does not exist.
+        queued_at: since when it waits for a place, or None.
+    """
+
+    __slots__ = (
+        "handle",
+        "has_place",
+        "held",
+        "queued_at",
+        "refused",
+        "run",
+        "snapshot_seq",
+        "summary",
+        "timer_due",
+        "uncommitted",
+    )
+
+    def __init__(self, handle: Handle, run: Run, summary: Summary | None = None, snapshot_seq: int = 0) -> None:
+        self.handle = handle
+        self.run = run
+        self.summary = summary
+        self.snapshot_seq = snapshot_seq
+        self.uncommitted = 0
+        self.has_place = False
+        self.held: list[RunStep] = []
+        self.refused = False
+        self.queued_at: int | None = None
+        self.timer_due: int | None = None
+
+    @property
+    def is_parked(self) -> bool:
+        """Nothing of it runs, and something is waited for: it needs no memory, only its rows."""
+        state = self.run.state
+        return not state.in_flight and state.waiting > 0 and state.status not in ENDED_EXECUTION
+
+    def new_summary(self) -> Summary | None:
+        """The summary after a turn, when it is another one than the store has."""
+        state, last = self.run.state, self.summary
+        parked = self.is_parked
+        wake_at = self.run.next_due() if parked else None
+        status = _shown_status(state.status, parked)
+        if last is not None and last.status == status and last.wake_at == wake_at:
+            return None
+        self.summary = Summary(
+            status=status,
+            hot=not parked and state.status not in ENDED_EXECUTION,
+            wake_at=wake_at,
+            started_at=state.started_at,
+            finished_at=state.completed_at,
+            error=str(masked(state.error.message)) if state.error is not None else None,
+        )
+        return self.summary
+
+    def wants_snapshot(self) -> bool:
+        """Whether enough has happened since the last snapshot."""
+        return self.run.state.seq - self.snapshot_seq >= max(FIRST_SNAPSHOT, self.snapshot_seq)
+
+
+def _shown_status(status: ExecutionStatus, parked: bool) -> str:
+    return WAITING if parked and status is ExecutionStatus.RUNNING else status.value

@@ -1,0 +1,45 @@
+"""What others put into the inboxes of the shards owned here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+from stepwell.ports import InboxItem, Store
+
+PAGE = 500
+
+
+class Inbox:
+    """Hands every item over once, in order. Looks only when told that there may be something.
+
+    Args:
+        hand_over: acts on one item and has it deleted together with its effects.
+    """
+
+    def __init__(
+        self, store: Store, shards: Callable[[], Collection[int]], hand_over: Callable[[InboxItem], Awaitable[None]]
+    ) -> None:
+        self._store = store
+        self._shards = shards
+        self._hand_over = hand_over
+        self._seen: dict[int, int] = {}
+        self._look = asyncio.Event()
+
+    def look(self) -> None:
+        """There may be something new."""
+        self._look.set()
+
+    async def run(self) -> None:
+        """Look whenever told to, until cancelled."""
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            for shard in list(self._shards()):
+                await self._empty(shard)
+
+    async def _empty(self, shard: int) -> None:
+        while items := await self._store.inbox(shard, self._seen.get(shard, 0), PAGE):
+            for item in items:
+                self._seen[shard] = item.id
+                await self._hand_over(item)

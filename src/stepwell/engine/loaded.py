@@ -1,0 +1,82 @@
+"""The executions in memory, and how one gets there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+from stepwell.decider.plan import Plan
+from stepwell.decider.replay import replay
+from stepwell.decider.run import Run
+from stepwell.engine.hot import Hot
+from stepwell.execution.codec import Codec
+from stepwell.execution.state import ExecutionState
+from stepwell.ports import Store, StoredExecution
+
+PlanSource = Callable[[str], Awaitable[Plan]]
+"""Gives the plan of the definition with that digest."""
+
+
+class Loaded:
+    """At most one `Hot` for every execution: two would be two writers."""
+
+    def __init__(self, store: Store, codec: Codec, plans: PlanSource) -> None:
+        self._store = store
+        self._codec = codec
+        self._plans = plans
+        self._hot: dict[str, Hot] = {}
+        self._loading: dict[str, asyncio.Task[bool]] = {}
+
+    def __iter__(self) -> Iterator[Hot]:
+        return iter(list(self._hot.values()))
+
+    def get(self, execution: str) -> Hot | None:
+        """The execution, when it is in memory."""
+        return self._hot.get(execution)
+
+    def add(self, hot: Hot) -> None:
+        """Keep a new execution in memory."""
+        self._hot[hot.handle.id] = hot
+
+    def drop(self, hot: Hot) -> None:
+        """Forget it. Everything decided must be stored."""
+        self._hot.pop(hot.handle.id, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._hot.clear()
+
+    async def load(self, execution: str) -> Hot | None:
+        """The execution, read from the store when it is not in memory; None when there is no such execution."""
+        while (hot := self._hot.get(execution)) is None:
+            # Who comes while it is being read waits for the same reading, and then looks again: what was read may have
+            # been changed, stored and dropped already.
+            reading = self._loading.get(execution)
+            if reading is None:
+                reading = self._loading[execution] = asyncio.create_task(self._read(execution))
+            if not await asyncio.shield(reading):
+                return None
+        return hot
+
+    async def _read(self, execution: str) -> bool:
+        try:
+            stored = await self._store.load(execution)
+            if stored is None:
+                return False
+            plan = await self._plans(stored.created.digest)
+            run = run_of(self._codec, plan, stored)
+            self._hot[execution] = Hot(stored.handle, run, stored.summary, stored.snapshot_seq)
+            return True
+        finally:
+            del self._loading[execution]
+
+
+def run_of(codec: Codec, plan: Plan, stored: StoredExecution) -> Run:
+    """A stored execution, folded and ready to decide on."""
+    events = [event for row in stored.history for event in codec.decode_events(row.events)]
+    return replay(plan, events, snapshot_of(codec, stored))
+
+
+def snapshot_of(codec: Codec, stored: StoredExecution) -> ExecutionState | None:
+    """The state of its snapshot, when it has one."""
+    return codec.decode_state(stored.snapshot) if stored.snapshot is not None else None
