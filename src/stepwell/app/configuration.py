@@ -1,0 +1,231 @@
+"""Configuration: a file, the environment, flags; flags win.
+
+`stepwell.yaml`, `stepwell.toml`, or `[tool.stepwell]` in `pyproject.toml`; environment variables mirror the flags.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from stepwell.base.durations import format_duration, parse_duration
+from stepwell.base.errors import ConfigurationError
+from stepwell.base.suggest import hint_for
+
+DEFAULT_FILES: Final = ("stepwell.yaml", "stepwell.toml", "pyproject.toml")
+DEFAULT_PATH: Final = "stepwell.db"
+
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+"""Microseconds, written as a duration."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StateStore(_Section):
+    """Where executions are kept."""
+
+    type: Literal["sqlite", "memory", "postgresql"] = "sqlite"
+    path: str = DEFAULT_PATH
+    connection_string: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The store's URL."""
+        if self.connection_string is not None:
+            return self.connection_string
+        return "memory:" if self.type == "memory" else f"sqlite:{self.path}"
+
+
+class Queuing(_Section):
+    """What happens beyond the limits."""
+
+    strategy: Literal["fifo"] = "fifo"
+    timeout: Duration | None = None
+
+
+class Execution(_Section):
+    """Limits of one engine. `max_activities` is another name for `max_concurrent_tasks`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    max_concurrent_tasks: int = Field(default=100, ge=1)
+    max_workflows: int = Field(default=1_000, ge=1)
+    default_timeout: Duration | None = None
+    queuing: Queuing = Queuing()
+
+
+class ServiceSection(_Section):
+    """A service that steps may call."""
+
+    url: str
+    timeout: Duration = 30_000_000
+    headers: dict[str, str] = {}
+    auth: dict[str, Any] | None = None
+    verify: bool = True
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    max_response_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
+    rule_path: str = "/validations/{rule}"
+
+
+class Secrets(_Section):
+    """Where secrets are found besides the environment (`STEPWELL_SECRET_NAME`): a folder with one file for each."""
+
+    directory: str | None = None
+
+
+class Logging(_Section):
+    """What is logged, to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+
+
+class Configuration(_Section):
+    """The whole configuration."""
+
+    state_store: StateStore = StateStore()
+    execution: Execution = Execution()
+    services: dict[str, ServiceSection] = {}
+    secrets: Secrets = Secrets()
+    logging: Logging = Logging()
+
+
+def configuration_from(values: Mapping[str, Any], *, where: str = "the configuration") -> Configuration:
+    """Check values as they stand in a file.
+
+    Raises:
+        ConfigurationError: naming everything that is wrong.
+    """
+    values = _with_other_names(values)
+    try:
+        return Configuration.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(detail) for detail in error.errors(include_url=False)]
+        raise ConfigurationError(f"{where}: " + "; ".join(problems)) from None
+
+
+def _with_other_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`execution.max_activities` and a top-level `concurrency` block say the same as `execution`."""
+    merged = dict(values)
+    execution = {**dict(merged.pop("concurrency", {}) or {}), **dict(merged.get("execution") or {})}
+    if "max_activities" in execution:
+        execution.setdefault("max_concurrent_tasks", execution.pop("max_activities"))
+    if execution:
+        merged["execution"] = execution
+    return merged
+
+
+def _problem(detail: Any) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key {path!r} ({hint_for(str(detail['loc'][-1]), _known_keys(detail['loc'][:-1]))})"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{path}: {message[0].lower()}{message[1:]}, saw {_shown(detail.get('input'))}"
+
+
+def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    model: Any = Configuration
+    for part in path:
+        if part in model.model_fields:
+            model = model.model_fields[part].annotation
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            model = ServiceSection if path and path[0] == "services" else Configuration
+    return list(model.model_fields)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def read_configuration(path: Path | None, folder: Path) -> tuple[Mapping[str, Any], str]:
+    """The values of a configuration file and its name: the given one, or the first default one in `folder`.
+
+    Raises:
+        ConfigurationError: the file cannot be read or is not what its ending says.
+    """
+    if path is not None:
+        return _read(path), str(path)
+    for name in DEFAULT_FILES:
+        candidate = folder / name
+        if candidate.is_file():
+            values = _read(candidate)
+            if values:
+                return values, name
+    return {}, "the configuration"
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: is not UTF-8 text") from None
+    values = _parse_toml(path, text) if path.suffix == ".toml" else _parse_yaml(path, text)
+    if path.name == "pyproject.toml":
+        values = values.get("tool", {}).get("stepwell", {})
+    if not isinstance(values, Mapping):
+        raise ConfigurationError(f"{path}: expected a map of settings, saw {type(values).__name__}")
+    return values
+
+
+def _parse_toml(path: Path, text: str) -> Any:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: is not valid TOML: {error}") from None
+
+
+def _parse_yaml(path: Path, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: is not valid YAML: {error}") from None
+
+
+def load_configuration(
+    path: Path | None = None,
+    *,
+    store: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Configuration:
+    """The configuration in force: file, then `STEPWELL_STORE`, then the given store URL.
+
+    Raises:
+        ConfigurationError: naming everything that is wrong.
+    """
+    environment = os.environ if environment is None else environment
+    values, where = read_configuration(path, folder or Path.cwd())
+    configuration = configuration_from(values, where=where)
+    url = store or environment.get("STEPWELL_STORE")
+    if url:
+        configuration = configuration.model_copy(update={"state_store": StateStore(connection_string=url)})
+    return configuration
+
+
+def configuration_schema() -> dict[str, Any]:
+    """The JSON Schema of the configuration file."""
+    return Configuration.model_json_schema()
+
+
+def describe_limits(configuration: Configuration) -> str:
+    """The limits in one line, for `doctor`."""
+    execution = configuration.execution
+    timeout = execution.default_timeout
+    default = format_duration(timeout) if timeout is not None else "none"
+    return (
+        f"{execution.max_workflows} workflows at work, {execution.max_concurrent_tasks} tasks at once, "
+        f"default timeout {default}"
+    )
