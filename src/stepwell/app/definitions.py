@@ -1,0 +1,186 @@
+"""Definitions on their way to plans: checked, stored by content, compiled once."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from stepwell.base.derive import digest
+from stepwell.base.errors import NotFound, StoreError, UsageError
+from stepwell.base.spans import Source
+from stepwell.decider.plan import Plan
+from stepwell.decider.unsupported import unsupported
+from stepwell.definition.diagnostics import Diagnostic, InvalidDefinition
+from stepwell.definition.loading import Known, Loaded, load
+from stepwell.definition.model import LEAF_TYPES, WorkflowDefinition
+from stepwell.ports import Store, StoredDefinition
+
+MOST_PLANS: Final = 256
+"""Plans kept compiled; an older one is compiled again when it is needed."""
+
+Definition = Mapping[str, Any] | str | Path
+"""What a caller may give as a definition: a dict, YAML or JSON text, or a file."""
+
+
+class Catalogue:
+    """What this engine can run: read anew at each use, since tasks may be registered at any time."""
+
+    def __init__(
+        self,
+        handlers: Callable[[], set[str]],
+        tasks: Callable[[], set[str]],
+        rules: Callable[[], set[str]],
+        services: set[str] | None,
+    ) -> None:
+        self._handlers = handlers
+        self._tasks = tasks
+        self._rules = rules
+        self._services = services
+
+    def known(self) -> Known:
+        """For validation: the names that exist."""
+        tasks = self._tasks()
+        return Known(
+            types=frozenset(self._handlers() - LEAF_TYPES),
+            tasks=frozenset(tasks),
+            services=frozenset(self._services) if self._services is not None else None,
+            rules=frozenset(self._rules()),
+        )
+
+    def leaf_types(self) -> set[str]:
+        """The step types that have a task handler."""
+        return self._handlers() | self._tasks()
+
+
+def read_source(definition: Definition) -> Source:
+    """The text of a definition, with the name it is shown under.
+
+    Raises:
+        UsageError: the file cannot be read, or it is neither text nor a mapping.
+    """
+    if isinstance(definition, Mapping):
+        return Source("<dict>", json.dumps(definition, ensure_ascii=False, indent=1, default=str))
+    if isinstance(definition, str) and ("\n" in definition or definition.lstrip().startswith("{")):
+        return Source("<text>", definition)
+    return read_file(Path(definition))
+
+
+def read_file(path: Path) -> Source:
+    """The text of a file. Bytes that are not UTF-8 are kept as lone surrogates, so that loading can point at them.
+
+    Raises:
+        UsageError: code `unreadable-file`.
+    """
+    try:
+        return Source(str(path), path.read_bytes().decode("utf-8", errors="surrogateescape"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}", code="unreadable-file") from None
+
+
+class Definitions:
+    """The definitions of one store."""
+
+    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+        self._store = store
+        self._catalogue = catalogue
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._stored: set[str] = set()
+
+    def check(self, source: Source) -> Loaded:
+        """Read and validate a text, and find what this version would not run. Stores nothing."""
+        return check(source, self._catalogue)
+
+    async def plan_of(self, definition: Definition) -> Plan:
+        """The plan of a definition, which is then stored by its content.
+
+        Raises:
+            InvalidDefinition: with everything that is wrong; nothing is stored.
+        """
+        source = read_source(definition)
+        known = self._plans.get(digest(source.text.encode("utf-8", errors="surrogatepass")))
+        if known is None:
+            loaded = self.check(source)
+            errors = [finding for finding in loaded.diagnostics if finding.severity == "error"]
+            if loaded.definition is None or errors:
+                raise InvalidDefinition(tuple(loaded.diagnostics), source)
+            known = self._compiled(loaded.definition)
+        await self._keep(known.definition)
+        return known
+
+    async def plan(self, content: str) -> Plan:
+        """The plan of a stored definition, by its digest.
+
+        Raises:
+            StoreError: (code `unusable-definition`) it is not there, or this version cannot run it.
+        """
+        known = self._plans.get(content)
+        if known is not None:
+            return known
+        stored = await self._store.definition(content)
+        if stored is None:
+            raise StoreError(f"the definition {content[:12]} is not in the store", code="unusable-definition")
+        loaded = self.check(Source(stored.source_name, stored.text))
+        if loaded.definition is None:
+            first = next(finding for finding in loaded.diagnostics if finding.severity == "error")
+            raise StoreError(
+                f"the stored definition of {stored.name!r} {stored.version} cannot be run: {first.message}",
+                code="unusable-definition",
+                hint="it may need tasks that were not imported, or another version of stepwell",
+            )
+        return self._compiled(loaded.definition)
+
+    async def stored(self, content: str) -> WorkflowDefinition:
+        """A stored definition for showing, whether or not this engine could run it.
+
+        Raises:
+            NotFound: it is not there, or cannot be read.
+        """
+        found = await self._store.definition(content)
+        loaded = load(Source(found.source_name, found.text)) if found is not None else None
+        if loaded is None or loaded.definition is None:
+            raise NotFound(f"the definition {content[:12]} is not in the store", code="unusable-definition")
+        return loaded.definition
+
+    def _compiled(self, definition: WorkflowDefinition) -> Plan:
+        plan = Plan(definition)
+        self._plans[plan.digest] = plan
+        if len(self._plans) > MOST_PLANS:
+            self._plans.popitem(last=False)
+        return plan
+
+    async def _keep(self, definition: WorkflowDefinition) -> None:
+        if definition.digest in self._stored:
+            return
+        await self._store.put_definition(
+            StoredDefinition(
+                digest=definition.digest,
+                name=definition.name,
+                version=definition.version,
+                dialect=definition.dialect,
+                source_name=definition.source.name,
+                text=definition.source.text,
+            )
+        )
+        self._stored.add(definition.digest)
+
+
+def check(source: Source, catalogue: Catalogue) -> Loaded:
+    """Validate a text against what the catalogue offers; constructs that would not be run are errors too."""
+    loaded = load(source, known=catalogue.known())
+    definition = loaded.definition
+    if definition is None:
+        return loaded
+    refused = [
+        Diagnostic(
+            code="not-supported",
+            message=f"this version does not run {what}",
+            span=definition.spans.at(path),
+            path=path,
+            source_name=source.name,
+        )
+        for path, what in unsupported(definition, catalogue.leaf_types())
+    ]
+    return Loaded(definition=None if refused else definition, diagnostics=(*loaded.diagnostics, *refused))

@@ -1,0 +1,130 @@
+"""Looking at a store without running anything: executions, histories, and whether all is well."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from stepwell.app.definitions import Definitions
+from stepwell.app.report import event_report, execution_report
+from stepwell.base.errors import NotFound, StepwellError
+from stepwell.base.instants import to_rfc3339
+from stepwell.engine.loaded import snapshot_of
+from stepwell.execution.codec import Codec
+from stepwell.execution.evolve import fold
+from stepwell.execution.state import ExecutionState
+from stepwell.execution.status import ENDED_EXECUTION
+from stepwell.ports import ExecutionListing, ExecutionQuery, Store, StoredExecution
+
+PAGE: Final = 500
+
+
+class Reading:
+    """Reads what is recorded."""
+
+    def __init__(self, store: Store, codec: Codec, definitions: Definitions) -> None:
+        self._store = store
+        self._codec = codec
+        self._definitions = definitions
+
+    async def execution(self, execution: str) -> dict[str, Any]:
+        """The execution as users see it (see `app.report`).
+
+        Raises:
+            NotFound: code `unknown-execution`.
+        """
+        stored = await self._stored(execution)
+        definition = await self._definitions.stored(stored.created.digest)
+        return execution_report(definition, self._fold(stored))
+
+    async def executions(self, query: ExecutionQuery) -> dict[str, Any]:
+        """A page of executions: `{"items": [...], "next": cursor or null}`."""
+        page = await self._store.list(query)
+        return {"items": [_listing(item) for item in page.items], "next": page.next}
+
+    async def history(self, execution: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+        """The history events numbered greater than `after`, as users see them.
+
+        Raises:
+            NotFound: code `unknown-execution`.
+        """
+        await self._stored(execution)
+        while rows := await self._store.history(execution, after, PAGE):
+            for row in rows:
+                events = self._codec.decode_events(row.events)
+                first = row.seq - len(events) + 1
+                for number, event in enumerate(events, start=first):
+                    if number > after:
+                        yield event_report(number, event)
+            after = rows[-1].seq
+
+    async def is_over(self, execution: str) -> bool:
+        """Whether the execution has ended."""
+        stored = await self._stored(execution)
+        return stored.summary.status in {status.value for status in ENDED_EXECUTION}
+
+    async def shard_of(self, execution: str) -> int:
+        """The shard an execution belongs to."""
+        return (await self._stored(execution)).handle.shard
+
+    async def verify(self) -> AsyncIterator[str]:
+        """What is wrong with the store, one sentence at a time: damaged pages, histories that are none, snapshots or
+        summaries that say something else than the history."""
+        for problem in await self._store.check():
+            yield problem
+        key = 0
+        while stored := await self._store.executions_after(key, 100):
+            for execution in stored:
+                for problem in self._verify(execution):
+                    yield problem
+            key = stored[-1].handle.key or 0
+
+    def _verify(self, stored: StoredExecution) -> Sequence[str]:
+        name = f"execution {stored.handle.id}"
+        try:
+            events = [event for row in stored.history for event in self._codec.decode_events(row.events)]
+            state = fold(events)
+            at_snapshot = fold(events[: stored.snapshot_seq]) if stored.snapshot is not None else None
+            snapshot = snapshot_of(self._codec, stored)
+        except StepwellError as error:
+            return [f"{name}: {error}"]
+        problems = []
+        if stored.history and stored.history[-1].seq != state.seq:
+            problems.append(f"{name}: its history has gaps: {state.seq} events, numbered to {stored.history[-1].seq}")
+        if snapshot != at_snapshot:
+            problems.append(f"{name}: its snapshot at event {stored.snapshot_seq} differs from its history")
+        if _ended(state) != (stored.summary.finished_at is not None):
+            problems.append(f"{name}: it is listed as {stored.summary.status}, its history says {state.status}")
+        return problems
+
+    async def _stored(self, execution: str) -> StoredExecution:
+        stored = await self._store.load(execution)
+        if stored is None:
+            raise NotFound(
+                f"there is no execution {execution!r} in this store",
+                code="unknown-execution",
+                hint="`stepwell execution list` shows them; --store names another store",
+            )
+        return stored
+
+    def _fold(self, stored: StoredExecution) -> ExecutionState:
+        events = [event for row in stored.history for event in self._codec.decode_events(row.events)]
+        return fold(events, snapshot_of(self._codec, stored))
+
+
+def _ended(state: ExecutionState) -> bool:
+    return state.status in ENDED_EXECUTION
+
+
+def _listing(item: ExecutionListing) -> dict[str, Any]:
+    finished = item.summary.finished_at
+    return {
+        "execution_id": item.id,
+        "workflow": item.created.workflow,
+        "version": item.created.version,
+        "status": item.summary.status,
+        "created_at": to_rfc3339(item.created.created_at),
+        "completed_at": to_rfc3339(finished) if finished is not None else None,
+        "error": item.summary.error,
+        "tags": list(item.created.tags),
+    }

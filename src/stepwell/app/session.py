@@ -1,0 +1,181 @@
+"""The composition root: configuration in, a running engine out. The only place that knows all rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from stepwell.app.configuration import Configuration, ServiceSection
+from stepwell.app.definitions import Catalogue, Definitions
+from stepwell.app.registries import Registries
+from stepwell.base.clock import Clock, SystemClock
+from stepwell.base.errors import ConfigurationError
+from stepwell.engine.engine import Engine, Limits
+from stepwell.execution.codec import Codec
+from stepwell.expression.errors import ExpressionError, ExpressionSyntaxError
+from stepwell.expression.scope import Scope
+from stepwell.expression.template import compile_template
+from stepwell.ports import Cipher, Observer, SecretSource, Service, Store
+from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, environment_key
+from stepwell.services.registry import StaticServices
+from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
+from stepwell.store.factory import store_for
+from stepwell.tasks.builtin import builtin_handlers
+from stepwell.worker.local import LocalWorker
+
+Announce = Callable[[str], None]
+"""Told what the user should know, such as that a key file was made."""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """An open store and an engine that runs on it."""
+
+    engine: Engine
+    definitions: Definitions
+    store: Store
+    codec: Codec
+
+
+@asynccontextmanager
+async def open_store(configuration: Configuration, *, migrate: bool = True) -> AsyncIterator[Store]:
+    """The configured store, open.
+
+    Raises:
+        StoreError: it cannot be used; see `ports.Store.open`.
+    """
+    store = store_for(configuration.state_store.url)
+    await store.open(migrate=migrate)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_session(
+    configuration: Configuration,
+    registries: Registries,
+    *,
+    store: Store | None = None,
+    shard: int | None = None,
+    take_over: bool = False,
+    observer: Observer | None = None,
+    announce: Announce = lambda message: None,
+    clock: Clock | None = None,
+) -> AsyncIterator[Session]:
+    """An engine on the configured store, or on `store`, which stays open then.
+
+    Args:
+        shard: the shard to own; None for a free one.
+        take_over: also go on with what other engines, now gone, left unfinished.
+    """
+    if store is None:
+        async with (
+            open_store(configuration) as opened,
+            open_session(
+                configuration,
+                registries,
+                store=opened,
+                shard=shard,
+                take_over=take_over,
+                observer=observer,
+                announce=announce,
+                clock=clock,
+            ) as session,
+        ):
+            yield session
+        return
+    clock = clock or SystemClock()
+    codec = Codec(cipher_for(configuration, announce))
+    services = StaticServices(services_of(configuration))
+    handlers = builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services)
+    definitions = Definitions(store, catalogue_of(registries, set(handlers), set(services.names())))
+    execution = configuration.execution
+    engine = Engine(store, codec, clock, definitions.plan, owner_name(), limits_of(configuration), observer)
+    worker = LocalWorker(
+        handlers,
+        engine.report,
+        clock,
+        secrets_of(configuration),
+        max_concurrent=execution.max_concurrent_tasks,
+        queue_timeout=execution.queuing.timeout,
+    )
+    engine.connect(worker)
+    try:
+        await engine.open(shard, take_over=take_over)
+        yield Session(engine, definitions, store, codec)
+    finally:
+        await asyncio.shield(engine.close())
+
+
+def catalogue_of(registries: Registries, types: set[str], services: set[str] | None) -> Catalogue:
+    """What can be run with these registries, handlers and services."""
+    return Catalogue(
+        handlers=lambda: types,
+        tasks=lambda: set(registries.tasks.names()),
+        rules=lambda: set(registries.rules.names()),
+        services=services,
+    )
+
+
+def limits_of(configuration: Configuration) -> Limits:
+    """The engine's limits."""
+    execution = configuration.execution
+    return Limits(
+        max_workflows=execution.max_workflows,
+        queue_timeout=execution.queuing.timeout,
+        default_timeout=execution.default_timeout,
+    )
+
+
+def owner_name() -> str:
+    """Names this engine to whoever finds its shards taken."""
+    return f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+
+
+def cipher_for(configuration: Configuration, announce: Announce) -> Cipher:
+    """Encrypts secret values: with the key of the environment, else of a file beside the database, made when needed."""
+    key = environment_key(os.environ)
+    if key is not None:
+        return AesCipher(key)
+    url = configuration.state_store.url
+    if url.startswith("memory:"):
+        return AesCipher(secrets.token_bytes(32))
+    path = url.removeprefix("sqlite:").removeprefix("//") if url.startswith("sqlite:") else url
+    return LazyCipher(LazyKeyFile(Path(f"{path}.key"), announce))
+
+
+def secrets_of(configuration: Configuration) -> SecretSource:
+    """Where `secrets.NAME` is looked up: the environment, then the configured folder."""
+    sources: list[SecretSource] = [EnvironmentSecrets(os.environ)]
+    if configuration.secrets.directory is not None:
+        sources.append(DirectorySecrets(Path(configuration.secrets.directory)))
+    return CombinedSecrets(sources)
+
+
+def services_of(configuration: Configuration) -> Mapping[str, Service]:
+    """The configured services; `{{ secrets.NAME }}` in headers and credentials is left for the worker to look up.
+
+    Raises:
+        ConfigurationError: an expression in them is wrong or reads anything but secrets.
+    """
+    return {name: _service(name, section) for name, section in configuration.services.items()}
+
+
+def _service(name: str, section: ServiceSection) -> Service:
+    values: dict[str, Any] = section.model_dump()
+    try:
+        for key in ("headers", "auth"):
+            values[key] = compile_template(values[key]).render(Scope({}))
+    except (ExpressionError, ExpressionSyntaxError) as error:
+        hint = "only {{ secrets.NAME }} may be used here"
+        raise ConfigurationError(f"services.{name}.{key}: {error.message}", hint=hint) from None
+    return Service(name=name, **values)
