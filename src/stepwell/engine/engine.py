@@ -115,7 +115,6 @@ class Engine:
         self._renew_alarm = Alarm(clock, self._renew_leases)
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._starting: dict[str, asyncio.Lock] = {}
-        self._known_definitions: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatcher: Dispatcher | None = None
         self._failure: StepwellError | None = None

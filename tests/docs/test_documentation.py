@@ -1,0 +1,66 @@
+"""Every example in the documentation is run.
+
+A fenced block whose info string names a file (```` ```yaml hello.yaml ````) is written to a folder of the page's own; a
+`console` block is run there, command by command, and what follows a command must be its output. `...` stands for
+anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+_BLOCK = re.compile(r"^```(\w+)(?: +(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def _commands(block: str) -> list[tuple[str, str]]:
+    """(command, expected output) pairs of a console block."""
+    pairs: list[tuple[str, list[str]]] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            pairs.append((line[2:], []))
+        else:
+            pairs[-1][1].append(line)
+    return [(command, "\n".join(lines)) for command, lines in pairs]
+
+
+def _pattern(expected: str) -> re.Pattern[str]:
+    parts = [re.escape(part) for part in expected.strip().split("...")]
+    return re.compile(r"[\s\S]*".join(parts).replace(r"\ *\n", r"\n"))
+
+
+def _run(command: str, folder: Path) -> str:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("STEPWELL_")},
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "100",
+    }
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, text=True, capture_output=True, timeout=60, check=False
+    )
+    return (done.stdout + done.stderr).strip()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_examples_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> None:
+    for kind, name, content in _BLOCK.findall(page.read_text("utf-8")):
+        if name:
+            (tmp_path / name).write_text(content, "utf-8")
+        elif kind == "console":
+            for command, expected in _commands(content):
+                output = _run(command, tmp_path)
+                assert _pattern(expected).fullmatch(output), f"$ {command}\n{output}\n--- expected ---\n{expected}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text("utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
