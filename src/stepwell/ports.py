@@ -80,8 +80,9 @@ class Change(msgspec.Struct, kw_only=True):
     Attributes:
         seq: the number of the turn's last history event; the first event of an execution has the number 1.
         events: the turn's history events, encoded; empty when the turn recorded none.
-        create: set when this is the execution's first change.
+        create: set when this is the execution's first change; `summary` is then set too.
         summary: the new summary, or None when it stays as it is.
+        waits_begun, waits_ended: where both name the same wait, it ended before it began again.
         snapshot: the encoded state after `seq`, or None.
     """
 
@@ -169,7 +170,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which executions to list, newest first. None means any."""
+    """Which executions to list, newest first. None means any. `created_from` is included, `created_to` is not."""
 
     workflow: str | None = None
     version: str | None = None

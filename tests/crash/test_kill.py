@@ -1,7 +1,7 @@
 """`kill -9` of a running `run`, at random moments, resumed each time.
 
-Every task writes down that it ran before it returns. After each kill the store says which steps are recorded as completed;
-none of those may be written down again, ever. In the end there is one result.
+Every task writes down that it ran before it returns. After each kill the store says which steps are recorded as
+completed; none of those may be written down again, ever. In the end there is one result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from stepwell.store.factory import store_for
 from tests.engine.world import PlainCipher
 
 KILLS_OF_ONE_EXECUTION = 10
-WIDTH, LENGTH = 4, 60
+WIDTH, LENGTH = 4, 100
+"""At 40 ms a step, four seconds of work, so that most kills find it at work."""
 
 TASKS = """
 import asyncio, os
@@ -34,7 +35,7 @@ from stepwell import TaskContext, task
 
 @task
 async def note(context: TaskContext) -> int:
-    await asyncio.sleep(0.004)
+    await asyncio.sleep(0.04)
     with open(os.environ["NOTES"], "ab", buffering=0) as notes:
         notes.write((context.assignment.step + "\\n").encode())
     return 1
@@ -42,18 +43,17 @@ async def note(context: TaskContext) -> int:
 
 
 def _definition() -> dict[str, object]:
-    """Four chains of 60 steps side by side, joined at the end."""
-    steps: list[dict[str, object]] = []
-    for lane in range(WIDTH):
-        for number in range(LENGTH):
-            steps.append(
-                {
-                    "name": f"s{lane}_{number}",
-                    "type": "note",
-                    "config": {},
-                    "depends_on": [f"s{lane}_{number - 1}"] if number else [],
-                }
-            )
+    """Four chains of 100 steps side by side, joined at the end."""
+    steps: list[dict[str, object]] = [
+        {
+            "name": f"s{lane}_{number}",
+            "type": "note",
+            "config": {},
+            "depends_on": [f"s{lane}_{number - 1}"] if number else [],
+        }
+        for lane in range(WIDTH)
+        for number in range(LENGTH)
+    ]
     last = [f"s{lane}_{LENGTH - 1}" for lane in range(WIDTH)]
     steps.append({"name": "join", "type": "note", "config": {}, "depends_on": last})
     return {
@@ -133,6 +133,7 @@ def test_a_run_killed_ten_times_loses_and_repeats_nothing_recorded(seed: int, tm
     victim = Victim(tmp_path)
     recorded: set[str] = set()
     before: Counter[str] = Counter()
+    killed_at_work = 0
     for _ in range(KILLS_OF_ONE_EXECUTION):
         victim.run_and_kill(chance.uniform(0, 0.9))
         history, now = victim.history(), victim.ran()
@@ -140,6 +141,8 @@ def test_a_run_killed_ten_times_loses_and_repeats_nothing_recorded(seed: int, tm
         assert recorded <= _completed(history)
         assert {step: now[step] for step in recorded} == {step: before[step] for step in recorded}
         recorded, before = _completed(history), now
+        killed_at_work += not isinstance(history[-1], ExecutionCompleted)
+    assert killed_at_work > KILLS_OF_ONE_EXECUTION / 2
     process = victim.run("-o", "json")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err.decode()

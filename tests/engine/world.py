@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from stepwell.store.memory import MemoryStore
-
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.plan import Plan
 from stepwell.definition.model import WorkflowDefinition
@@ -19,6 +17,7 @@ from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.work import Assignment, Report
 from stepwell.ports import Batch, Published, Store
+from stepwell.store.memory import MemoryStore
 from tests.virtual_clock import VirtualClock
 
 SECOND = 1_000_000

@@ -113,7 +113,7 @@ class Engine:
         self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
         self._queue_alarm = Alarm(clock, self._give_up_queueing)
         self._renew_alarm = Alarm(clock, self._renew_leases)
-        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self._waiters: dict[str, list[asyncio.Future[ExecutionState]]] = {}
         self._starting: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatcher: Dispatcher | None = None
@@ -196,16 +196,16 @@ class Engine:
         Raises:
             NotFound: there is no such execution.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[ExecutionState] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(execution, [])
         waiters.append(future)
         try:
-            state = await self.state(execution)
-            if state.status not in ENDED_EXECUTION:
-                self._check_alive()
-                await future
+            if self._loaded.get(execution) is None:
                 state = await self.state(execution)
-            return state
+                if state.status in ENDED_EXECUTION:
+                    return state
+            self._check_alive()
+            return await future
         finally:
             waiters.remove(future)
             if not waiters and self._waiters.get(execution) is waiters:
@@ -368,7 +368,7 @@ class Engine:
             case EndExecution():
                 for future in self._waiters.get(hot.handle.id, ()):
                     if not future.done():
-                        future.set_result(None)
+                        future.set_result(hot.run.state)
             case _:
                 assert_never(command)
 

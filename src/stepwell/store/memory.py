@@ -1,0 +1,235 @@
+"""The store in memory: for trying things out, for tests and for simulation. Deterministic, without threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from stepwell.base.errors import Conflict, StoreError
+from stepwell.base.instants import to_rfc3339
+from stepwell.execution.event import Event
+from stepwell.ports import (
+    Batch,
+    ExecutionQuery,
+    HistoryRow,
+    InboxItem,
+    Lease,
+    Page,
+    Published,
+    Store,
+    StoredDefinition,
+    StoredExecution,
+    StoreStatus,
+)
+from stepwell.store.cursors import cursor_of, place_of
+from stepwell.store.memory_content import Content, Ownership, Record
+
+
+class MemoryStore(Store):
+    """See `ports.Store`, whose contract this is, but for durability: all is gone with the last store on the content.
+
+    Several engines may use one store. `MemoryStore(store.content)` is another store on the same content, as another
+    process would have one on the same database: closing one does not touch the other.
+
+    Args:
+        content: shared with other stores; new when None.
+    """
+
+    def __init__(self, content: Content | None = None) -> None:
+        self.content = content if content is not None else Content()
+        self._is_open = False
+        self._leases: dict[int, int] = {}
+        self._callbacks: list[Callable[[], None]] = []
+        self._rung = False
+
+    # ── Life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open(self, *, migrate: bool = True) -> None:
+        if not self._is_open:
+            self._is_open = True
+            self.content.connected.append(self._on_posted)
+
+    async def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self.content.connected.remove(self._on_posted)
+            leases, self._leases = self._leases, {}
+            self.content.give_up(leases)
+
+    def _opened(self) -> Content:
+        if not self._is_open:
+            raise StoreError("the store in memory is not open", code="store-closed")
+        return self.content
+
+    # ── Ownership ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int) -> Lease:
+        content = self._opened()
+        if shard is None:
+            shard = content.free_shard(now)
+        known = content.shards.setdefault(shard, Ownership())
+        if known.is_alive(now):
+            raise Conflict(
+                f"shard {shard} is owned by {known.owner} until {to_rfc3339(known.expires_at)}",
+                code="shard-owned",
+                hint="stop that engine, or wait until then",
+            )
+        known.fence, known.owner, known.expires_at = known.fence + 1, owner, now + ttl
+        self._leases[shard] = known.fence
+        return Lease(shard=shard, fence=known.fence, expires_at=known.expires_at)
+
+    async def renew(self, leases: Sequence[Lease], now: int, ttl: int) -> Sequence[Lease]:
+        content = self._opened()
+        for lease in leases:
+            content.check_fence(lease.shard, lease.fence)
+        for lease in leases:
+            content.shards[lease.shard].expires_at = now + ttl
+        return [Lease(shard=lease.shard, fence=lease.fence, expires_at=now + ttl) for lease in leases]
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        content = self._opened()
+        for lease in leases:
+            self._leases.pop(lease.shard, None)
+        content.give_up({lease.shard: lease.fence for lease in leases})
+
+    # ── Executions ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def append(self, batch: Batch) -> bool:
+        early = self._opened().append(batch)
+        self._ring(batch.posts)
+        return early
+
+    async def load(self, execution: str) -> StoredExecution | None:
+        record = self._opened().records.get(execution)
+        return record.stored(record.snapshot_seq) if record is not None else None
+
+    async def history(self, execution: str, after: int = 0, limit: int = 1_000) -> Sequence[HistoryRow]:
+        record = self._opened().records.get(execution)
+        return record.rows(after)[:limit] if record is not None else []
+
+    async def find_start(self, start_key: str) -> str | None:
+        return self._opened().start_keys.get(start_key)
+
+    async def hot(self, shard: int) -> Sequence[str]:
+        return [record.handle.id for record in self._of(shard) if record.summary.hot]
+
+    async def unfinished(self, shard: int) -> int:
+        return sum(not record.has_ended for record in self._of(shard))
+
+    async def shards(self) -> Sequence[int]:
+        return sorted({record.handle.shard for record in self._opened().unfinished()})
+
+    async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
+        due = sorted((at, record.key, record.handle.id) for at, record in self._parked(shard) if at <= now)
+        return [id_ for _, _, id_ in due[:limit]]
+
+    async def next_wake(self, shard: int) -> int | None:
+        return min((at for at, _ in self._parked(shard)), default=None)
+
+    async def list(self, query: ExecutionQuery) -> Page:
+        before = place_of(query)
+        wanted = [record for record in self._opened().by_key.values() if _is_wanted(record, query)]
+        places = sorted(((record.created.created_at, record.key) for record in wanted), reverse=True)
+        found = [place for place in places if place < before]
+        shown = [self.content.by_key[key] for _, key in found[: query.limit]]
+        more = len(found) > query.limit
+        return Page([record.listed() for record in shown], cursor_of(*found[query.limit - 1]) if more else None)
+
+    def _of(self, shard: int) -> Iterator[Record]:
+        return (record for record in self._opened().by_key.values() if record.handle.shard == shard)
+
+    def _parked(self, shard: int) -> Iterator[tuple[int, Record]]:
+        for record in self._of(shard):
+            if not record.summary.hot and record.summary.wake_at is not None:
+                yield record.summary.wake_at, record
+
+    # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def publish(self, event: Event, now: int, keep_until: int) -> Published:
+        content = self._opened()
+        owned = content.owned(now)
+        items = content.publish(event, now, keep_until)
+        if items is None:
+            return Published(duplicate=True, waits=0, engine_present=bool(owned))
+        self._ring(items)
+        concerned = {item.shard for item in items}
+        present = concerned <= set(owned) if concerned else bool(owned)
+        return Published(duplicate=False, waits=len(items), engine_present=present)
+
+    async def forget_events(self, now: int) -> int:
+        return self._opened().forget_events(now)
+
+    async def post(self, items: Sequence[InboxItem]) -> None:
+        self._opened().put(items)
+        self._ring(items)
+
+    async def inbox(self, shard: int, after: int = 0, limit: int = 1_000) -> Sequence[InboxItem]:
+        items = self._opened().inbox.values()
+        return [item for item in items if item.shard == shard and item.id > after][:limit]
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    def _ring(self, items: Sequence[InboxItem]) -> None:
+        concerned = {item.shard for item in items}
+        for ring in self.content.connected:
+            ring(concerned)
+
+    def _on_posted(self, shards: Collection[int]) -> None:
+        if not self._rung and not self._leases.keys().isdisjoint(shards):
+            self._rung = True
+            asyncio.get_running_loop().call_soon(self._call)
+
+    def _call(self) -> None:
+        self._rung = False
+        for callback in self._callbacks:
+            callback()
+
+    # ── Definitions ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def put_definition(self, definition: StoredDefinition) -> None:
+        self._opened().definitions.setdefault(definition.digest, definition)
+
+    async def definition(self, digest: str) -> StoredDefinition | None:
+        return self._opened().definitions.get(digest)
+
+    # ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def status(self) -> StoreStatus:
+        content = self.content
+        statuses = [record.summary.status for record in content.by_key.values()]
+        return StoreStatus(
+            kind="memory",
+            location="memory:",
+            schema_version=0,
+            current_version=0,
+            executions={status: statuses.count(status) for status in sorted(set(statuses))},
+            waits=sum(map(len, content.waits.values())),
+            events=len(content.events),
+            inbox=len(content.inbox),
+            size_bytes=None,
+            owners=[
+                {"shard": shard, "owner": known.owner, "expires_at": known.expires_at}
+                for shard, known in sorted(content.shards.items())
+                if known.owner is not None
+            ],
+        )
+
+    async def check(self) -> Sequence[str]:
+        return []  # nothing can be damaged, and no crash leaves anything behind
+
+    async def executions_after(self, key: int, limit: int) -> Sequence[StoredExecution]:
+        later = [record for record in self._opened().by_key.values() if record.key > key]
+        return [record.stored(0) for record in later[:limit]]
+
+
+def _is_wanted(record: Record, query: ExecutionQuery) -> bool:
+    created = record.created
+    return (
+        (query.workflow is None or created.workflow == query.workflow)
+        and (query.version is None or created.version == query.version)
+        and (not query.statuses or record.summary.status in query.statuses)
+        and (query.tag is None or query.tag in created.tags)
+        and (query.created_from is None or created.created_at >= query.created_from)
+        and (query.created_to is None or created.created_at < query.created_to)
+    )

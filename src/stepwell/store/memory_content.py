@@ -1,0 +1,266 @@
+"""What a store in memory holds, and the changes to it. One call is one transaction: it is refused before it begins.
+
+What is kept is immutable (encoded bytes, frozen structs), so nobody can change what is stored by changing what was
+given or got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+import msgspec
+
+from stepwell.base.errors import FenceLost, StoreError
+from stepwell.execution.event import Event
+from stepwell.execution.matching import match_keys_of_event
+from stepwell.execution.status import ENDED_EXECUTION
+from stepwell.ports import (
+    Batch,
+    Change,
+    DuplicateStart,
+    ExecutionListing,
+    Handle,
+    HistoryRow,
+    InboxItem,
+    NewExecution,
+    StoredDefinition,
+    StoredExecution,
+    Summary,
+)
+from stepwell.store.event_index import filing_keys, lookup_keys
+
+_encode_event = msgspec.msgpack.Encoder().encode
+
+
+class Record:
+    """An execution as it is kept."""
+
+    __slots__ = ("created", "handle", "history", "key", "snapshot", "snapshot_seq", "summary")
+
+    def __init__(self, key: int, handle: Handle, created: NewExecution, summary: Summary) -> None:
+        self.key = key
+        self.handle = Handle(handle.id, handle.shard, key)
+        self.created = created
+        self.summary = summary
+        self.history: dict[int, bytes] = {}
+        self.snapshot_seq = 0
+        self.snapshot: bytes | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.summary.status in ENDED_EXECUTION
+
+    def rows(self, after: int) -> list[HistoryRow]:
+        """The history behind the event with this number."""
+        return [HistoryRow(seq, events) for seq, events in sorted(self.history.items()) if seq > after]
+
+    def stored(self, after: int) -> StoredExecution:
+        """A copy, with the history behind the event with this number."""
+        return StoredExecution(
+            handle=Handle(self.handle.id, self.handle.shard, self.key),
+            created=self.created,
+            summary=self.summary,
+            snapshot_seq=self.snapshot_seq,
+            snapshot=self.snapshot,
+            history=self.rows(after),
+        )
+
+    def listed(self) -> ExecutionListing:
+        """Its line in a list."""
+        return ExecutionListing(id=self.handle.id, created=self.created, summary=self.summary)
+
+    def inbox_item(self, kind: str, step: str, payload: bytes) -> InboxItem:
+        """An item for the owner of this execution."""
+        return InboxItem(shard=self.handle.shard, kind=kind, payload=payload, execution=self.handle.id, step=step)
+
+
+class Ownership(msgspec.Struct):
+    """Who owns a shard; nobody when `owner` is None."""
+
+    fence: int = 0
+    owner: str | None = None
+    expires_at: int = 0
+
+    def is_alive(self, now: int) -> bool:
+        return self.owner is not None and self.expires_at > now
+
+
+class KeptEvent(msgspec.Struct, frozen=True):
+    """An event as it is kept; `keys` are those it is filed under."""
+
+    number: int
+    type: str
+    received_at: int
+    keep_until: int
+    body: bytes
+    keys: Sequence[int]
+
+
+class Content:
+    """What several `MemoryStore`s share, as several processes share a database."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.by_key: dict[int, Record] = {}
+        self.start_keys: dict[str, str] = {}
+        self.waits: dict[tuple[str, int], dict[tuple[int, str], Record]] = {}
+        self.events: dict[tuple[str, str], KeptEvent] = {}
+        self.filed: dict[tuple[str, int], dict[int, KeptEvent]] = {}
+        self.inbox: dict[int, InboxItem] = {}
+        self.definitions: dict[str, StoredDefinition] = {}
+        self.shards: dict[int, Ownership] = {}
+        self.connected: list[Callable[[Collection[int]], None]] = []  # told which shards' inboxes were posted to
+        self._events_so_far = 0
+        self._items_so_far = 0
+
+    # Executions
+
+    def unfinished(self) -> Iterator[Record]:
+        """Executions that have not ended, oldest first."""
+        return (record for record in self.by_key.values() if not record.has_ended)
+
+    def check_fence(self, shard: int, fence: int) -> None:
+        """Raises: FenceLost: the shard is owned under another number, or not at all."""
+        known = self.shards.get(shard)
+        if known is None or known.owner is None or known.fence != fence:
+            raise FenceLost(f"shard {shard} is no longer owned under the number {fence}")
+
+    def append(self, batch: Batch) -> bool:
+        """See `ports.Store.append`; waking the owners of `batch.posts` is left to the caller."""
+        for shard, fence in batch.fences.items():
+            self.check_fence(shard, fence)
+        self._check_new(batch.changes)
+        self._check_rows(batch)
+        begun: dict[tuple[str, int, int, str], int] = {}
+        for change in batch.changes:
+            self._apply(change)
+            key = change.handle.key or 0
+            for wait in change.waits_ended:
+                begun.pop((wait.event_type, wait.key, key, wait.step), None)
+            begun |= {(wait.event_type, wait.key, key, wait.step): wait.since for wait in change.waits_begun}
+        for number in batch.consumed:
+            self.inbox.pop(number, None)
+        early = sum(self._hand_over_early(*wait, since) for wait, since in begun.items())
+        self.put(batch.posts)
+        return early > 0
+
+    def _check_new(self, changes: Sequence[Change]) -> None:
+        names, start_keys = set(self.records), set(self.start_keys)
+        for change in changes:
+            if change.create is None:
+                continue
+            if change.handle.id in names:
+                raise _contradiction(f"execution {change.handle.id} exists already")
+            if (start_key := change.create.start_key) is not None:
+                if start_key in start_keys:
+                    raise DuplicateStart(start_key)
+                start_keys.add(start_key)
+            names.add(change.handle.id)
+
+    def _check_rows(self, batch: Batch) -> None:
+        new = {change.handle.id for change in batch.changes if change.create is not None}
+        rows = set[tuple[str, int]]()
+        for change in batch.changes:
+            name, row = change.handle.id, (change.handle.id, change.seq)
+            if (shard := change.handle.shard) not in batch.fences:
+                raise _contradiction(f"execution {name} is of shard {shard}, for which no lease was given")
+            if name not in self.records and name not in new:
+                raise _contradiction(f"execution {name} was never created")
+            if change.events:
+                if row in rows or (name in self.records and change.seq in self.records[name].history):
+                    raise _contradiction(f"execution {name} has a history row {change.seq} already")
+                rows.add(row)
+
+    def _apply(self, change: Change) -> None:
+        if change.create is not None:
+            self._create(change, change.create)
+        record = self.records[change.handle.id]
+        if change.events:
+            record.history[change.seq] = change.events
+        if change.summary is not None:
+            record.summary = change.summary
+        if change.snapshot is not None:
+            record.snapshot_seq, record.snapshot = change.seq, change.snapshot
+        for wait in change.waits_ended:
+            self.waits.get((wait.event_type, wait.key), {}).pop((record.key, wait.step), None)
+        for wait in change.waits_begun:
+            self.waits.setdefault((wait.event_type, wait.key), {})[record.key, wait.step] = record
+
+    def _create(self, change: Change, created: NewExecution) -> None:
+        assert change.summary is not None, "an execution is created with a summary"
+        handle = change.handle
+        handle.key = len(self.by_key) + 1
+        record = Record(handle.key, handle, created, change.summary)
+        self.records[handle.id] = self.by_key[handle.key] = record
+        if created.start_key is not None:
+            self.start_keys[created.start_key] = handle.id
+
+    # Events and the inbox
+
+    def publish(self, event: Event, now: int, keep_until: int) -> Sequence[InboxItem] | None:
+        """Keep the event and put it into inboxes: the items, or None when it is a duplicate."""
+        if (event.source, event.id) in self.events:
+            return None
+        keys, body = sorted(set(match_keys_of_event(event.data))), _encode_event(event)
+        self._events_so_far += 1
+        kept = KeptEvent(self._events_so_far, event.type, now, keep_until, body, filing_keys(keys))
+        self.events[event.source, event.id] = kept
+        for key in kept.keys:
+            self.filed.setdefault((event.type, key), {})[kept.number] = kept
+        waiting = [(name, record) for key in keys for name, record in self.waits.get((event.type, key), {}).items()]
+        waiting.sort(key=lambda entry: entry[0])
+        items = [record.inbox_item("event", step, body) for (_, step), record in waiting]
+        self.put(items)
+        return items
+
+    def forget_events(self, now: int) -> int:
+        """See `ports.Store.forget_events`."""
+        gone = {name: kept for name, kept in self.events.items() if kept.keep_until <= now}
+        for name, kept in gone.items():
+            del self.events[name]
+            for key in kept.keys:
+                del self.filed[kept.type, key][kept.number]
+        return len(gone)
+
+    def put(self, items: Sequence[InboxItem]) -> None:
+        """Number the items and put them into their inboxes."""
+        for item in items:
+            self._items_so_far += 1
+            self.inbox[self._items_so_far] = msgspec.structs.replace(item, id=self._items_so_far)
+
+    def _hand_over_early(self, event_type: str, key: int, execution: int, step: str, since: int) -> int:
+        """Put the events that came before a wait into its inbox; how many."""
+        found = [
+            kept
+            for lookup in lookup_keys(key)
+            for kept in self.filed.get((event_type, lookup), {}).values()
+            if kept.received_at >= since
+        ]
+        found.sort(key=lambda kept: kept.number)
+        self.put([self.by_key[execution].inbox_item("early_event", step, kept.body) for kept in found])
+        return len(found)
+
+    # Ownership
+
+    def free_shard(self, now: int) -> int:
+        """The lowest shard without a living owner and unfinished executions, or a new one."""
+        busy = {record.handle.shard for record in self.unfinished()}
+        for shard, known in sorted(self.shards.items()):
+            if shard not in busy and not known.is_alive(now):
+                return shard
+        return max(self.shards, default=-1) + 1
+
+    def owned(self, now: int) -> Collection[int]:
+        """The shards with a living owner."""
+        return {shard for shard, known in self.shards.items() if known.is_alive(now)}
+
+    def give_up(self, leases: Mapping[int, int]) -> None:
+        """Free shards that are owned under these numbers."""
+        for shard, fence in leases.items():
+            known = self.shards.get(shard)
+            if known is not None and known.fence == fence:
+                known.owner = None
+
+
+def _contradiction(what: str) -> StoreError:
+    return StoreError(f"the batch contradicts what is stored: {what}", code="store-conflict")

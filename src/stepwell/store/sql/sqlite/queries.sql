@@ -1,0 +1,205 @@
+-- Every statement of the SQLite store but the migrations. A line `-- name: x` begins the statement x.
+-- Where a statement says VALUES (?, ?), it is run for many rows at once (statements.RowStatement).
+
+-- name: migrations
+SELECT number, name, checksum, applied_by FROM migrations ORDER BY number
+
+-- name: note_migration
+INSERT INTO migrations (number, name, checksum, applied_by) VALUES (?, ?, ?, ?)
+
+-- ── Ownership ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: all_shards
+SELECT shard, fence, owner, expires_at, wake_port, host, machine, pid, started FROM shards ORDER BY shard
+
+-- name: own_shard
+INSERT INTO shards (shard, fence, owner, expires_at, wake_port, host, machine, pid, started)
+VALUES (:shard, 1, :owner, :expires_at, :wake_port, :host, :machine, :pid, :started)
+ON CONFLICT (shard) DO UPDATE SET
+    fence = shards.fence + 1, owner = excluded.owner, expires_at = excluded.expires_at,
+    wake_port = excluded.wake_port, host = excluded.host, machine = excluded.machine, pid = excluded.pid,
+    started = excluded.started
+
+-- name: renew_lease
+UPDATE shards SET expires_at = ? WHERE shard = ? AND fence = ? AND owner IS NOT NULL
+
+-- name: release_lease
+UPDATE shards SET owner = NULL, wake_port = NULL WHERE shard = ? AND fence = ?
+
+-- name: has_fence
+SELECT 1 FROM shards WHERE shard = ? AND fence = ? AND owner IS NOT NULL
+
+-- name: has_unfinished
+SELECT 1 FROM executions WHERE shard = ? AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1
+
+-- ── Executions: writing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: create_executions
+INSERT INTO executions (id, shard, workflow, version, digest, created_at, start_key, tags,
+                        status, hot, wake_at, started_at, finished_at, error)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: update_summaries
+UPDATE executions
+SET status = new.column2, hot = new.column3, wake_at = new.column4, started_at = new.column5,
+    finished_at = new.column6, error = new.column7
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?)) AS new
+WHERE executions.key = new.column1
+
+-- name: write_history
+INSERT INTO history (execution, seq, events) VALUES (?, ?, ?)
+
+-- name: write_snapshots
+INSERT OR REPLACE INTO snapshots (execution, seq, state) VALUES (?, ?, ?)
+
+-- name: begin_waits
+INSERT OR IGNORE INTO waits (event_type, key, execution, step) VALUES (?, ?, ?, ?)
+
+-- name: end_waits
+DELETE FROM waits WHERE (event_type, key, execution, step) IN (VALUES (?, ?, ?, ?))
+
+-- Events that came before the wait began. Those with very many fields are filed under the key 1 (and 0, as all are).
+-- name: file_early_events
+INSERT INTO inbox (shard, kind, execution, step, event)
+SELECT e.shard, 'early_event', e.id, w.column4, k.event
+FROM (VALUES (?, ?, ?, ?, ?)) AS w
+CROSS JOIN event_keys AS k
+    ON k.event_type = w.column1 AND k.key IN (w.column2, iif(w.column2 = 0, 0, 1)) AND k.received_at >= w.column5
+CROSS JOIN executions AS e ON e.key = w.column3
+ORDER BY k.event
+
+-- ── Executions: reading ──────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: execution
+SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags,
+       status, hot, wake_at, started_at, finished_at, error
+FROM executions WHERE id = ?
+
+-- name: executions_after
+SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags,
+       status, hot, wake_at, started_at, finished_at, error
+FROM executions WHERE key > ? ORDER BY key LIMIT ?
+
+-- name: snapshot
+SELECT seq, state FROM snapshots WHERE execution = ?
+
+-- name: history
+SELECT seq, events FROM history WHERE execution = ? AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: history_of
+SELECT seq, events FROM history
+WHERE execution = (SELECT key FROM executions WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: find_start
+SELECT id FROM executions WHERE start_key = ?
+
+-- name: hot
+SELECT id FROM executions WHERE shard = ? AND hot = 1 ORDER BY key
+
+-- name: unfinished
+SELECT count(*) FROM executions WHERE shard = ? AND status NOT IN ('completed', 'failed', 'cancelled')
+
+-- name: unfinished_shards
+SELECT shard FROM shards
+WHERE EXISTS (SELECT 1 FROM executions AS e
+              WHERE e.shard = shards.shard AND e.status NOT IN ('completed', 'failed', 'cancelled'))
+ORDER BY shard
+
+-- name: due
+SELECT id FROM executions WHERE shard = ? AND hot = 0 AND wake_at <= ? ORDER BY wake_at, key LIMIT ?
+
+-- name: next_wake
+SELECT min(wake_at) FROM executions WHERE shard = ? AND hot = 0 AND wake_at IS NOT NULL
+
+-- name: list
+SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags,
+       status, hot, wake_at, started_at, finished_at, error
+FROM executions
+WHERE (created_at, key) < (:before_created, :before_key)
+  AND created_at >= :created_from AND created_at < :created_to
+  AND (:workflow IS NULL OR workflow = :workflow)
+  AND (:version IS NULL OR version = :version)
+  AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+  AND (:tag IS NULL OR :tag IN (SELECT value FROM json_each(tags)))
+ORDER BY created_at DESC, key DESC
+LIMIT :limit
+
+-- ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: store_event
+INSERT INTO events (source, id, received_at, keep_until, body) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (source, id) DO NOTHING
+
+-- name: file_event
+INSERT INTO event_keys (event_type, key, received_at, event) VALUES (?, ?, ?, ?)
+
+-- name: hand_to_waits
+INSERT INTO inbox (shard, kind, execution, step, event)
+SELECT e.shard, 'event', e.id, w.step, :event
+FROM (SELECT value AS key FROM json_each(:keys)) AS k
+CROSS JOIN waits AS w ON w.event_type = :type AND w.key = k.key
+CROSS JOIN executions AS e ON e.key = w.execution
+ORDER BY w.execution, w.step
+
+-- name: shards_of_event
+SELECT DISTINCT shard FROM inbox WHERE event = ?
+
+-- Inbox items keep what they need of an event that is forgotten.
+-- name: keep_payloads
+UPDATE inbox SET payload = e.body, event = NULL
+FROM events AS e WHERE inbox.event = e.number AND e.keep_until <= ?
+
+-- name: forget_events
+DELETE FROM events WHERE number IN (SELECT number FROM events WHERE keep_until <= ? ORDER BY keep_until LIMIT ?)
+
+-- name: post
+INSERT INTO inbox (shard, kind, execution, step, payload) VALUES (?, ?, ?, ?, ?)
+
+-- name: consume
+DELETE FROM inbox WHERE id IN (VALUES (?))
+
+-- name: inbox
+SELECT i.id, i.shard, i.kind, coalesce(i.payload, e.body), i.execution, i.step
+FROM inbox AS i LEFT JOIN events AS e ON e.number = i.event
+WHERE i.shard = ? AND i.id > ? ORDER BY i.id LIMIT ?
+
+-- ── Definitions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: put_definition
+INSERT INTO definitions (digest, name, version, dialect, source_name, text) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (digest) DO NOTHING
+
+-- name: definition
+SELECT digest, name, version, dialect, source_name, text FROM definitions WHERE digest = ?
+
+-- ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: count_by_status
+SELECT status, count(*) FROM executions GROUP BY status ORDER BY status
+
+-- name: count_others
+SELECT (SELECT count(*) FROM waits), (SELECT count(*) FROM events), (SELECT count(*) FROM inbox)
+
+-- name: history_without_execution
+SELECT DISTINCT execution FROM history WHERE execution NOT IN (SELECT key FROM executions) ORDER BY execution LIMIT 100
+
+-- name: executions_without_history
+SELECT id FROM executions AS e WHERE NOT EXISTS (SELECT 1 FROM history WHERE execution = e.key) ORDER BY key LIMIT 100
+
+-- Rows are numbered in the order in which they were written, so seq must grow with number.
+-- name: history_out_of_order
+SELECT e.id, h.seq FROM (
+    SELECT execution, seq, number > lead(number) OVER (PARTITION BY execution ORDER BY seq) AS wrong FROM history
+) AS h JOIN executions AS e ON e.key = h.execution
+WHERE h.wrong OR h.seq < 1 ORDER BY h.execution, h.seq LIMIT 100
+
+-- name: snapshots_ahead
+SELECT e.id, s.seq FROM snapshots AS s JOIN executions AS e ON e.key = s.execution
+WHERE s.seq > (SELECT max(seq) FROM history WHERE execution = s.execution) ORDER BY s.execution LIMIT 100
+
+-- name: waits_of_ended
+SELECT e.id, w.step, e.status FROM waits AS w JOIN executions AS e ON e.key = w.execution
+WHERE e.status IN ('completed', 'failed', 'cancelled') ORDER BY e.key, w.step LIMIT 100
+
+-- name: executions_without_definition
+SELECT id, digest FROM executions WHERE digest NOT IN (SELECT digest FROM definitions) ORDER BY key LIMIT 100

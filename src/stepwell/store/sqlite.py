@@ -1,0 +1,264 @@
+"""The store in an SQLite file: one machine, any number of processes.
+
+Writes go through one thread, one transaction each; reads by key are done on the event loop with a connection of their
+own, since they take microseconds; everything that may take long is done in another thread with a connection opened for
+it. In write-ahead logging none of them waits for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from stepwell.base.durations import SECOND
+from stepwell.base.errors import StepwellError, StoreError
+from stepwell.execution.event import Event
+from stepwell.ports import (
+    Batch,
+    ExecutionQuery,
+    HistoryRow,
+    InboxItem,
+    Lease,
+    Page,
+    Published,
+    Store,
+    StoredDefinition,
+    StoredExecution,
+    StoreStatus,
+)
+from stepwell.store import sqlite_append, sqlite_care, sqlite_events, sqlite_reads, sqlite_shards
+from stepwell.store.process import this_process
+from stepwell.store.sqlite_errors import translated
+from stepwell.store.sqlite_file import Database, connect, connect_for_reading
+from stepwell.store.sqlite_rows import SQL, select
+from stepwell.store.sqlite_schema import bring_up_to_date
+from stepwell.store.sqlite_shards import Shard
+from stepwell.store.sqlite_thread import WriterThread, transaction
+from stepwell.store.sqlite_wake import Wake
+
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+BUSY_TIMEOUT: Final = 10 * SECOND
+
+
+class SqliteStore(Store):
+    """See `ports.Store`, whose contract this is.
+
+    One object is used on one event loop. `status` and `check` also work before `open`, on any schema.
+
+    Args:
+        path: the database file; made, readable by its owner only, when it is first opened with `migrate`.
+        busy_timeout: how long to wait for another process that writes, in microseconds; then `StoreError` with the code
+            `store-busy`.
+        vfs: SQLite's name of the file system layer to use; None for the usual one.
+    """
+
+    def __init__(self, path: str | Path, *, busy_timeout: int = BUSY_TIMEOUT, vfs: str | None = None) -> None:
+        self._database = Database(Path(path).expanduser(), busy_timeout, vfs)
+        self._writer: WriterThread | None = None
+        self._reader: apsw.Connection | None = None
+        self._wake = Wake()
+        self._leases: dict[int, Lease] = {}
+
+    # ── Life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open(self, *, migrate: bool = True) -> None:
+        if self._writer is not None:
+            return
+        writing, self._reader = await asyncio.to_thread(self._connect, migrate)
+        self._writer = WriterThread(writing, self._database, asyncio.get_running_loop())
+        await self._wake.open()
+
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        leases, self._leases = list(self._leases.values()), {}
+        try:
+            if leases:
+                await writer.run(lambda connection: sqlite_shards.release(connection, leases))
+        except StepwellError as error:
+            _log.warning("leases were not given up, they will expire: %s", error)
+        await writer.close()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        await self._wake.close()
+
+    def _connect(self, migrate: bool) -> tuple[apsw.Connection, apsw.Connection]:
+        writing = connect(self._database, create=migrate)
+        try:
+            with translated(self._database.location, writing):
+                bring_up_to_date(writing, self._database.location, migrate=migrate)
+            return writing, connect_for_reading(self._database)
+        except BaseException:
+            writing.close()
+            raise
+
+    # ── Ownership ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int) -> Lease:
+        process, port = this_process(), self._wake.port
+        lease = await self._write(
+            lambda connection: sqlite_shards.acquire(connection, shard, owner, now, ttl, process, port)
+        )
+        self._leases[lease.shard] = lease
+        return lease
+
+    async def renew(self, leases: Sequence[Lease], now: int, ttl: int) -> Sequence[Lease]:
+        return await self._write(lambda connection: sqlite_shards.renew(connection, leases, now, ttl))
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            self._leases.pop(lease.shard, None)
+        await self._write(lambda connection: sqlite_shards.release(connection, leases))
+
+    # ── Executions ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def append(self, batch: Batch) -> bool:
+        if batch.posts:
+            early, owners = await self._write(lambda connection: _append_and_post(connection, batch))
+            self._ring(owners)
+            return early
+        return await self._write(lambda connection: sqlite_append.append(connection, batch))
+
+    async def load(self, execution: str) -> StoredExecution | None:
+        return self._read(lambda connection: sqlite_reads.load(connection, execution))
+
+    async def history(self, execution: str, after: int = 0, limit: int = 1_000) -> Sequence[HistoryRow]:
+        return self._read(lambda connection: sqlite_reads.history(connection, execution, after, limit))
+
+    async def find_start(self, start_key: str) -> str | None:
+        return next(iter(self._values("find_start", start_key)), None)
+
+    async def hot(self, shard: int) -> Sequence[str]:
+        return self._values("hot", shard)
+
+    async def unfinished(self, shard: int) -> int:
+        return int(self._values("unfinished", shard)[0])
+
+    async def shards(self) -> Sequence[int]:
+        return self._values("unfinished_shards")
+
+    async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
+        return self._values("due", shard, now, limit)
+
+    async def next_wake(self, shard: int) -> int | None:
+        found = self._values("next_wake", shard)[0]
+        return None if found is None else int(found)
+
+    async def list(self, query: ExecutionQuery) -> Page:
+        return await self._read_aside(lambda connection: sqlite_reads.page(connection, query))
+
+    # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def publish(self, event: Event, now: int, keep_until: int) -> Published:
+        handed = await self._write(lambda connection: sqlite_events.publish(connection, event, now, keep_until))
+        self._ring(handed.owners)
+        return handed.published
+
+    async def forget_events(self, now: int) -> int:
+        forgotten = 0
+        while True:
+            count = await self._write(lambda connection: sqlite_events.forget(connection, now))
+            forgotten += count
+            if count < sqlite_events.FORGET_AT_ONCE:
+                return forgotten
+
+    async def post(self, items: Sequence[InboxItem]) -> None:
+        self._ring(await self._write(lambda connection: sqlite_events.post(connection, items)))
+
+    async def inbox(self, shard: int, after: int = 0, limit: int = 1_000) -> Sequence[InboxItem]:
+        return self._read(lambda connection: sqlite_events.inbox(connection, shard, after, limit))
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        self._wake.listen(callback)
+
+    # ── Definitions ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def put_definition(self, definition: StoredDefinition) -> None:
+        await self._write(lambda connection: _put_definition(connection, definition))
+
+    async def definition(self, digest: str) -> StoredDefinition | None:
+        return self._read(lambda connection: sqlite_reads.definition(connection, digest))
+
+    # ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def status(self) -> StoreStatus:
+        with translated(self._database.location):
+            return await asyncio.to_thread(sqlite_care.status, self._database)
+
+    async def check(self) -> Sequence[str]:
+        return await asyncio.to_thread(sqlite_care.check, self._database)
+
+    async def executions_after(self, key: int, limit: int) -> Sequence[StoredExecution]:
+        return await self._read_aside(lambda connection: sqlite_reads.executions_after(connection, key, limit))
+
+    # ── Where the work is done ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _write(self, work: Callable[[apsw.Connection], _Result]) -> asyncio.Future[_Result]:
+        """In the writer's thread, after everything that was asked for before."""
+        if self._writer is None:
+            raise self._not_open()
+        return self._writer.run(work)
+
+    def _read(self, work: Callable[[apsw.Connection], _Result]) -> _Result:
+        """Here and now."""
+        if self._reader is None:
+            raise self._not_open()
+        with translated(self._database.location, self._reader):
+            return work(self._reader)
+
+    def _values(self, statement: str, *values: Any) -> Sequence[Any]:
+        """The first column of what a statement gives, here and now."""
+        rows = self._read(lambda connection: select(connection, statement, values))
+        return [row[0] for row in rows]
+
+    async def _read_aside(self, work: Callable[[apsw.Connection], _Result]) -> _Result:
+        """In a thread, with a connection of its own."""
+        if self._writer is None:
+            raise self._not_open()
+        return await asyncio.to_thread(self._with_own_connection, work)
+
+    def _with_own_connection(self, work: Callable[[apsw.Connection], _Result]) -> _Result:
+        connection = connect_for_reading(self._database)
+        try:
+            with translated(self._database.location, connection):
+                return work(connection)
+        finally:
+            connection.close()
+
+    def _ring(self, owners: Iterable[Shard]) -> None:
+        for owner in owners:
+            if owner.shard in self._leases:
+                self._wake.ring_here()
+            elif owner.wake_port is not None:
+                self._wake.ring([owner.wake_port])
+
+    def _not_open(self) -> StoreError:
+        return StoreError(f"the store {self._database.location} is not open", code="store-closed")
+
+
+def _append_and_post(connection: apsw.Connection, batch: Batch) -> tuple[bool, Sequence[Shard]]:
+    return sqlite_append.append(connection, batch), sqlite_events.owners_of(connection, batch.posts)
+
+
+def _put_definition(connection: apsw.Connection, definition: StoredDefinition) -> None:
+    with transaction(connection):
+        connection.execute(
+            SQL["put_definition"],
+            (
+                definition.digest,
+                definition.name,
+                definition.version,
+                definition.dialect,
+                definition.source_name,
+                definition.text,
+            ),
+        )

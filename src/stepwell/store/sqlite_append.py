@@ -1,0 +1,189 @@
+"""Writing a batch: the one transaction behind `ports.Store.append`.
+
+However many changes a batch has, each kind of row is written by a handful of statements; a change that only adds
+history costs its one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import apsw
+import msgspec
+
+from stepwell.base.errors import StoreError
+from stepwell.ports import Batch, Change, DuplicateStart, Handle, InboxItem, Summary, Wait
+from stepwell.store.sqlite_rows import RowStatement, select
+from stepwell.store.sqlite_shards import fence_lost
+from stepwell.store.sqlite_thread import transaction
+
+_CREATE: Final = RowStatement("create_executions")
+_UPDATE: Final = RowStatement("update_summaries")
+_HISTORY: Final = RowStatement("write_history")
+_SNAPSHOTS: Final = RowStatement("write_snapshots")
+_BEGIN_WAITS: Final = RowStatement("begin_waits")
+_END_WAITS: Final = RowStatement("end_waits")
+_EARLY: Final = RowStatement("file_early_events")
+_POST: Final = RowStatement("post")
+_CONSUME: Final = RowStatement("consume")
+_encode_tags: Final = msgspec.json.Encoder().encode
+
+
+def append(connection: apsw.Connection, batch: Batch) -> bool:
+    """Write the batch; whether early events were put into an inbox. See `ports.Store.append`."""
+    try:
+        with transaction(connection):
+            created, early = _write(connection, batch)
+    except apsw.ConstraintError as error:
+        raise _contradiction(connection, batch, error) from error
+    for handle, key in created.items():
+        handle.key = key
+    return early
+
+
+def post(connection: apsw.Connection, items: Sequence[InboxItem]) -> None:
+    """Put items into inboxes, within a transaction."""
+    _POST.run(connection, [value for item in items for value in _inbox_row(item)])
+
+
+def _write(connection: apsw.Connection, batch: Batch) -> tuple[Mapping[Handle, int], bool]:
+    _check_fences(connection, batch)
+    changes = batch.changes
+    summaries = {change.handle: change.summary for change in changes if change.summary is not None}
+    created = _create(connection, changes, summaries)
+    history: list[Any] = []
+    more = []
+    for change in changes:
+        if change.events:
+            history += (_key(change.handle, created), change.seq, change.events)
+        if change.waits_begun or change.waits_ended or change.snapshot is not None:
+            more.append(change)
+    _HISTORY.run(connection, history)
+    _update(connection, summaries, created)
+    early = bool(more) and _write_more(connection, more, created)
+    if batch.consumed:
+        _CONSUME.run(connection, batch.consumed)
+    if batch.posts:
+        post(connection, batch.posts)
+    return created, early
+
+
+def _check_fences(connection: apsw.Connection, batch: Batch) -> None:
+    fences = batch.fences
+    for shard, fence in fences.items():
+        if not select(connection, "has_fence", (shard, fence)):
+            raise fence_lost(shard, fence)
+    for change in batch.changes:
+        if change.handle.shard not in fences:
+            raise StoreError(
+                f"execution {change.handle.id} is of shard {change.handle.shard}, for which no lease was given",
+                code="store-conflict",
+            )
+
+
+def _create(
+    connection: apsw.Connection, changes: Sequence[Change], summaries: Mapping[Handle, Summary]
+) -> Mapping[Handle, int]:
+    """Insert the new executions; their keys. SQLite numbers the rows of a transaction one after another."""
+    new = [change for change in changes if change.create is not None]
+    if not new:
+        return {}
+    values: list[Any] = []
+    for change in new:
+        values += _execution_row(change, summaries[change.handle])
+    _CREATE.run(connection, values)
+    first = connection.last_insert_rowid() - len(new) + 1
+    return {change.handle: first + place for place, change in enumerate(new)}
+
+
+def _execution_row(change: Change, summary: Summary) -> tuple[Any, ...]:
+    created, handle = change.create, change.handle
+    assert created is not None, "only new executions get a row"
+    return (
+        handle.id,
+        handle.shard,
+        created.workflow,
+        created.version,
+        created.digest,
+        created.created_at,
+        created.start_key,
+        _encode_tags(created.tags).decode(),
+        *_summary_values(summary),
+    )
+
+
+def _summary_values(summary: Summary) -> tuple[Any, ...]:
+    return (
+        summary.status,
+        int(summary.hot),
+        summary.wake_at,
+        summary.started_at,
+        summary.finished_at,
+        summary.error,
+    )
+
+
+def _update(connection: apsw.Connection, summaries: Mapping[Handle, Summary], created: Mapping[Handle, int]) -> None:
+    """The last summary of each execution that is not new; a new one was inserted with it."""
+    values: list[Any] = []
+    for handle, summary in summaries.items():
+        if handle not in created:
+            values += (_key(handle, created), *_summary_values(summary))
+    _UPDATE.run(connection, values)
+
+
+def _key(handle: Handle, created: Mapping[Handle, int]) -> int:
+    key = handle.key if handle.key is not None else created.get(handle)
+    if key is None:
+        raise StoreError(f"execution {handle.id} was never created", code="store-conflict")
+    return key
+
+
+class _Filed(NamedTuple):
+    """A wait as it is filed; the fields in the order of the table's."""
+
+    event_type: str
+    key: int
+    execution: int
+    step: str
+
+
+def _write_more(connection: apsw.Connection, changes: Sequence[Change], created: Mapping[Handle, int]) -> bool:
+    """Snapshots and waits, of which only the last word of the batch counts; whether early events were filed."""
+    snapshots: dict[int, tuple[int, int, bytes]] = {}
+    waits: dict[_Filed, Wait | None] = {}
+    for change in changes:
+        key = _key(change.handle, created)
+        if change.snapshot is not None:
+            snapshots[key] = (key, change.seq, change.snapshot)
+        for wait in change.waits_ended:
+            waits[_Filed(wait.event_type, wait.key, key, wait.step)] = None
+        for wait in change.waits_begun:
+            waits[_Filed(wait.event_type, wait.key, key, wait.step)] = wait
+    _SNAPSHOTS.run(connection, [value for row in snapshots.values() for value in row])
+    _END_WAITS.run(connection, [value for filed, wait in waits.items() if wait is None for value in filed])
+    begun = [(filed, wait) for filed, wait in waits.items() if wait is not None]
+    _BEGIN_WAITS.run(connection, [value for filed, _ in begun for value in filed])
+    return _EARLY.run(connection, [value for filed, wait in begun for value in (*filed, wait.since)]) > 0
+
+
+def _inbox_row(item: InboxItem) -> tuple[Any, ...]:
+    return item.shard, item.kind, item.execution, item.step, item.payload
+
+
+def _contradiction(connection: apsw.Connection, batch: Batch, error: apsw.ConstraintError) -> Exception:
+    """Why the schema refused the batch."""
+    seen = set[str]()
+    for change in batch.changes:
+        key = change.create.start_key if change.create is not None else None
+        if key is None:
+            continue
+        if key in seen or select(connection, "find_start", (key,)):
+            return DuplicateStart(key)
+        seen.add(key)
+    return StoreError(
+        f"the batch contradicts what is stored: {error}",
+        code="store-conflict",
+        hint="an execution or a history row is there already; fencing should prevent it, so please report this",
+    )

@@ -1,0 +1,81 @@
+"""Events from outside, and the inboxes of shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import apsw
+import msgspec
+
+from stepwell.execution.event import Event
+from stepwell.execution.matching import match_keys_of_event
+from stepwell.ports import InboxItem, Published
+from stepwell.store.event_index import filing_keys
+from stepwell.store.sqlite_append import post as post_items
+from stepwell.store.sqlite_rows import SQL, RowStatement, select
+from stepwell.store.sqlite_shards import Shard, all_shards
+from stepwell.store.sqlite_thread import transaction
+
+FORGET_AT_ONCE: Final = 1_000
+"""How many events are deleted in one transaction, so that appends do not wait long."""
+
+_FILE: Final = RowStatement("file_event")
+_encode_event: Final = msgspec.msgpack.Encoder().encode
+_encode_keys: Final = msgspec.json.Encoder().encode
+
+
+class Handed(NamedTuple):
+    """What became of an event, and the owners of the shards concerned."""
+
+    published: Published
+    owners: Sequence[Shard]
+
+
+def publish(connection: apsw.Connection, event: Event, now: int, keep_until: int) -> Handed:
+    """See `ports.Store.publish`."""
+    keys = match_keys_of_event(event.data)
+    with transaction(connection):
+        connection.execute(SQL["store_event"], (event.source, event.id, now, keep_until, _encode_event(event)))
+        if connection.changes() == 0:
+            return Handed(Published(True, 0, any(shard.is_owned(now) for shard in all_shards(connection))), [])
+        number = connection.last_insert_rowid()
+        _FILE.run(connection, [value for key in filing_keys(keys) for value in (event.type, key, now, number)])
+        filed = {"event": number, "type": event.type, "keys": _encode_keys(sorted(set(keys))).decode()}
+        connection.execute(SQL["hand_to_waits"], filed)
+        waits = connection.changes()
+        concerned = {shard for (shard,) in select(connection, "shards_of_event", (number,))}
+        shards = all_shards(connection)
+    owned = {shard.shard for shard in shards if shard.is_owned(now)}
+    engine_present = concerned <= owned if concerned else bool(owned)
+    owners = [shard for shard in shards if shard.shard in concerned]
+    return Handed(Published(False, waits, engine_present), owners)
+
+
+def post(connection: apsw.Connection, items: Sequence[InboxItem]) -> Sequence[Shard]:
+    """See `ports.Store.post`; the owners of the shards concerned."""
+    with transaction(connection):
+        post_items(connection, items)
+        return owners_of(connection, items)
+
+
+def owners_of(connection: apsw.Connection, items: Sequence[InboxItem]) -> Sequence[Shard]:
+    """The shards of these items."""
+    concerned = {item.shard for item in items}
+    return [shard for shard in all_shards(connection) if shard.shard in concerned]
+
+
+def forget(connection: apsw.Connection, now: int) -> int:
+    """Delete at most `FORGET_AT_ONCE` events whose time has passed; returns how many."""
+    with transaction(connection):
+        connection.execute(SQL["keep_payloads"], (now,))
+        connection.execute(SQL["forget_events"], (now, FORGET_AT_ONCE))
+        return connection.changes()
+
+
+def inbox(connection: apsw.Connection, shard: int, after: int, limit: int) -> Sequence[InboxItem]:
+    """See `ports.Store.inbox`."""
+    return [
+        InboxItem(id=number, shard=of, kind=kind, payload=payload, execution=execution, step=step)
+        for number, of, kind, payload, execution, step in select(connection, "inbox", (shard, after, limit))
+    ]

@@ -1,0 +1,102 @@
+"""Who owns which shard."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import apsw
+
+from stepwell.base.errors import Conflict, FenceLost
+from stepwell.base.instants import to_rfc3339
+from stepwell.ports import Lease
+from stepwell.store.process import Process, is_gone
+from stepwell.store.sqlite_rows import SQL, select
+from stepwell.store.sqlite_thread import transaction
+
+
+class Shard(NamedTuple):
+    """A row of the table of shards. `owner` is None when the shard was given up."""
+
+    shard: int
+    fence: int
+    owner: str | None
+    expires_at: int
+    wake_port: int | None
+    process: Process
+
+    def is_owned(self, now: int) -> bool:
+        """Whether its owner may still be at work."""
+        return self.owner is not None and self.expires_at > now and not is_gone(self.process)
+
+
+def all_shards(connection: apsw.Connection) -> Sequence[Shard]:
+    """Every shard there ever was, in order."""
+    return [
+        Shard(shard, fence, owner, expires_at, wake_port, Process(*process))
+        for shard, fence, owner, expires_at, wake_port, *process in select(connection, "all_shards")
+    ]
+
+
+def acquire(
+    connection: apsw.Connection,
+    shard: int | None,
+    owner: str,
+    now: int,
+    ttl: int,
+    process: Process,
+    wake_port: int | None,
+) -> Lease:
+    """See `ports.Store.acquire`."""
+    with transaction(connection):
+        shards = {known.shard: known for known in all_shards(connection)}
+        if shard is None:
+            shard = _free_shard(connection, shards.values(), now)
+        elif shard in shards and shards[shard].is_owned(now):
+            raise _owned(shards[shard])
+        expires_at = now + ttl
+        row = {"shard": shard, "owner": owner, "expires_at": expires_at, "wake_port": wake_port}
+        connection.execute(SQL["own_shard"], row | process._asdict())
+        fence = shards[shard].fence + 1 if shard in shards else 1
+    return Lease(shard=shard, fence=fence, expires_at=expires_at)
+
+
+def renew(connection: apsw.Connection, leases: Sequence[Lease], now: int, ttl: int) -> Sequence[Lease]:
+    """See `ports.Store.renew`."""
+    with transaction(connection):
+        for lease in leases:
+            connection.execute(SQL["renew_lease"], (now + ttl, lease.shard, lease.fence))
+            if connection.changes() == 0:
+                raise fence_lost(lease.shard, lease.fence)
+    return [Lease(shard=lease.shard, fence=lease.fence, expires_at=now + ttl) for lease in leases]
+
+
+def release(connection: apsw.Connection, leases: Sequence[Lease]) -> None:
+    """See `ports.Store.release`."""
+    with transaction(connection):
+        for lease in leases:
+            connection.execute(SQL["release_lease"], (lease.shard, lease.fence))
+
+
+def fence_lost(shard: int, fence: int) -> FenceLost:
+    """What to raise when a shard is written under a number that is not its own any more."""
+    return FenceLost(
+        f"shard {shard} is no longer owned under the number {fence}: another engine took it over",
+        hint="this engine was silent for longer than its lease; what it had not stored, the other one does again",
+    )
+
+
+def _free_shard(connection: apsw.Connection, shards: Collection[Shard], now: int) -> int:
+    for shard in shards:
+        unfinished = select(connection, "has_unfinished", (shard.shard,))
+        if not unfinished and not shard.is_owned(now):
+            return shard.shard
+    return max((shard.shard + 1 for shard in shards), default=0)
+
+
+def _owned(shard: Shard) -> Conflict:
+    return Conflict(
+        f"shard {shard.shard} is owned by {shard.process} until {to_rfc3339(shard.expires_at)}",
+        code="shard-owned",
+        hint="stop that process, or wait until then",
+    )
