@@ -32,8 +32,7 @@ def _commands(block: str) -> list[tuple[str, str]]:
 
 
 def _pattern(expected: str) -> re.Pattern[str]:
-    parts = [re.escape(part) for part in expected.strip().split("...")]
-    return re.compile(r"[\s\S]*".join(parts).replace(r"\ *\n", r"\n"))
+    return re.compile(r"[\s\S]*".join(re.escape(part.strip("\n")) for part in expected.strip().split("...")))
 
 
 def _run(command: str, folder: Path) -> str:
@@ -43,9 +42,17 @@ def _run(command: str, folder: Path) -> str:
         "COLUMNS": "100",
     }
     done = subprocess.run(
-        command, shell=True, cwd=folder, env=environment, text=True, capture_output=True, timeout=60, check=False
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=60,
+        check=False,
     )
-    return (done.stdout + done.stderr).strip()
+    return done.stdout.strip()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
