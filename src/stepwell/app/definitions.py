@@ -13,8 +13,9 @@ from stepwell.base.errors import NotFound, StoreError, UsageError
 from stepwell.base.spans import Source
 from stepwell.decider.plan import Plan
 from stepwell.decider.unsupported import unsupported
+from stepwell.definition.context import Known
 from stepwell.definition.diagnostics import Diagnostic, InvalidDefinition
-from stepwell.definition.loading import Known, Loaded, load
+from stepwell.definition.loading import Loaded, load
 from stepwell.definition.model import LEAF_TYPES, WorkflowDefinition
 from stepwell.ports import Store, StoredDefinition
 
@@ -41,13 +42,15 @@ class Catalogue:
         self._services = services
 
     def known(self) -> Known:
-        """For validation: the names that exist."""
+        """For validation: the names that exist. No workflow is registered by name, and no policy is configured."""
         tasks = self._tasks()
         return Known(
-            types=frozenset(self._handlers() - LEAF_TYPES),
-            tasks=frozenset(tasks),
-            services=frozenset(self._services) if self._services is not None else None,
-            rules=frozenset(self._rules()),
+            step_types=self._handlers() - LEAF_TYPES - tasks,
+            tasks=tasks,
+            services=self._services,
+            rules=self._rules(),
+            workflows=set(),
+            policies=set(),
         )
 
     def leaf_types(self) -> set[str]:
@@ -109,6 +112,11 @@ class Definitions:
             known = self._compiled(loaded.definition)
         await self._keep(known.definition)
         return known
+
+    async def keep(self, plan: Plan) -> None:
+        """Store the definition of a plan that was made, and checked, elsewhere, and know the plan from now on."""
+        self._plans[plan.digest] = plan
+        await self._keep(plan.definition)
 
     async def plan(self, content: str) -> Plan:
         """The plan of a stored definition, by its digest.

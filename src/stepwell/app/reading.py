@@ -9,6 +9,7 @@ from stepwell.app.definitions import Definitions
 from stepwell.app.report import event_report, execution_report
 from stepwell.base.errors import NotFound, StepwellError
 from stepwell.base.instants import to_rfc3339
+from stepwell.definition.model import WorkflowDefinition
 from stepwell.engine.loaded import snapshot_of
 from stepwell.execution.codec import Codec
 from stepwell.execution.evolve import fold
@@ -36,6 +37,14 @@ class Reading:
         stored = await self._stored(execution)
         definition = await self._definitions.stored(stored.created.digest)
         return execution_report(definition, self._fold(stored))
+
+    async def definition(self, execution: str) -> WorkflowDefinition:
+        """What the execution runs.
+
+        Raises:
+            NotFound: code `unknown-execution`.
+        """
+        return await self._definitions.stored((await self._stored(execution)).created.digest)
 
     async def executions(self, query: ExecutionQuery) -> dict[str, Any]:
         """A page of executions: `{"items": [...], "next": cursor or null}`."""

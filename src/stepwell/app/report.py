@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
@@ -75,8 +75,11 @@ def step_report(name: str, step: StepState) -> dict[str, Any]:
 def event_report(seq: int, event: HistoryEvent) -> dict[str, Any]:
     """A history event: its number, its time, what it is called, and what it says."""
     fields = {name: masked(getattr(event, name)) for name in event.__struct_fields__ if name not in ("at", "seed")}
-    shown = {name: _plain(value) for name, value in fields.items()}
+    shown = {name: _instant(value) if name in _INSTANTS else _plain(value) for name, value in fields.items()}
     return {"seq": seq, "at": to_rfc3339(event.at), "event": type(event).__name__, **shown}
+
+
+_INSTANTS: Final = frozenset({"started_at", "retry_at", "due", "deadline"})
 
 
 def _plain(value: Any) -> Any:

@@ -29,6 +29,7 @@ from stepwell.services.registry import StaticServices
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
 from stepwell.store.factory import store_for
 from stepwell.tasks.builtin import builtin_handlers
+from stepwell.tasks.rules import BUILT_IN
 from stepwell.worker.local import LocalWorker
 
 Announce = Callable[[str], None]
@@ -121,7 +122,7 @@ def catalogue_of(registries: Registries, types: set[str], services: set[str] | N
     return Catalogue(
         handlers=lambda: types,
         tasks=lambda: set(registries.tasks.names()),
-        rules=lambda: set(registries.rules.names()),
+        rules=lambda: BUILT_IN.keys() | set(registries.rules.names()),
         services=services,
     )
 

@@ -50,9 +50,10 @@ class Due:
         due = hot.run.next_due()
         if due is None or (hot.timer_due is not None and hot.timer_due <= due):
             return
-        hot.timer_due = due
-        heapq.heappush(self._heap, (due, hot.handle.id))
         self._alarm.set(due)
+        if not hot.may_leave(self._clock.now()):  # else its row says when it is due
+            hot.timer_due = due
+            heapq.heappush(self._heap, (due, hot.handle.id))
 
     async def open(self) -> None:
         """Set the alarm for what is parked."""

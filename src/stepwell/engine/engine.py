@@ -16,7 +16,7 @@ from typing import Any, assert_never
 import msgspec
 
 from stepwell.base.clock import Clock
-from stepwell.base.durations import SECOND
+from stepwell.base.durations import DAY
 from stepwell.base.errors import Conflict, NotFound, StepwellError
 from stepwell.base.ids import new_execution_id
 from stepwell.decider.create import Start, create
@@ -58,9 +58,6 @@ from stepwell.ports import (
 )
 
 _log = logging.getLogger(__name__)
-KEEP_IN_MEMORY = 5 * SECOND
-"""A parked execution that is due sooner than this stays in memory: reading it again would cost more than keeping it."""
-
 _decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
@@ -77,7 +74,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_workflows: int | None = 1_000
     queue_timeout: int | None = None
     default_timeout: int | None = None
-    keep_events: int = 7 * 24 * 3_600 * SECOND
+    keep_events: int = 7 * DAY
 
 
 class Engine:
@@ -344,17 +341,8 @@ class Engine:
             self._carry_out(hot, command)
         if not hot.run.state.in_flight:
             self._places.give_up(hot)
-            if not hot.uncommitted and self._may_leave(hot):
+            if not hot.uncommitted and hot.may_leave(self._clock.now()):
                 self._loaded.drop(hot)
-
-    def _may_leave(self, hot: Hot) -> bool:
-        """Whether the execution need not be in memory: it has ended, or is parked and not due soon."""
-        if hot.run.state.status in ENDED_EXECUTION:
-            return True
-        if not hot.is_parked:
-            return False
-        due = hot.run.next_due()
-        return due is None or due - self._clock.now() > KEEP_IN_MEMORY
 
     def _carry_out(self, hot: Hot, command: Command) -> None:
         match command:
@@ -421,7 +409,7 @@ class Engine:
             return
         event = _decode_event(item.payload)
         self._take(hot, EventArrived(item.step, event, early=item.kind == "early_event"), (item.id,))
-        if not hot.uncommitted and self._may_leave(hot):
+        if not hot.uncommitted and hot.may_leave(self._clock.now()):
             self._loaded.drop(hot)
 
     async def _recover(self, shard: int) -> None:

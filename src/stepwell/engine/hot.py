@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from stepwell.base.durations import SECOND
 from stepwell.base.values import masked
 from stepwell.decider.run import Run
 from stepwell.execution.commands import RunStep
@@ -14,6 +15,9 @@ FIRST_SNAPSHOT: Final = 300
 """History events before the first snapshot; then one each time the history has doubled, so that writing snapshots costs
 the same per step however long the execution is."""
 
+KEEP_IN_MEMORY: Final = 5 * SECOND
+"""A parked execution that is due sooner than this stays in memory: reading it again would cost more than keeping it."""
+
 
 class Hot:
     """An execution in memory.
@@ -22,6 +26,7 @@ class Hot:
         summary: what the store was last told.
         snapshot_seq: up to which event a snapshot was written.
         uncommitted: changes on their way to the store; it is not forgotten before they are there.
+        timer_due: when the engine's heap of timers has it due, or None.
         has_place: it holds one of the places under the engine's limit of workflows.
         held: work that waits for such a place.
         refused: its creation was refused by the store; it does not exist.
@@ -58,6 +63,15 @@ class Hot:
         """Nothing of it runs, and something is waited for: it needs no memory, only its rows."""
         state = self.run.state
         return not state.in_flight and state.waiting > 0 and state.status not in ENDED_EXECUTION
+
+    def may_leave(self, now: int) -> bool:
+        """Whether the execution need not be in memory: it has ended, or is parked and not due soon."""
+        if self.run.state.status in ENDED_EXECUTION:
+            return True
+        if not self.is_parked:
+            return False
+        due = self.run.next_due()
+        return due is None or due - now > KEEP_IN_MEMORY
 
     def new_summary(self) -> Summary | None:
         """The summary after a turn, when it is another one than the store has."""

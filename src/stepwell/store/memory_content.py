@@ -127,10 +127,7 @@ class Content:
 
     def append(self, batch: Batch) -> bool:
         """See `ports.Store.append`; waking the owners of `batch.posts` is left to the caller."""
-        for shard, fence in batch.fences.items():
-            self.check_fence(shard, fence)
-        self._check_new(batch.changes)
-        self._check_rows(batch)
+        self._check(batch)
         begun: dict[tuple[str, int, int, str], int] = {}
         for change in batch.changes:
             self._apply(change)
@@ -144,30 +141,36 @@ class Content:
         self.put(batch.posts)
         return early > 0
 
-    def _check_new(self, changes: Sequence[Change]) -> None:
-        names, start_keys = set(self.records), set(self.start_keys)
-        for change in changes:
-            if change.create is None:
-                continue
-            if change.handle.id in names:
-                raise _contradiction(f"execution {change.handle.id} exists already")
-            if (start_key := change.create.start_key) is not None:
-                if start_key in start_keys:
-                    raise DuplicateStart(start_key)
-                start_keys.add(start_key)
-            names.add(change.handle.id)
-
-    def _check_rows(self, batch: Batch) -> None:
-        new = {change.handle.id for change in batch.changes if change.create is not None}
-        rows = set[tuple[str, int]]()
+    def _check(self, batch: Batch) -> None:
+        for shard, fence in batch.fences.items():
+            self.check_fence(shard, fence)
         for change in batch.changes:
-            name, row = change.handle.id, (change.handle.id, change.seq)
             if (shard := change.handle.shard) not in batch.fences:
-                raise _contradiction(f"execution {name} is of shard {shard}, for which no lease was given")
-            if name not in self.records and name not in new:
+                raise _contradiction(f"execution {change.handle.id} is of shard {shard}, for which no lease was given")
+        self._check_start_keys(batch.changes)
+        self._check_rows(batch.changes)
+
+    def _check_start_keys(self, changes: Sequence[Change]) -> None:
+        taken = set(self.start_keys)
+        for change in changes:
+            start_key = change.create.start_key if change.create is not None else None
+            if start_key in taken:
+                raise DuplicateStart(start_key)
+            taken |= {start_key} if start_key is not None else set()
+
+    def _check_rows(self, changes: Sequence[Change]) -> None:
+        new, rows = set[str](), set[tuple[str, int]]()
+        for change in changes:
+            name, row = change.handle.id, (change.handle.id, change.seq)
+            known = self.records.get(name)
+            if change.create is not None:
+                if known is not None or name in new:
+                    raise _contradiction(f"execution {name} exists already")
+                new.add(name)
+            elif known is None and name not in new:
                 raise _contradiction(f"execution {name} was never created")
             if change.events:
-                if row in rows or (name in self.records and change.seq in self.records[name].history):
+                if row in rows or (known is not None and change.seq in known.history):
                     raise _contradiction(f"execution {name} has a history row {change.seq} already")
                 rows.add(row)
 

@@ -55,15 +55,16 @@ def _write(connection: apsw.Connection, batch: Batch) -> tuple[Mapping[Handle, i
     history: list[Any] = []
     more = []
     for change in changes:
+        key = _key(change.handle, created)
         if change.events:
-            history += (_key(change.handle, created), change.seq, change.events)
+            history += (key, change.seq, change.events)
         if change.waits_begun or change.waits_ended or change.snapshot is not None:
             more.append(change)
     _HISTORY.run(connection, history)
     _update(connection, summaries, created)
-    early = bool(more) and _write_more(connection, more, created)
     if batch.consumed:
         _CONSUME.run(connection, batch.consumed)
+    early = bool(more) and _write_more(connection, more, created)
     if batch.posts:
         post(connection, batch.posts)
     return created, early

@@ -183,8 +183,8 @@ def _refuse_foreign(connection: apsw.Connection, database: Database) -> None:
 
 
 def _refuse_read_only(connection: apsw.Connection, database: Database) -> None:
-    """SQLite opens a file for reading when it may not be written; then every write would fail."""
-    if connection.readonly("main"):
+    """SQLite opens a file for reading when it may not be written, and a log beside it must be made for every write."""
+    if connection.readonly("main") or not os.access(database.path.parent, os.W_OK):
         raise StoreError(
             f"{database.path} cannot be written",
             code="store-read-only",
@@ -223,7 +223,7 @@ def _set_up(connection: apsw.Connection) -> None:
         ("foreign_keys", "ON"),
         ("trusted_schema", "OFF"),
         ("temp_store", "MEMORY"),
-        ("cache_size", -16_384),
+        ("cache_size", -4_096),  # KiB: what the system caches need not be kept twice
         ("wal_autocheckpoint", _CHECKPOINT_PAGES),
         ("journal_size_limit", _LARGEST_LOG),
     ):

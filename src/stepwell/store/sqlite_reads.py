@@ -79,7 +79,7 @@ def page(connection: apsw.Connection, query: ExecutionQuery) -> Page:
     shown = rows[: query.limit]
     items = [ExecutionListing(id=row[1], created=_created(row), summary=_summary(row)) for row in shown]
     more = len(rows) > query.limit
-    return Page(items, cursor_of(shown[-1][5], shown[-1][0]) if more else None)
+    return Page(items, cursor_of(items[-1].created.created_at, shown[-1][0]) if more else None)
 
 
 def definition(connection: apsw.Connection, digest: str) -> StoredDefinition | None:

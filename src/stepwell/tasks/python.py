@@ -1,0 +1,51 @@
+"""Steps that call registered Python functions: `python {task, args}`, and a task's own name as a step type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stepwell.ports import TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.tasks.registry import TaskFunction, TaskRegistry
+from stepwell.tasks.settings import read_settings
+
+
+class _PythonSettings(msgspec.Struct, forbid_unknown_fields=True):
+    task: str
+    args: dict[str, Any] | None = None
+
+
+class PythonHandler(TaskHandler):
+    """`python {task: NAME, args: {...}}`."""
+
+    def __init__(self, tasks: TaskRegistry) -> None:
+        self._tasks = tasks
+
+    async def run(self, config: Any, context: TaskContext) -> TaskResult:
+        """Call the task; the result is what it returns.
+
+        Raises:
+            NotFound: (code `unknown-task`). TaskError: (type `invalid_config`, `invalid_arguments`).
+            Exception: whatever the function raises.
+        """
+        settings = read_settings(config, _PythonSettings, "python")
+        function = self._tasks.get(settings.task)
+        return TaskResult(await function.call(settings.args or {}, context))
+
+
+class TaskFunctionHandler(TaskHandler):
+    """`type: NAME` of a registered task: the whole configuration is its arguments."""
+
+    def __init__(self, function: TaskFunction) -> None:
+        self._function = function
+
+    async def run(self, config: Any, context: TaskContext) -> TaskResult:
+        """Call the task; the result is what it returns.
+
+        Raises:
+            TaskError: (type `invalid_arguments`). Exception: whatever the function raises.
+        """
+        if config is not None and not isinstance(config, dict):
+            raise TaskError("invalid_arguments", f"{self._function.name!r} takes its arguments by name, in an object")
+        return TaskResult(await self._function.call(config or {}, context))

@@ -1,0 +1,160 @@
+"""A worker in the engine's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+from stepwell.base.clock import Clock, Timer
+from stepwell.base.errors import ConfigurationError
+from stepwell.execution.work import Assignment, Report
+from stepwell.ports import Dispatcher, ReportCallback, SecretSource, TaskHandler
+from stepwell.worker.attempt import Attempt, Equipment
+from stepwell.worker.failures import queue_timeout_of
+from stepwell.worker.threads import ThreadPool
+
+CLOSING_SECONDS: Final = 1.0
+"""How long `close` waits for cancelled work to clean up."""
+
+_log = logging.getLogger("stepwell.worker")
+
+
+class LocalWorker(Dispatcher):
+    """Does the work on the engine's event loop, and functions that block in threads.
+
+    At most `max_concurrent` attempts run; the others wait in the order they came, for at most `queue_timeout`
+    microseconds each (None: as long as it takes).
+
+    Args:
+        handlers: who does the steps of a type, by type. They are closed with the worker.
+        on_report: called on the event loop, once for every attempt that was not stopped.
+
+    Raises:
+        ConfigurationError: `max_concurrent` is less than 1.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, TaskHandler],
+        on_report: ReportCallback,
+        clock: Clock,
+        secrets: SecretSource,
+        *,
+        max_concurrent: int = 100,
+        queue_timeout: int | None = None,
+    ) -> None:
+        if max_concurrent < 1:
+            raise ConfigurationError(f"a worker for {max_concurrent} tasks at once does nothing; allow at least 1")
+        self._equipment = Equipment(handlers, clock, secrets, ThreadPool())
+        self._on_report = on_report
+        self._clock = clock
+        self._max_concurrent = max_concurrent
+        self._queue_timeout = queue_timeout
+        self._known: dict[str, Attempt] = {}  # queued or running, and not stopped
+        self._running: set[Attempt] = set()
+        self._queue: OrderedDict[str, Attempt] = OrderedDict()
+        self._queue_timer: Timer | None = None
+        self._abandoned: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def dispatch(self, assignment: Assignment) -> None:
+        """Begin the work, or queue it. Ignored when the same assignment is queued or running, or after `close`."""
+        id_ = assignment.id
+        if id_ in self._known or self._closed:
+            return
+        attempt = Attempt(assignment, id_, self._equipment, self._ended)
+        self._known[id_] = attempt
+        if len(self._running) < self._max_concurrent:
+            self._begin(attempt)
+        else:
+            self._enqueue(attempt)
+
+    def stop(self, assignment_id: str) -> None:
+        """Cancel the work, queued or running; no report follows. Ignored when there is none of this id."""
+        attempt = self._known.pop(assignment_id, None)
+        if attempt is not None and self._queue.pop(assignment_id, None) is None:
+            attempt.stop()
+
+    async def close(self) -> None:
+        """Cancel everything, wait briefly for it to end, and close the handlers. May be called twice."""
+        self._closed = True
+        self._known.clear()
+        self._queue.clear()
+        if self._queue_timer is not None:
+            self._queue_timer.cancel()
+        tasks = self._abandoned | {attempt.task for attempt in self._running if attempt.task is not None}
+        for attempt in tuple(self._running):
+            attempt.stop()
+        await self._wait_for(tasks - {asyncio.current_task()})
+        self._equipment.threads.close()
+        await self._close_handlers()
+
+    async def _close_handlers(self) -> None:
+        handlers = {id(handler): handler for handler in self._equipment.handlers.values()}
+        closings = (handler.close() for handler in handlers.values())
+        for failure in await asyncio.gather(*closings, return_exceptions=True):
+            if failure is not None:
+                _log.warning("a handler could not be closed: %r", failure)
+
+    async def _wait_for(self, tasks: set[asyncio.Task[None]]) -> None:
+        if not tasks:
+            return
+        _, pending = await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
+        for task in pending:
+            task.cancel()
+        if pending:
+            _log.warning("%d tasks did not end when they were cancelled", len(pending))
+
+    def _begin(self, attempt: Attempt) -> None:
+        self._running.add(attempt)
+        attempt.start()
+
+    def _ended(self, attempt: Attempt, report: Report | None) -> None:
+        """An attempt is over: its place is free."""
+        self._running.discard(attempt)
+        if self._known.get(attempt.id) is attempt:
+            del self._known[attempt.id]
+        task = attempt.task
+        if task is not None and not task.done() and task is not asyncio.current_task():
+            self._abandoned.add(task)
+            task.add_done_callback(self._abandoned.discard)
+        if self._queue and not self._closed:
+            _, following = self._queue.popitem(last=False)
+            self._begin(following)
+        if report is not None and not self._closed:
+            self._on_report(report)
+
+    # The queue
+
+    def _enqueue(self, attempt: Attempt) -> None:
+        self._queue[attempt.id] = attempt
+        if self._queue_timeout is None:
+            return
+        attempt.queue_until = self._clock.now() + self._queue_timeout
+        if self._queue_timer is None:
+            self._watch_queue()
+
+    def _watch_queue(self) -> None:
+        head = next(iter(self._queue.values()))
+        self._queue_timer = self._clock.call_at(head.queue_until, self._expire_queued)
+
+    def _expire_queued(self) -> None:
+        """Give up what has waited too long, and watch the new head.
+
+        One timer is enough, since nobody can have to leave before the head; it may fire for a head that is gone.
+        """
+        self._queue_timer = None
+        now = self._clock.now()
+        overdue = list(itertools.takewhile(lambda attempt: attempt.queue_until <= now, self._queue.values()))
+        for attempt in overdue:
+            del self._queue[attempt.id]
+            del self._known[attempt.id]
+        if self._queue:
+            self._watch_queue()
+        for attempt in overdue:
+            attempt.started_at = now
+            self._on_report(attempt.report(queue_timeout_of(attempt.assignment, self._queue_timeout or 0)))

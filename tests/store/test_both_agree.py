@@ -1,0 +1,217 @@
+"""Whatever is done to a store, the one in memory and the one in SQLite answer the same."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import tempfile
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stepwell.base.errors import StepwellError
+from stepwell.execution.event import Event
+from stepwell.execution.matching import match_key_of_filter
+from stepwell.ports import Batch, Change, ExecutionQuery, Handle, InboxItem, Lease, Store, Summary, Wait
+from stepwell.store.memory import MemoryStore
+from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite_file import Database, connect
+from stepwell.store.sqlite_schema import bring_up_to_date
+from tests.conformance.store import SECOND, new_execution
+
+STATUSES = ("pending", "running", "waiting", "completed", "failed")
+SHARDS = 3
+
+instants = st.integers(0, 12)
+shards = st.integers(0, SHARDS - 1)
+start_keys = st.sampled_from("abcdefghij")
+waits = st.builds(
+    lambda step, type_, since, filter_: Wait(step, type_, match_key_of_filter(filter_), since),
+    st.sampled_from(("one", "two")),
+    st.sampled_from(("paid", "shipped")),
+    instants,
+    st.sampled_from(({}, {"order": 1}, {"order": 2}, {"who.name": "x"})),
+)
+events = st.builds(
+    lambda number, type_, data: Event(id=str(number), type=type_, source="s", data=data),
+    st.integers(0, 9),
+    st.sampled_from(("paid", "shipped")),
+    st.sampled_from(
+        ({}, {"order": 1}, {"order": 2, "who": {"name": "x"}}, {f"f{n}": n for n in range(80)} | {"order": 1})
+    ),
+)
+summaries = st.builds(
+    Summary,
+    status=st.sampled_from(STATUSES),
+    hot=st.booleans(),
+    wake_at=st.none() | instants,
+    finished_at=st.none() | instants,
+    error=st.none() | st.just("no"),
+)
+changes = st.fixed_dictionaries(
+    {
+        "which": st.integers(0, 9),
+        "delta": st.sampled_from((1, 1, 1, 2, 3, 0)),  # 0 is a history row that is there already
+        "events": st.sampled_from((b"", b"row", b"another row")),
+        "create": st.none() | st.builds(new_execution, start_key=st.none() | start_keys, created_at=instants),
+        "summary": summaries,
+        "keeps_summary": st.booleans(),
+        "waits_begun": st.lists(waits, max_size=2),
+        "waits_ended": st.lists(waits, max_size=2),
+        "snapshot": st.none() | st.just(b"state"),
+    }
+)
+items = st.builds(
+    InboxItem, shard=shards, kind=st.just("cancel"), payload=st.binary(max_size=3), execution=st.just("e1")
+)
+queries = st.builds(
+    ExecutionQuery,
+    statuses=st.just(()) | st.tuples(st.sampled_from(STATUSES)),
+    created_from=st.none() | instants,
+    created_to=st.none() | instants,
+    limit=st.integers(1, 3),
+)
+appends = st.tuples(st.just("append"), st.lists(changes, max_size=4), st.lists(st.integers(1, 9), max_size=2))
+deeds = st.one_of(
+    appends,
+    appends,
+    appends,
+    st.tuples(st.just("publish"), events, instants),
+    st.tuples(st.just("publish"), events, instants),
+    st.tuples(st.just("post"), st.lists(items, max_size=3)),
+    st.tuples(st.just("list"), queries),
+    st.tuples(st.just("forget"), instants),
+    st.tuples(st.just("acquire"), st.none() | shards, instants),
+    st.tuples(st.just("renew"), shards, instants),
+    st.tuples(st.just("release"), shards),
+    st.tuples(st.just("reopen")),
+)
+Deed: TypeAlias = tuple[Any, ...]
+
+
+class Actor:
+    """Does the same to one of the stores as another one does to the other."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.leases: dict[int, Lease] = {}
+        self.handles: list[Handle] = []
+        self.nobody = Handle("nobody", 0)
+        self.last: dict[str, int] = {}
+
+    async def do(self, deed: Deed) -> Any:
+        """The answer, as plain data; an error is its type and code."""
+        act: Callable[..., Coroutine[Any, Any, Any]] = getattr(self, f"_{deed[0]}")
+        try:
+            return msgspec.to_builtins(await act(*deed[1:]))
+        except StepwellError as error:
+            return type(error).__name__, error.code
+
+    async def everything(self) -> Any:
+        """All that can be seen of the store."""
+        seen: list[Any] = []
+        for stored in await self.store.executions_after(0, 100):
+            loaded = await self.store.load(stored.handle.id)
+            assert loaded is not None
+            for one in (stored, loaded):
+                seen.append((one.handle.id, one.handle.shard, one.handle.key, one.created, one.summary))
+                seen.append((one.snapshot_seq, one.snapshot, one.history))
+        for shard in range(SHARDS + 2):
+            seen.append(await self.store.inbox(shard))
+            seen.append((await self.store.hot(shard), await self.store.unfinished(shard)))
+            seen.append((await self.store.due(shard, 6, 10), await self.store.next_wake(shard)))
+        seen += [await self.store.find_start(name) for name in "abcdefghij"]
+        status = await self.store.status()
+        seen.append((await self.store.shards(), status.executions, status.waits, status.events, status.inbox))
+        return msgspec.to_builtins(seen)
+
+    async def _acquire(self, shard: int | None, now: int) -> Lease:
+        lease = await self.store.acquire(shard, "engine", now, 4)
+        self.leases[lease.shard] = lease
+        return lease
+
+    async def _renew(self, shard: int, now: int) -> Any:
+        return await self.store.renew([self.leases[shard]] if shard in self.leases else [], now, 4)
+
+    async def _release(self, shard: int) -> None:
+        """Mostly it is known afterwards that the lease is gone."""
+        await self.store.release([self.leases[shard]] if shard in self.leases else [])
+        if shard > 0:
+            self.leases.pop(shard, None)
+
+    async def _append(self, given: list[dict[str, Any]], consumed: list[int]) -> Any:
+        """With the leases there are; a shard that was given up is taken again now and then."""
+        if not self.leases:
+            await self._acquire(0, 0)
+        changes = [self._change(dict(one)) for one in sorted(given, key=lambda one: one["create"] is None)]
+        fences = {shard: lease.fence for shard, lease in self.leases.items()}
+        posts = [InboxItem(shard=4, kind="started", payload=b"p")] if len(given) == 3 else []
+        early = await self.store.append(Batch(fences=fences, changes=changes, consumed=consumed, posts=posts))
+        self.last |= {one.handle.id: one.seq for one in changes if one.events}
+        return early, [one.handle.key for one in changes]
+
+    def _change(self, one: dict[str, Any]) -> Change:
+        which, delta, keeps_summary = one.pop("which"), one.pop("delta"), one.pop("keeps_summary")
+        if one["create"] is not None and (which > 0 or not self.handles):  # 0 is one that is there already
+            handle = Handle(f"e{len(self.handles)}", min(self.leases))
+            self.handles.append(handle)
+        else:
+            handle = self.handles[which % len(self.handles)] if self.handles else self.nobody
+        if keeps_summary and one["create"] is None:
+            one["summary"] = None
+        return Change(handle=handle, seq=self.last.get(handle.id, 0) + delta, **one)
+
+    async def _publish(self, event: Event, now: int) -> Any:
+        return await self.store.publish(event, now, now + 3)
+
+    async def _forget(self, now: int) -> int:
+        return await self.store.forget_events(now)
+
+    async def _post(self, items: list[InboxItem]) -> None:
+        await self.store.post(items)
+
+    async def _list(self, query: ExecutionQuery) -> Any:
+        first = await self.store.list(query)
+        return first, first.next and await self.store.list(msgspec.structs.replace(query, cursor=first.next))
+
+    async def _reopen(self) -> None:
+        await self.store.close()
+        await self.store.open()
+        self.leases = {}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(deeds, max_size=25))
+def test_both_stores_answer_the_same(given_deeds: list[Deed]) -> None:
+    asyncio.run(_compare([("acquire", 0, 0), ("acquire", 1, 0), *given_deeds]))
+
+
+async def _compare(deeds: list[Deed]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stepwell.db"
+        path.write_bytes(_empty_database())
+        memory, sqlite = Actor(MemoryStore()), Actor(SqliteStore(path))
+        for actor in (memory, sqlite):
+            await actor.store.open()
+        try:
+            for deed in deeds:
+                assert await sqlite.do(deed) == await memory.do(deed), deed
+            assert await sqlite.everything() == await memory.everything()
+        finally:
+            for actor in (memory, sqlite):
+                await actor.store.close()
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """Copying a database is quicker than making one."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(Path(folder) / "empty.db", SECOND)
+        connection = connect(database, create=True)
+        bring_up_to_date(connection, database.location, migrate=True)
+        connection.close()
+        return database.path.read_bytes()

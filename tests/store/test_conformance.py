@@ -1,0 +1,45 @@
+"""Both stores keep the contract."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from stepwell.ports import Store
+from stepwell.store.memory import MemoryStore
+from stepwell.store.memory_content import Content
+from stepwell.store.sqlite import SqliteStore
+from tests.conformance.store import OpenStore, StoreConformance
+
+
+class TestMemoryStore(StoreConformance):
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[OpenStore]:
+        content, opened = Content(), list[Store]()
+
+        async def open_one() -> Store:
+            opened.append(MemoryStore(content))
+            await opened[-1].open()
+            return opened[-1]
+
+        yield open_one
+        for store in opened:
+            await store.close()
+
+
+class TestSqliteStore(StoreConformance):
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[OpenStore]:
+        opened = list[Store]()
+        with tempfile.TemporaryDirectory() as folder:
+
+            async def open_one() -> Store:
+                opened.append(SqliteStore(Path(folder) / "stepwell.db"))
+                await opened[-1].open()
+                return opened[-1]
+
+            yield open_one
+            for store in opened:
+                await store.close()
