@@ -1,0 +1,43 @@
+# Everything runs in .venv, which is made when it is missing; nothing is installed anywhere else.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help .venv run test check bench serve generate lock
+
+PYTHON_IN_VENV := .venv/bin/python
+PYTEST_ARGS ?=
+
+help: ## Show the targets
+	@sed -n 's/^\([a-z.]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name does; do \
+		printf '%-15s %s\n' "$$name" "$$does"; done
+
+.venv: .venv/installed ## Prepare the environment; done again only when pyproject.toml or requirements.lock has changed
+
+.venv/installed: pyproject.toml requirements.lock scripts/venv.sh
+	@scripts/venv.sh
+
+run: .venv ## Run examples/user-registration: a real workflow with its services, on SQLite
+	@$(PYTHON_IN_VENV) examples/user-registration/run.py
+
+test: .venv ## Run all tests
+	@$(PYTHON_IN_VENV) -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
+
+check: .venv ## Check format, lint, types, import floors, and that generated files are up to date
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PYTHON_IN_VENV) scripts/lock.py --check
+	$(PYTHON_IN_VENV) scripts/generated.py --check
+
+bench: .venv ## Measure, compare with raw SQLite and the recorded bars, write bench-results.json
+	@$(PYTHON_IN_VENV) -m benchmarks $(BENCH_ARGS)
+
+serve: ## Not in this release
+	@echo "make serve: the server (HTTP API and UI) is not part of this release; 'make run' shows a workflow at work" >&2
+	@exit 2
+
+generate: .venv ## Write the generated files anew
+	@$(PYTHON_IN_VENV) scripts/generated.py --write
+
+lock: .venv ## Pin in requirements.lock what is installed in .venv
+	@$(PYTHON_IN_VENV) scripts/lock.py --write
