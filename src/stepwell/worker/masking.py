@@ -57,7 +57,7 @@ class Mask:
 
 
 def _spellings(text: str) -> Iterator[str]:
-    yield text
+    yield from (text, text.upper(), text.lower())
     yield from (quote(text, safe=""), quote(text), quote_plus(text))
     yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1])
     yield from _base64_spellings(text.encode())
