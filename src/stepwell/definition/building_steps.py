@@ -1,0 +1,303 @@
+"""From steps as they are written to steps of the canonical model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stepwell.definition import document as doc
+from stepwell.definition.blocks import ITEM_NAMES, Block, blocks, conditions, without
+from stepwell.definition.building_edges import build_dependencies, build_edges
+from stepwell.definition.building_policies import (
+    build_action,
+    build_breaker,
+    build_bulkhead,
+    build_cache,
+    build_rate_limit,
+    build_retry,
+    inline_or_name,
+    plain,
+)
+from stepwell.definition.context import MAX_STEPS, Context
+from stepwell.definition.model import Iteration, Path, Repetition, Step, StepBody
+from stepwell.definition.places import (
+    CONFIG,
+    ITEM_WHEN,
+    ITEMS,
+    OUTPUT,
+    PUBLISH,
+    REPEAT_WHEN,
+    UNDO,
+    WHEN,
+    Place,
+)
+from stepwell.definition.reading import bad_name, describe, read, wrong_type
+from stepwell.definition.settings_checks import check_type
+from stepwell.definition.shapes import NAME, Doc, is_expression
+from stepwell.policy.retry import RetryPolicy
+
+DEFAULT_TYPE = "service_call"
+
+RESERVED = frozenset({
+    "input", "parameters", "vars", "variables", "steps", "task", "tasks", "item", "index", "system", "workflow",
+    "execution", "secrets", "event", "response", "result", "error",
+})  # fmt: skip
+"""Names that mean something in expressions, so no step is called that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What the steps of a block inherit from where it stands.
+
+    Attributes:
+        names: names of items that their expressions see.
+        retry: the workflow's own policy, for what a step's policy leaves out.
+        config, when: the place of their settings and conditions.
+    """
+
+    names: frozenset[str] = frozenset()
+    retry: RetryPolicy | None = None
+    config: Place = CONFIG
+    when: Place = WHEN
+
+
+def build_steps(written: Any, path: Path, context: Context, around: Around) -> tuple[Step, ...]:
+    """The steps written at `path`: a list, or a mapping from name to step. What is wrong is recorded."""
+    if not isinstance(written, (list, dict)):
+        wrong_type("a list of steps, or a mapping from name to step", written, path, context.findings)
+        return ()
+    if not written:
+        context.findings.add("no-steps", "there are no steps here", path, hint="give it at least one")
+    counted = context.step_count
+    context.step_count += len(written)
+    if context.step_count > MAX_STEPS:
+        if counted <= MAX_STEPS:
+            message = f"the workflow has more than {MAX_STEPS:,} steps"
+            context.findings.add("too-many-steps", message, path, hint="use a loop, `for_each` or sub-workflows")
+        return ()
+    found = [_step(name, entry, place, context, around) for name, entry, place in _entries(written, path)]
+    return tuple(step for step in found if step is not None)
+
+
+def _entries(written: list[Any] | dict[str, Any], path: Path) -> Iterator[tuple[str | None, Any, Path]]:
+    if isinstance(written, dict):
+        yield from ((name, {} if entry is None else entry, (*path, name)) for name, entry in written.items())
+    else:
+        yield from ((None, entry, (*path, position)) for position, entry in enumerate(written))
+
+
+def _step(key: str | None, entry: Any, path: Path, context: Context, around: Around) -> Step | None:
+    written = read(doc.StepDoc, entry, path, context.findings)
+    if written is None:
+        return None
+    name = _name(key, written, entry, path, context)
+    iteration = _iteration(written, path, name, context, around.names)
+    names = around.names if iteration is None else around.names | {iteration.as_name, iteration.index_name}
+    kind = written.type or DEFAULT_TYPE
+    inner = replace(around, names=names)
+    settings, config_path = _settings(written, path, context)
+    config, nested = _config(kind, settings, config_path, name, context, inner)
+    check_type(kind, written.type is not None, settings, config_path, path, context)
+    when, when_path = _either(written, "when", "condition", path, context)
+    context.condition(when, when_path, around.when, name, around.names)
+    context.template(written.output, (*path, "output"), OUTPUT, name, names)
+    publish = written.publish or {}
+    for variable, value in publish.items():
+        context.template(value, (*path, "publish", variable), PUBLISH, name, names)
+    for key in ("on_failure", "on_timeout"):
+        _check_fallback(getattr(written, key), (*path, key, "fallback"), context)
+    return Step(
+        name=name,
+        type=kind,
+        path=path,
+        depends_on=build_dependencies(written.depends_on, (*path, "depends_on")),
+        edges=build_edges(written, path, name, context, around.names),
+        join=written.join,
+        when=when,
+        config=config,
+        blocks=nested,
+        output=written.output,
+        publish=tuple(publish.items()),
+        for_each=iteration,
+        repeat=_repetition(written.repeat, (*path, "repeat"), name, context, names),
+        retry=build_retry(written.retry, around.retry, (*path, "retry"), context, name, names),
+        timeout=written.timeout,
+        delay=written.delay or 0,
+        on_failure=build_action(written.on_failure, (*path, "on_failure"), context, name, names),
+        on_timeout=build_action(written.on_timeout, (*path, "on_timeout"), context, name, names),
+        compensate=_body(written.compensate, (*path, "compensate"), name, context, inner),
+        circuit_breaker=inline_or_name(written.circuit_breaker, build_breaker),
+        bulkhead=inline_or_name(written.bulkhead, build_bulkhead),
+        rate_limit=inline_or_name(written.rate_limit, build_rate_limit),
+        queue=written.queue,
+        resources=plain(written.resources),
+        cache=build_cache(written.cache, (*path, "cache"), context, name, names),
+        checkpoint=written.checkpoint,
+        max_visits=written.max_visits,
+        parallel=written.parallel,
+        description=written.description or "",
+    )
+
+
+def _name(key: str | None, written: doc.StepDoc, entry: dict[str, Any], path: Path, context: Context) -> str:
+    """The step's name; when it has none that can be used, one that no other step has."""
+    findings = context.findings
+    if key is not None:
+        if written.name is not None and written.name != key:
+            message = f"the step is called {key!r} by its key and {written.name!r} here"
+            findings.add("conflicting-keys", message, (*path, "name"), hint="leave `name` out")
+        if not NAME.fullmatch(key):
+            findings.add("bad-name", bad_name(key), path, key=True)
+    elif entry.get("name") is None:
+        findings.add("missing-key", "a step needs a `name`", path)
+    name = key if key is not None else written.name
+    if name in RESERVED:
+        place = path if key is not None else (*path, "name")
+        message = f"{name!r} means something else in expressions, so no step can be called that"
+        findings.add("reserved-name", message, place, hint="choose another name", key=key is not None)
+    return name if name is not None else f"step {'/'.join(map(str, path))}"
+
+
+def _either(written: Doc, first: str, second: str, path: Path, context: Context) -> tuple[Any, Path]:
+    """The value of one of two keys that mean the same, and where it stands."""
+    values = {key: getattr(written, "with_" if key == "with" else key) for key in (first, second)}
+    if all(value is not None for value in values.values()):
+        message = f"`{first}` and `{second}` mean the same; only one of them can be given"
+        context.findings.add("conflicting-keys", message, (*path, second), key=True)
+    key = first if values[first] is not None else second
+    return values[key], (*path, key)
+
+
+# Settings
+
+
+def _settings(written: doc.StepDoc | doc.StepBodyDoc, path: Path, context: Context) -> tuple[dict[str, Any], Path]:
+    config, config_path = _either(written, "config", "with", path, context)
+    if config is None:
+        return {}, (*path, "config")
+    if not isinstance(config, dict):
+        wrong_type("a mapping", config, config_path, context.findings)
+        return {}, config_path
+    return config, config_path
+
+
+def _config(
+    kind: str, settings: dict[str, Any], path: Path, name: str, context: Context, around: Around
+) -> tuple[dict[str, Any], tuple[tuple[str, tuple[Step, ...]], ...]]:
+    """The settings without nested steps, and those. Expressions in them are noted."""
+    found = blocks(kind, settings)
+    asked = conditions(kind, settings)
+    for place, value, kind_of_place in asked:
+        names = around.names | (frozenset(ITEM_NAMES) if kind == "loop" else frozenset())
+        context.condition(value, (*path, *place), kind_of_place, name, names)
+    config = without(settings, [block.path for block in found])
+    rendered = without(config, [place for place, _, _ in asked])
+    context.template(rendered, path, around.config, name, around.names)
+    nested = tuple((block.name, _block(block, path, context, around)) for block in found if block.steps is not None)
+    return config, nested
+
+
+def _block(block: Block, path: Path, context: Context, around: Around) -> tuple[Step, ...]:
+    inner = replace(around, names=around.names | block.names)
+    return build_steps(block.steps, (*path, *block.path), context, inner)
+
+
+def _body(written: doc.StepBodyDoc | None, path: Path, name: str, context: Context, around: Around) -> StepBody | None:
+    """`compensate`: a type and its settings."""
+    if written is None:
+        return None
+    kind = written.type or DEFAULT_TYPE
+    settings, config_path = _settings(written, path, context)
+    undoing = replace(around, config=UNDO)
+    config, nested = _config(kind, settings, config_path, name, context, undoing)
+    if nested:
+        context.findings.add("wrong-value", f"a step of type {kind!r} cannot undo another", (*path, "type"))
+    check_type(kind, written.type is not None, settings, config_path, path, context)
+    return StepBody(
+        type=kind,
+        config=config,
+        retry=build_retry(written.retry, around.retry, (*path, "retry"), context, name, around.names),
+        timeout=written.timeout,
+        path=path,
+    )
+
+
+def _check_fallback(written: Any, path: Path, context: Context) -> None:
+    """A fallback with a type or settings is a step to run instead; anything else is a value."""
+    fallback = written.fallback if isinstance(written, doc.FailureActionDoc) else None
+    if not isinstance(fallback, dict) or not fallback.keys() & {"type", "config", "with"}:
+        return
+    body = read(doc.StepBodyDoc, fallback, path, context.findings)
+    if body is not None:
+        settings, config_path = _settings(body, path, context)
+        check_type(body.type or DEFAULT_TYPE, body.type is not None, settings, config_path, path, context)
+
+
+# Running a step several times
+
+
+def _iteration(
+    written: doc.StepDoc, path: Path, name: str, context: Context, names: frozenset[str]
+) -> Iteration | None:
+    """`for_each`, or `with_items` with its `batch_size` and `concurrency`."""
+    short = written.with_items
+    if written.for_each is not None:
+        for key in ("with_items", "batch_size", "concurrency"):
+            if getattr(written, key) is not None:
+                message = f"`{key}` beside `for_each`; it belongs inside"
+                context.findings.add("conflicting-keys", message, (*path, key), key=True)
+        return _for_each(written.for_each, (*path, "for_each"), name, context, names)
+    if short is None:
+        for key in written.given("batch_size", "concurrency"):
+            message = f"`{key}` has no effect without `with_items`"
+            context.findings.add("no-effect", message, (*path, key), key=True)
+        return None
+    _check_items(short, (*path, "with_items"), name, context, names)
+    return Iteration(items=short, batch_size=written.batch_size, concurrency=written.concurrency or 10)
+
+
+def _for_each(written: doc.ForEachDoc, path: Path, name: str, context: Context, names: frozenset[str]) -> Iteration:
+    item, index = written.as_ or ITEM_NAMES[0], written.index or ITEM_NAMES[1]
+    for key, chosen in (("as", item), ("index", index)):
+        if chosen in RESERVED - set(ITEM_NAMES):
+            message = f"{chosen!r} means something else in expressions, so no item can be called that"
+            context.findings.add("reserved-name", message, (*path, key), hint="choose another name")
+    _check_items(written.items, (*path, "items"), name, context, names)
+    context.condition(written.when, (*path, "when"), ITEM_WHEN, name, names | {item, index})
+    return Iteration(
+        items=written.items,
+        as_name=item,
+        index_name=index,
+        batch_size=written.batch_size,
+        concurrency=written.concurrency or 10,
+        when=written.when,
+        on_error=written.on_error or "fail",
+    )
+
+
+def _check_items(items: Any, path: Path, name: str, context: Context, names: frozenset[str]) -> None:
+    if not isinstance(items, list) and not is_expression(items):
+        message = f"expected a list, or an expression that yields one; saw {describe(items)}"
+        context.findings.add("wrong-type", message, path)
+    context.template(items, path, ITEMS, name, names)
+
+
+def _repetition(
+    written: doc.RepeatDoc | None, path: Path, name: str, context: Context, names: frozenset[str]
+) -> Repetition | None:
+    if written is None:
+        return None
+    given = [key for key in ("while", "until") if getattr(written, "while_" if key == "while" else key) is not None]
+    if len(given) != 1:
+        message = "a repetition is exactly one of `while` and `until`"
+        context.findings.add("conflicting-keys" if given else "missing-key", message, path)
+        return None
+    condition = written.while_ if given[0] == "while" else written.until
+    context.condition(condition, (*path, given[0]), REPEAT_WHEN, name, names | set(ITEM_NAMES[1:]))
+    return Repetition(
+        condition=condition,
+        until=given[0] == "until",
+        max_iterations=written.max_iterations or 100,
+        delay=written.delay or 0,
+    )

@@ -1,0 +1,136 @@
+"""Every kind of finding about a definition: its code, what it means, what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of finding: an `error` keeps the definition from being used, a `warning` does not."""
+
+    severity: Literal["error", "warning"]
+    summary: str
+    advice: str
+
+
+def _error(summary: str, advice: str) -> Code:
+    return Code("error", summary, advice)
+
+
+def _warning(summary: str, advice: str) -> Code:
+    return Code("warning", summary, advice)
+
+
+CODES: dict[str, Code] = {
+    # The text
+    "unreadable-text": _error(
+        "The file is not UTF-8 text, or holds control characters or half of a surrogate pair.",
+        "Save it as UTF-8; write unusual characters as escapes in a quoted text.",
+    ),
+    "too-large": _error(
+        "The document has more characters or values than are read.",
+        "Split it into several workflows (`type: workflow`), or make the steps in a loop.",
+    ),
+    "too-deep": _error("Lists and mappings are nested too deep.", "Give inner parts a workflow of their own."),
+    "too-many-aliases": _error("Aliases (`*name`) repeat too many values.", "Repeat less, or use a loop."),
+    "too-many-steps": _error(
+        "The workflow has more steps than are allowed.", "Use a loop, `for_each`, or sub-workflows."
+    ),
+    "too-many-findings": _warning("Only the first findings are shown.", "Correct those and validate again."),
+    # YAML and JSON
+    "yaml-syntax": _error("The text is not YAML.", "Mend the place shown, or the line before it; most often a quote."),
+    "json-syntax": _error("The text is not JSON.", "Mend the place shown; JSON has no comments or trailing commas."),
+    "empty-document": _error("There is nothing in the document.", "Write a workflow; `kind: Workflow` says it is one."),
+    "several-documents": _error("The file holds more than one document.", "Put each workflow into a file of its own."),
+    "duplicate-key": _error("A mapping has the same key twice.", "Remove or rename one of them."),
+    "bad-key": _error("A key is not text.", 'Put the key into quotes: `"200": ok`.'),
+    "bad-number": _error(
+        "A number is infinite, not a number, or has more than 64 bits.", "Quote it if it is meant as text."
+    ),
+    "bad-alias": _error("An alias repeats an anchor that does not exist, or itself.", "Define `&name` before `*name`."),
+    "bad-merge": _error("`<<` holds something that is not a mapping.", "Write `<<: *name` with a mapping's anchor."),
+    "unknown-tag": _error("A YAML tag (`!name`) means nothing here.", "Leave the tag out, or quote the value."),
+    "unquoted-expression": _error("YAML reads `{{ ... }}` without quotes as a mapping.", 'Write `"{{ ... }}"`.'),
+    # The form of the document
+    "not-a-workflow": _error(
+        "The document is not a native workflow, or not a mapping at all.",
+        "Begin with `apiVersion: workflow/v1` and `kind: Workflow`.",
+    ),
+    "missing-key": _error("A key that is needed is not there.", "Add it."),
+    "unknown-key": _error("A key means nothing where it stands.", "Correct its spelling, or its indentation."),
+    "conflicting-keys": _error("Two keys say the same, or contradict each other.", "Keep one of them."),
+    "misplaced-key": _error("A key has no meaning in this part of the workflow.", "Take it out."),
+    "wrong-type": _error("A value is of another type than expected.", "Write it as the message says."),
+    "wrong-value": _error("A value is of the right type but not possible.", "Choose one that is."),
+    "no-steps": _error("A workflow or a group has no steps.", "Give it at least one; `noop` does nothing."),
+    "bad-duration": _error("A duration cannot be read.", "Write 30s, 5m, 1h30m, 500ms, 90 (seconds) or PT5M."),
+    "bad-version": _error(
+        "The version is not a semantic version.",
+        'Write three numbers in quotes, such as `version: "1.2.0"`: MAJOR.MINOR.PATCH, and if you like a suffix '
+        "such as `-beta.1`. MAJOR grows with changes that break callers, MINOR with additions, PATCH with corrections.",
+    ),
+    "bad-name": _error("A name has characters in it that names cannot have.", "Use letters, digits, `_` and `-`."),
+    "bad-quantity": _error("An amount of processors or memory cannot be read.", "Write 2 or 500m; 512Mi or 2Gi."),
+    "bad-url": _error("A URL cannot be used.", "Begin it with http:// or https://."),
+    "bad-schedule": _error("A cron expression, a time or a timezone cannot be read.", "Write it as the hint says."),
+    "unknown-operator": _error("An event filter uses an operator that does not exist.", "Use one of those listed."),
+    "unknown-state": _error("A state machine names a state that it does not have.", "Declare it under `states`."),
+    "bad-schema": _error("A JSON Schema is not one, or cannot be used.", "Correct the keyword that is shown."),
+    "bad-default": _error("A default does not satisfy the schema it stands in.", "Change the default or the schema."),
+    # Names and edges
+    "reserved-name": _error("A step is called like a name that expressions use.", "Choose another name."),
+    "duplicate-name": _error("Two steps have the same name.", "Rename one; nested steps count too."),
+    "unknown-step": _error("A step is named that does not exist, or not here.", "Correct the name."),
+    "self-dependency": _error("A step leads to itself.", "Use `repeat` or `retry` to run it again."),
+    "cycle": _error(
+        "Steps wait for each other in a circle.",
+        "Take an edge out; or give one of the steps `max_visits` to allow so many rounds.",
+    ),
+    "impossible-join": _error("A join waits for more edges than lead to the step.", "Lower it or add edges."),
+    "unreachable-step": _error("No way leads to a step.", "Let a step that is reached lead into it."),
+    "several-defaults": _error("A decision has more than one default.", "Keep one."),
+    "unknown-type": _error("A step's type is neither built in nor a plug-in's nor a task.", "Correct or register it."),
+    "unknown-task": _error("A task is not registered.", "Import the module that registers it, or correct the name."),
+    "unknown-service": _error(
+        "A service is not in the configuration.", "Add it under `services`, or correct the name."
+    ),
+    "unknown-rule": _error("A validation rule is neither built in nor registered.", "Register it or name a service."),
+    "unknown-policy": _error("A policy is not declared, or of another kind.", "Declare it in `spec.config.policies`."),
+    # Expressions
+    "expression-syntax": _error("An expression cannot be read.", "Mend the place that is shown."),
+    "unknown-function": _error("An expression calls a function that does not exist.", "Correct its name."),
+    "misplaced-function": _error(
+        "A function is called where it has no meaning.",
+        "succeeded() failed() timed_out() skipped() result() work in edges, after a failure, and in `retry.when`.",
+    ),
+    "wrong-arguments": _error("A function is called with other arguments than it takes.", "See the hint."),
+    "method-call": _error("An expression calls a method; values have none.", "Use a filter: `x | upper`."),
+    "unknown-name": _error("An expression reads a name that is not defined anywhere.", "See the hint."),
+    "misplaced-name": _error(
+        "An expression reads a name that is not known where it stands.",
+        "`response` is known in `output`, `item` inside a loop, `error` after a failure, `event` in triggers.",
+    ),
+    "unknown-input": _error("An expression reads an input that the schema refuses.", "Correct it, or declare it."),
+    "unknown-variable": _error("An expression reads a variable that is never set.", "Declare it under `vars`."),
+    "unknown-field": _error("An expression reads a field that does not exist.", "Correct its name."),
+    # Worth a look
+    "undeclared-input": _warning(
+        "An expression reads an input that the schema does not mention.",
+        "Correct it or declare it; `additionalProperties: false` makes this an error.",
+    ),
+    "step-not-upstream": _warning(
+        "An expression reads a step that need not have run by then.",
+        "Add the step to `depends_on`, or say what to use instead: `... | default(x)`.",
+    ),
+    "duplicate-dependency": _warning("A step is named twice in `depends_on`.", "Remove one."),
+    "unknown-workflow": _warning("A workflow is not stored yet.", "Store it before it is needed."),
+    "unrecognised-type": _warning("A step's type looks like a misspelt built-in one.", "Correct it."),
+    "timeout-too-long": _warning(
+        "A step may take longer than the whole workflow.", "Shorten one, or lengthen the other."
+    ),
+    "no-timeout": _warning("What follows a timeout never happens: there is none.", "Give the step a `timeout`."),
+    "no-effect": _warning("A key has no effect beside another.", "Take it out, or change the other."),
+    "literal-secret": _warning("A secret seems to stand in plain text.", 'Write "{{ secrets.NAME }}".'),
+}

@@ -1,0 +1,430 @@
+"""The native document as it is written: `apiVersion: workflow/v1`, `kind: Workflow`.
+
+One model per mapping; `stepwell.definition.schema` makes the JSON Schema for editors from them. Parts that are read one
+by one, so that a mistake in one hides nothing in another, are marked `SkipValidation`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SkipValidation, Tag
+
+from stepwell.definition.shapes import (
+    FLAG,
+    LIST,
+    NUMBER,
+    TEXT,
+    Count,
+    CpuQuantity,
+    Doc,
+    Duration,
+    MemoryQuantity,
+    Name,
+    Names,
+    Text,
+    Timeout,
+    Variables,
+    Version,
+    WorkflowName,
+    optional,
+    required,
+    shape_tag,
+    shapes,
+)
+from stepwell.policy.retry import NO_LIMIT
+
+JsonSchema = dict[str, Any]
+
+
+class RetryDoc(Doc):
+    """How often and how patiently a failing step is tried again."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=NO_LIMIT)] | None = optional("All tries counted, the first one too.")
+    backoff: Literal["constant", "fixed", "linear", "exponential"] | None = optional(
+        "How waits grow: constant (or fixed), linear, exponential."
+    )
+    initial_delay: Duration | None = optional("The wait after the first try.")
+    max_delay: Duration | None = optional("No wait is longer.")
+    multiplier: Annotated[float, Field(ge=1, le=1_000)] | None = optional("By how much an exponential wait grows.")
+    jitter: Annotated[float, Field(ge=0, le=1)] | None = optional("By which fraction a wait varies.")
+    when: Any = optional("An expression over `error`, `result` and `attempt`: whether to try again.")
+
+
+class CircuitBreakerDoc(Doc):
+    """Fail fast while a service is down."""
+
+    threshold: Count | None = optional("Failures within `window` that open the circuit.")
+    call_timeout: Timeout | None = optional("A call that takes longer is a failure.")
+    open_for: Timeout | None = optional("How long calls fail fast before one is tried.")
+    window: Timeout | None = optional("How long a failure counts.")
+    half_open_calls: Count | None = optional("Calls tried at once when the circuit is half open.")
+
+
+class BulkheadDoc(Doc):
+    """At most so many at once."""
+
+    max_concurrent: Count = required("Calls running at once.")
+    max_queue_size: Annotated[int, Field(ge=0)] | None = optional("Calls waiting; the next one is rejected.")
+    timeout: Timeout | None = optional("How long a call waits.")
+    fallback: Any = optional("The value that a rejected call gives.")
+
+
+class RateLimitDoc(Doc):
+    """At most so many starts in a time."""
+
+    limit: Count = required("Starts in every `per`.")
+    per: Timeout = required("The time they are counted in.")
+
+
+class PolicyDoc(Doc):
+    """One policy that steps refer to by name; exactly one of the keys."""
+
+    circuit_breaker: CircuitBreakerDoc | None = optional("A circuit breaker.")
+    bulkhead: BulkheadDoc | None = optional("A bulkhead.")
+    rate_limit: RateLimitDoc | None = optional("A rate limit.")
+
+
+class ConcurrencyDoc(Doc):
+    """How many executions of this workflow may run at once."""
+
+    key: Any = optional("Executions with the same key are counted together; without one, all are.")
+    limit: Count = required("Executions at once.")
+    on_limit: Literal["queue", "reject", "replace"] | None = optional("What happens to one more.")
+
+
+class CancellationDoc(Doc):
+    """What happens to an execution that is cancelled."""
+
+    policy: Literal["allow_finish", "cancel_running"] | None = optional("What happens to steps that are running.")
+    compensate: bool | None = optional("Whether completed steps are undone.")
+
+
+class NotifyDoc(Doc):
+    """Who is told, and by which way."""
+
+    channels: list[str] | None = optional("Names of channels from the server's configuration.")
+    recipients: list[str] | None = optional("Who gets it.")
+    title: str | None = optional("A title; expressions allowed.")
+    message: str | None = optional("A message; expressions allowed.")
+
+
+class ErrorStrategyDoc(Doc):
+    """What happens after a failure that nothing handled."""
+
+    strategy: Literal["compensate", "terminate", "continue"] | None = optional("Undo, stop, or carry on.")
+    notify: NotifyDoc | None = optional("Who is told.")
+    steps: SkipValidation[Steps] | None = optional("Steps that run; they see `error`.")
+
+
+Cancellation = Annotated[
+    Annotated[Literal["allow_finish", "cancel_running"], Tag(TEXT)]
+    | Annotated[CancellationDoc, Tag(shape_tag(CancellationDoc))],
+    shapes("allow_finish, cancel_running or a mapping", text=TEXT, mapping=shape_tag(CancellationDoc)),
+]
+
+
+class ConfigDoc(Doc):
+    """How the workflow as a whole runs."""
+
+    timeout: Timeout | None = optional("Active time: time spent waiting for events, people and timers is not counted.")
+    deadline: Timeout | None = optional("Wall-clock time, everything counted.")
+    retry_policy: RetryDoc | None = optional("For every step that has none of its own.")
+    max_parallel_steps: Count | None = optional("Steps of one execution running at once.")
+    failure_mode: Literal["fail_fast", "drain"] | None = optional(
+        "After an unhandled failure: start nothing new, or run whatever can still be reached."
+    )
+    concurrency: ConcurrencyDoc | None = optional("How many executions may run at once.")
+    cancellation: Cancellation | None = optional("What happens when an execution is cancelled.")
+    on_error: ErrorStrategyDoc | None = optional("What happens after a failure that nothing handled.")
+    policies: dict[Name, PolicyDoc] | None = optional("Policies that steps refer to by name.")
+    strict_failures: bool | None = optional("Whether an execution with a handled failure ends as failed.")
+
+
+class InputDoc(Doc):
+    """What an execution is started with."""
+
+    schema_: JsonSchema | None = optional("A JSON Schema 2020-12; `secret: true` hides a property.", alias="schema")
+
+
+class OutputDoc(Doc):
+    """What an execution gives back."""
+
+    schema_: JsonSchema | None = optional("A JSON Schema 2020-12 that the output satisfies.", alias="schema")
+    values: dict[str, Any] | None = optional("The output, written with expressions.")
+
+
+class ScheduleDoc(Doc):
+    """Start at times; exactly one of `cron`, `every`, `at`."""
+
+    cron: str | None = optional("Five fields (minute hour day month weekday), or @hourly, @daily, ...")
+    every: Timeout | None = optional("An interval.")
+    at: str | None = optional("One instant, such as 2026-11-20T10:00:00Z.")
+    timezone: str | None = optional("A name such as Europe/Berlin; UTC when left out.")
+    catch_up: Literal["skip", "one", "all"] | None = optional("What happens to times missed while the server was down.")
+    jitter: Duration | None = optional("Up to how much later it may start.")
+
+
+class WebhookDoc(Doc):
+    """Start when an HTTP request comes."""
+
+    path: str = required("The path below /webhooks/.")
+    verify: dict[str, Any] | None = optional("How the sender is verified.")
+
+
+class TopicDoc(Doc):
+    """Start when a message comes to a topic of a broker."""
+
+    broker: str | None = optional("A broker of the server's configuration.")
+    name: str = required("The topic.")
+    filter: Any = optional("Which messages; as for events.")
+
+
+class TriggerDoc(Doc):
+    """What starts the workflow; exactly one of `event`, `schedule`, `webhook`, `topic`."""
+
+    event: str | None = optional("A type of event, such as ticket:created or ticket:*.")
+    schedule: ScheduleDoc | None = optional("Start at times.")
+    webhook: WebhookDoc | None = optional("Start when an HTTP request comes.")
+    topic: TopicDoc | None = optional("Start when a message comes to a topic.")
+    filter: Any = optional("Which events: dotted paths and values or operators, or an expression over `event`.")
+    map: dict[str, Any] | None = optional("The workflow's input, written with expressions over `event`.")
+    dedupe_key: Any = optional("Events with the same key start one execution.")
+
+
+class CompensationDoc(Doc):
+    """How completed steps are undone."""
+
+    strategy: Literal["reverse", "forward", "parallel"] | None = optional("In which order.")
+    mode: Literal["automatic", "manual"] | None = optional("At once, or when an operator says so.")
+    timeout: Timeout | None = optional("For the compensation as a whole.")
+    steps: SkipValidation[Steps] | None = optional("Steps that undo, each with its own `when`.")
+
+
+class DependencyDoc(Doc):
+    """A step that must end first, and how."""
+
+    step: str = required("The step.")
+    on: Literal["success", "failure", "timeout", "complete", "skipped"] | None = optional("How it must end.")
+
+
+class NextDoc(Doc):
+    """Where to go on when the step has ended."""
+
+    when: Any = optional("A condition; succeeded() failed() timed_out() skipped() result() are known here.")
+    to: Names | None = optional("The steps to go on with; none handles the outcome and runs nothing.")
+    publish: Variables | None = optional("Variables that are set when this way is taken.")
+    delay: Duration | None = optional("How long to wait before the steps start.")
+
+
+DefaultBranch = Annotated[
+    Annotated[bool, Tag(FLAG)] | Text | Annotated[list[str], Tag(LIST)],
+    shapes("true or the name of a step", text=TEXT, list=LIST, boolean=FLAG),
+]
+
+
+class DecisionDoc(Doc):
+    """One branch of a decision: `{when, next}`, `{default: true, next}` or `{default: name}`."""
+
+    when: Any = optional("The condition of this branch.")
+    next: Names | None = optional("The steps to go on with.")
+    default: DefaultBranch | None = optional("This branch is taken when no other is.")
+
+
+NotifyChoice = Annotated[
+    Annotated[bool, Tag(FLAG)] | Annotated[NotifyDoc, Tag(shape_tag(NotifyDoc))],
+    shapes("true or a mapping", boolean=FLAG, mapping=shape_tag(NotifyDoc)),
+]
+
+
+class FailureActionDoc(Doc):
+    """What happens when the step has failed."""
+
+    action: Literal["terminate", "continue", "skip", "retry", "compensate", "fallback", "pause"] = required(
+        "What to do."
+    )
+    message: Any = optional("The execution's error message; expressions see `error`.")
+    max_attempts: Annotated[int, Field(ge=1, le=NO_LIMIT)] | None = optional("For `retry`: all tries counted.")
+    fallback: Any = optional("For `fallback`: a step (type and config) to run instead, or a value to use.")
+    compensation_workflow: str | None = optional("For `compensate`: a workflow that undoes this one.")
+    notify: NotifyChoice | None = optional("Who is told.")
+
+
+OnFailure = Annotated[
+    Text | Annotated[list[str], Tag(LIST)] | Annotated[FailureActionDoc, Tag(shape_tag(FailureActionDoc))],
+    shapes(
+        "a name, a list of names, or a mapping with `action`",
+        text=TEXT,
+        list=LIST,
+        mapping=shape_tag(FailureActionDoc),
+    ),
+]
+"""A name or names: edges. A mapping with `action`: a policy."""
+
+
+class ForEachDoc(Doc):
+    """Run the step once for every item."""
+
+    items: Any = required("A list, or an expression that yields one.")
+    as_: Name | None = optional("The name of the item in expressions; `item` when left out.", alias="as")
+    index: Name | None = optional("The name of the item's number in expressions, from 0; `index` when left out.")
+    batch_size: Count | None = optional("Items handed over at once, as a list.")
+    concurrency: Count | None = optional("Items at once; 10 when left out.")
+    when: Any = optional("Which items.")
+    on_error: Literal["fail", "continue"] | None = optional("What a failing item does to the step.")
+
+
+class RepeatDoc(Doc):
+    """Run the step again; exactly one of `while` and `until`."""
+
+    while_: Any = optional("Again as long as this holds.", alias="while")
+    until: Any = optional("Again until this holds.")
+    max_iterations: Count | None = optional("At most so often; 100 when left out.")
+    delay: Duration | None = optional("The wait in between.")
+
+
+class StepBodyDoc(Doc):
+    """A type and its settings, without a place in the graph."""
+
+    type: Annotated[str, Field(min_length=1)] | None = optional("The type of the step; service_call when left out.")
+    config: SkipValidation[dict[str, Any]] | None = optional("The settings of the type.")
+    with_: SkipValidation[dict[str, Any]] | None = optional("The same as `config`.", alias="with")
+    retry: RetryDoc | None = optional("How often it is tried.")
+    timeout: Timeout | None = optional("How long one try may take.")
+
+
+class CpuDoc(Doc):
+    """Processors."""
+
+    request: CpuQuantity | None = optional("What must be free for the step to start.")
+    limit: CpuQuantity | None = optional("What it may use.")
+
+
+class MemoryDoc(Doc):
+    """Memory."""
+
+    request: MemoryQuantity | None = optional("What must be free for the step to start.")
+    limit: MemoryQuantity | None = optional("What it may use.")
+
+
+class ResourcesDoc(Doc):
+    """What a step needs of the machine."""
+
+    cpu: CpuDoc | None = optional("Processors: 2, 0.5, 500m.")
+    memory: MemoryDoc | None = optional("Memory: 512Mi, 2Gi.")
+
+
+class CacheDoc(Doc):
+    """Reuse a recorded result."""
+
+    key: Any = required("Results with the same key are reused.")
+    ttl: Timeout | None = optional("How long.")
+
+
+_Dependency = Annotated[
+    Text | Annotated[DependencyDoc, Tag(shape_tag(DependencyDoc))],
+    shapes("a name or a mapping with `step` and `on`", text=TEXT, mapping=shape_tag(DependencyDoc)),
+]
+DependsOn = Annotated[
+    Text | Annotated[list[_Dependency], Tag(LIST)] | Annotated[DependencyDoc, Tag(shape_tag(DependencyDoc))],
+    shapes("a name or a list of names", text=TEXT, list=LIST, mapping=shape_tag(DependencyDoc)),
+]
+_NextEntry = Annotated[
+    Text | Annotated[NextDoc, Tag(shape_tag(NextDoc))],
+    shapes("a name or a mapping with `to` and `when`", text=TEXT, mapping=shape_tag(NextDoc)),
+]
+Next = Annotated[
+    Text | Annotated[list[_NextEntry], Tag(LIST)] | Annotated[NextDoc, Tag(shape_tag(NextDoc))],
+    shapes("a name, or a list of names or mappings", text=TEXT, list=LIST, mapping=shape_tag(NextDoc)),
+]
+JoinDoc = Annotated[
+    Annotated[Literal["all", "sync", "any", "each"], Tag(TEXT)] | Annotated[Count, Tag(NUMBER)],
+    shapes("all, sync, any, each or a number", text=TEXT, number=NUMBER),
+]
+CircuitBreakerChoice = Annotated[
+    Text | Annotated[CircuitBreakerDoc, Tag(shape_tag(CircuitBreakerDoc))],
+    shapes("a mapping or the name of a policy", text=TEXT, mapping=shape_tag(CircuitBreakerDoc)),
+]
+BulkheadChoice = Annotated[
+    Text | Annotated[BulkheadDoc, Tag(shape_tag(BulkheadDoc))],
+    shapes("a mapping or the name of a policy", text=TEXT, mapping=shape_tag(BulkheadDoc)),
+]
+RateLimitChoice = Annotated[
+    Text | Annotated[RateLimitDoc, Tag(shape_tag(RateLimitDoc))],
+    shapes("a mapping or the name of a policy", text=TEXT, mapping=shape_tag(RateLimitDoc)),
+]
+
+
+class StepDoc(Doc):
+    """A step."""
+
+    name: Name | None = optional("Unique in the workflow; left out when the steps are a mapping by name.")
+    type: Annotated[str, Field(min_length=1)] | None = optional("The type of the step; service_call when left out.")
+    description: str | None = optional("For people.")
+    depends_on: DependsOn | None = optional("Steps that must end first.")
+    next: Next | None = optional("Where to go on when the step has ended.")
+    on_success: Names | None = optional("Steps to go on with when it succeeded.")
+    on_failure: OnFailure | None = optional("Steps to go on with when it failed, or what to do then.")
+    on_timeout: OnFailure | None = optional("Steps to go on with when it timed out, or what to do then.")
+    on_complete: Names | None = optional("Steps to go on with however it ended.")
+    decision: list[DecisionDoc] | None = optional("Branches, of which the first whose condition holds is taken.")
+    join: JoinDoc | None = optional("How many inbound edges must be taken.")
+    when: Any = optional("Skip the step unless this holds.")
+    condition: Any = optional("The same as `when`.")
+    config: SkipValidation[dict[str, Any]] | None = optional("The settings of the type; expressions allowed anywhere.")
+    with_: SkipValidation[dict[str, Any]] | None = optional("The same as `config`.", alias="with")
+    output: dict[str, Any] | None = optional("The step's output; expressions see `response`, the raw result.")
+    publish: Variables | None = optional("Variables that are set when it succeeded; later ones see earlier ones.")
+    for_each: ForEachDoc | None = optional("Run the step once for every item.")
+    with_items: Any = optional("Short for `for_each: {items: ...}`.")
+    batch_size: Count | None = optional("With `with_items`: items handed over at once.")
+    concurrency: Count | None = optional("With `with_items`: items at once.")
+    repeat: RepeatDoc | None = optional("Run the step again while or until a condition holds.")
+    retry: RetryDoc | None = optional("How often it is tried; what is left out is taken from the workflow's policy.")
+    timeout: Timeout | None = optional("How long one try may take.")
+    delay: Duration | None = optional("How long to wait before it starts.")
+    compensate: StepBodyDoc | None = optional("What undoes the step.")
+    circuit_breaker: CircuitBreakerChoice | None = optional("A circuit breaker, or the name of one.")
+    bulkhead: BulkheadChoice | None = optional("A bulkhead, or the name of one.")
+    rate_limit: RateLimitChoice | None = optional("A rate limit, or the name of one.")
+    queue: Annotated[str, Field(min_length=1)] | None = optional("The queue whose workers do it.")
+    resources: ResourcesDoc | None = optional("What it needs of the machine.")
+    cache: CacheDoc | None = optional("Reuse a recorded result.")
+    checkpoint: Annotated[str, Field(min_length=1)] | None = optional("A name to roll the execution back to.")
+    max_visits: Count | None = optional("How often a step of a cycle may run; without it a cycle is an error.")
+    parallel: bool | None = optional("A hint; independent steps run side by side anyway.")
+
+
+Steps = list[StepDoc] | dict[Name, StepDoc]
+"""A list of named steps, or a mapping from name to step."""
+
+
+class MetadataDoc(Doc):
+    """What the workflow is called."""
+
+    name: WorkflowName = required("The name it is stored under.")
+    version: Version = required('A semantic version such as "1.2.0".')
+    description: str | None = optional("For people.")
+    tags: list[str] | None = optional("For finding it.")
+
+
+class SpecDoc(Doc):
+    """What the workflow does."""
+
+    config: SkipValidation[ConfigDoc] | None = optional("How it runs as a whole.")
+    input: SkipValidation[InputDoc] | None = optional("What it is started with.")
+    vars: SkipValidation[Variables] | None = optional("Variables and their first values; later ones see earlier ones.")
+    variables: SkipValidation[Variables] | None = optional("The same as `vars`.")
+    triggers: SkipValidation[list[TriggerDoc]] | None = optional("What starts it.")
+    steps: SkipValidation[Steps] = required("Its steps.")
+    compensation: SkipValidation[CompensationDoc] | None = optional("How completed steps are undone.")
+    output: SkipValidation[OutputDoc] | None = optional("What it gives back.")
+
+
+class WorkflowDoc(Doc):
+    """A workflow definition."""
+
+    api_version: Literal["workflow/v1"] = required("The language this is written in.", alias="apiVersion")
+    kind: Literal["Workflow"] = required("What the document is.")
+    metadata: SkipValidation[MetadataDoc] = required("What it is called.")
+    spec: SkipValidation[SpecDoc] = required("What it does.")

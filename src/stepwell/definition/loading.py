@@ -1,0 +1,121 @@
+"""Loading a definition: from a text to the canonical model, with everything that was found on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stepwell.base.derive import digest
+from stepwell.base.spans import Source
+from stepwell.definition.building import Parts, build
+from stepwell.definition.context import Context, Known
+from stepwell.definition.diagnostics import Diagnostic, InvalidDefinition
+from stepwell.definition.findings import Findings
+from stepwell.definition.model import SpanIndex, WorkflowDefinition
+from stepwell.definition.parsing import DocumentSpans, read_tree
+from stepwell.definition.reading import describe
+from stepwell.definition.validation import validate
+
+NOTHING_KNOWN = Known()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of a document.
+
+    Attributes:
+        definition: the workflow; None when there is an error among the diagnostics.
+        diagnostics: errors and warnings in the order of their places.
+    """
+
+    definition: WorkflowDefinition | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What does not keep the definition from being used."""
+        return tuple(finding for finding in self.diagnostics if finding.severity == "warning")
+
+
+def load(source: Source, *, known: Known | None = None) -> Loaded:
+    """Read a workflow from YAML or JSON text and check it. Never raises because of what the text holds.
+
+    Args:
+        source: the text, and the name it is shown under; one that ends in `.json` means JSON.
+        known: what the definition may refer to outside of itself; nothing of that is checked without it.
+    """
+    findings = Findings(source)
+    tree = read_tree(source, findings)
+    if tree is None:
+        return Loaded(None, findings.sorted())
+    other = _not_a_workflow(tree.value)
+    if other is not None:
+        alone = Findings(source)
+        alone.tree = tree
+        alone.add("not-a-workflow", other, hint=_NATIVE)
+        return Loaded(None, alone.sorted())
+    context = Context(findings, known or NOTHING_KNOWN)
+    parts = build(tree.value, context)
+    validate(parts, context)
+    definition = None if findings.has_errors() else _definition(parts, source)
+    return Loaded(definition, findings.sorted())
+
+
+def load_or_raise(source: Source, *, known: Known | None = None) -> WorkflowDefinition:
+    """As `load`, for callers that can do nothing with findings.
+
+    Raises:
+        InvalidDefinition: with all findings, when there is an error among them.
+    """
+    loaded = load(source, known=known)
+    if loaded.definition is None:
+        raise InvalidDefinition(loaded.diagnostics, source)
+    return loaded.definition
+
+
+def _definition(parts: Parts, source: Source) -> WorkflowDefinition:
+    return WorkflowDefinition(
+        name=parts.name,
+        version=parts.version,
+        description=parts.description,
+        tags=parts.tags,
+        steps=parts.steps,
+        source=source,
+        spans=SpanIndex(DocumentSpans(source)),
+        digest=digest(source.text.encode()),
+        config=parts.config,
+        input_schema=parts.input_schema,
+        vars=parts.vars,
+        triggers=parts.triggers,
+        compensation=parts.compensation,
+        output_schema=parts.output_schema,
+        output_values=parts.output_values,
+    )
+
+
+def _not_a_workflow(document: Any) -> str | None:
+    """Why a document is not meant to be a native workflow, or None. Other findings about it would say nothing."""
+    if not isinstance(document, dict):
+        return f"a workflow is a mapping; this is {describe(document)}"
+    like = None if "apiVersion" in document or "kind" in document else _looks_like(document)
+    return f"this looks like {like}, not like a native workflow" if like is not None else None
+
+
+_NATIVE = "a native workflow begins with `apiVersion: workflow/v1` and `kind: Workflow`"
+
+
+def _looks_like(document: Mapping[str, Any]) -> str | None:
+    steps, tasks = document.get("steps"), document.get("tasks")
+    if "workflowDefinition" in document:
+        return "an activities workflow (`workflowDefinition`)"
+    for key in ("execution", "saga"):
+        if key in document:
+            return f"an activities workflow (`{key}`)"
+    if isinstance(tasks, list) or ("ref" in document and tasks is not None):
+        return "a task graph (`ref`, `tasks`)"
+    if isinstance(tasks, dict):
+        return "an Orquesta workflow (`version`, `tasks`)"
+    if isinstance(steps, dict) and "spec" not in document:
+        return "a step map (`id`, `steps`)"
+    return None

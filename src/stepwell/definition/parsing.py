@@ -1,0 +1,91 @@
+"""From a source text to a tree: which notation it is written in, and what no notation can hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from stepwell.base.spans import Source, Span
+from stepwell.definition.findings import Findings
+from stepwell.definition.json_tree import read_json
+from stepwell.definition.model import Path
+from stepwell.definition.text import Lines, Unreadable, check_characters, without_mark
+from stepwell.definition.tree import Node, Tree
+from stepwell.definition.yaml_tree import read_yaml
+
+_LIKELY_JSON = re.compile(r'\s*\{\s*"')
+
+
+def read_tree(source: Source, findings: Findings) -> Tree | None:
+    """The document in `source` as a tree, or None when it cannot be read; what was found is in `findings`.
+
+    A name that ends in `.json` means JSON, and so does a text that begins like JSON and is no YAML either.
+    """
+    text = without_mark(source.text)
+    try:
+        check_characters(text)
+    except Unreadable as problem:
+        findings.add_at(problem.code, problem.message, problem.span, hint=problem.hint)
+        return None
+    lines = Lines(text)
+    root = _read(source, text, lines, findings)
+    if root is None:
+        if not findings.has_errors():
+            findings.add_at("empty-document", "the document is empty", Span(1, 1, 1, 1))
+        return None
+    tree = Tree(root, text, lines)
+    findings.tree = tree
+    return tree
+
+
+def _read(source: Source, text: str, lines: Lines, findings: Findings) -> Node | None:
+    if source.name.lower().endswith(".json"):
+        return read_json(text, lines, findings)
+    if not _LIKELY_JSON.match(text):
+        return read_yaml(text, lines, findings)
+    as_json = Findings(source)
+    root = read_json(text, lines, as_json)
+    if root is None and as_json.has("json-syntax"):
+        as_yaml = Findings(source)
+        root = read_yaml(text, lines, as_yaml)
+        if root is not None:
+            findings.take(as_yaml)
+            return root
+    findings.take(as_json)
+    return root
+
+
+class DocumentSpans(Mapping[Path, Span]):
+    """The spans of a document by path; it is read again when they are first asked for.
+
+    They are needed for a message now and then, while a definition is kept as long as it is used: holding the positions
+    of all values would cost more memory than the definition itself.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @cached_property
+    def _tree(self) -> Tree:
+        tree = read_tree(self._source, Findings(self._source))
+        return tree if tree is not None else Tree(Node(None, 0, 0), "", Lines(""))
+
+    def __getitem__(self, path: Path) -> Span:
+        node = self._tree.node(path)
+        if node is None:
+            raise KeyError(path)
+        return self._tree.lines.span(node.start, node.end)
+
+    def __contains__(self, path: object) -> bool:
+        return isinstance(path, tuple) and self._tree.node(path) is not None
+
+    def __iter__(self) -> Iterator[Path]:
+        pending: list[tuple[Path, Node]] = [((), self._tree.root)]
+        while pending:
+            path, node = pending.pop()
+            yield path
+            pending.extend(((*path, key), child) for key, child in node.parts())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

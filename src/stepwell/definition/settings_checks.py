@@ -1,0 +1,221 @@
+"""What the settings of a step of a built-in type must satisfy beyond the types of their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stepwell.definition.context import Context
+from stepwell.definition.json_schemas import check_schema
+from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, Path
+from stepwell.definition.reading import bad_name, describe, read
+from stepwell.definition.settings import SETTINGS
+from stepwell.definition.shapes import NAME, is_expression
+
+BUILT_IN = LEAF_TYPES | CONTROL_TYPES
+
+FILTER_OPERATORS = frozenset({
+    "~eq", "~neq", "~gt", "~gte", "~lt", "~lte", "~in", "~nin", "~regex", "~nregex", "~starts", "~nstarts",
+    "~ends", "~nends", "~contains", "~ncontains", "~isnull", "~isempty",
+})  # fmt: skip
+"""The operators of an event filter."""
+
+_ALTERNATIVES: Mapping[str, tuple[str, ...]] = {
+    "shell": ("command", "script"),
+    "wait": ("for", "until"),
+    "validation": ("validation_rules", "schema"),
+    "conditional": ("condition", "cases"),
+    "loop": ("items", "while", "until", "count"),
+    "dynamic": ("steps", "task"),
+}
+"""Exactly one of these settings is given."""
+
+_SCHEMAS: Mapping[str, str] = {"ai": "output_schema", "approval": "response_schema", "validation": "schema"}
+"""Settings that hold a JSON Schema."""
+
+_SECRET_KEY = re.compile(
+    r"(?i)(?:^|[_-])(?:password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key)$"
+)
+_AUTHORIZATION = re.compile(r"(?i)(?:bearer|basic)\s+\S")
+
+
+def check_type(kind: str, written: bool, settings: dict[str, Any], path: Path, step: Path, context: Context) -> None:
+    """Check a step's type, and its settings (which stand at `path`) against it."""
+    _literal_secrets(settings, path, context)
+    model = SETTINGS.get(kind)
+    if model is None:
+        _check_other_type(kind, step, context)
+        return
+    if not settings and not written:
+        message = "a step without `type` calls a service: it needs `config` with `service` and `endpoint`"
+        context.findings.add("missing-key", message, step, hint="or give it another `type`, such as http or python")
+        return
+    read(model, settings, path, context.findings)
+    _check_alternatives(kind, settings, path, context)
+    if kind in _SCHEMAS and isinstance(settings.get(_SCHEMAS[kind]), dict):
+        check_schema(settings[_SCHEMAS[kind]], (*path, _SCHEMAS[kind]), context.findings)
+    if kind in _CHECKS:
+        _CHECKS[kind](settings, path, context)
+
+
+def _check_other_type(kind: str, step: Path, context: Context) -> None:
+    """A type that is not built in: a plug-in's, or a registered task."""
+    known = context.known
+    if kind in (known.step_types or ()) or kind in (known.tasks or ()):
+        return
+    path = (*step, "type")
+    names = BUILT_IN | set(known.step_types or ()) | set(known.tasks or ())
+    hint = context.findings.hint_for(kind, names)
+    if known.step_types is not None and known.tasks is not None:
+        context.findings.add("unknown-type", f"there is no step type or task {kind!r}", path, hint=hint)
+    elif hint is not None and hint.startswith("did you mean"):
+        context.findings.add("unrecognised-type", f"{kind!r} is not a built-in step type", path, hint=hint)
+
+
+def _check_alternatives(kind: str, settings: dict[str, Any], path: Path, context: Context) -> None:
+    alternatives = _ALTERNATIVES.get(kind, ())
+    given = [key for key in alternatives if settings.get(key) is not None]
+    names = " or ".join(f"`{key}`" for key in alternatives)
+    if alternatives and not given:
+        context.findings.add("missing-key", f"{kind} needs {names}", path)
+    for extra in given[1:]:
+        context.findings.add("conflicting-keys", f"{kind} takes only one of {names}", (*path, extra), key=True)
+
+
+# By type
+
+
+def _conditional(settings: dict[str, Any], path: Path, context: Context) -> None:
+    right = "cases" if settings.get("cases") is not None else "condition"
+    wrong = ("then", "else") if right == "cases" else ("default",)
+    branches = [key for key in ("then", "else", "cases") if settings.get(key) is not None]
+    if settings.get("condition") is not None and not branches:
+        context.findings.add("missing-key", "conditional needs `then` or `else`", path)
+    for key in wrong:
+        if settings.get(key) is not None:
+            message = f"`{key}` does not go with `{right}`"
+            context.findings.add("conflicting-keys", message, (*path, key), key=True)
+
+
+def _http(settings: dict[str, Any], path: Path, context: Context) -> None:
+    if settings.get("body") is not None and settings.get("form") is not None:
+        message = "a request has a `body` or a `form`, not both"
+        context.findings.add("conflicting-keys", message, (*path, "form"), key=True)
+
+
+def _set(settings: dict[str, Any], path: Path, context: Context) -> None:
+    for variable in settings:
+        if not NAME.fullmatch(variable):
+            context.findings.add("bad-name", bad_name(variable), (*path, variable), key=True)
+
+
+def _service_call(settings: dict[str, Any], path: Path, context: Context) -> None:
+    check_known("unknown-service", "service", settings.get("service"), context.known.services, path, context)
+
+
+def _python(settings: dict[str, Any], path: Path, context: Context) -> None:
+    check_known("unknown-task", "task", settings.get("task"), context.known.tasks, path, context)
+
+
+def _workflow(settings: dict[str, Any], path: Path, context: Context) -> None:
+    check_known("unknown-workflow", "name", settings.get("name"), context.known.workflows, path, context)
+
+
+def _validation(settings: dict[str, Any], path: Path, context: Context) -> None:
+    rules = settings.get("validation_rules")
+    for position, rule in enumerate(rules if isinstance(rules, list) else ()):
+        if not isinstance(rule, dict):
+            continue
+        place = (*path, "validation_rules", position)
+        service = rule.get("service")
+        if service is None:
+            check_known("unknown-rule", "rule", rule.get("rule"), context.known.rules, place, context)
+        check_known("unknown-service", "service", service, context.known.services, place, context)
+
+
+def _wait_for_event(settings: dict[str, Any], path: Path, context: Context) -> None:
+    check_filter(settings.get("filter"), (*path, "filter"), context)
+
+
+def _state_machine(settings: dict[str, Any], path: Path, context: Context) -> None:
+    states = settings.get("states")
+    if not isinstance(states, dict):
+        return
+    _check_state(settings.get("initial"), states, (*path, "initial"), context)
+    for name, state in states.items():
+        transitions = state.get("transitions") if isinstance(state, dict) else None
+        for position, transition in enumerate(transitions if isinstance(transitions, list) else ()):
+            if isinstance(transition, dict):
+                place = (*path, "states", name, "transitions", position, "to")
+                _check_state(transition.get("to"), states, place, context)
+
+
+def _check_state(name: Any, states: Mapping[str, Any], path: Path, context: Context) -> None:
+    if isinstance(name, str) and name not in states:
+        hint = context.findings.hint_for(name, states.keys())
+        context.findings.add("unknown-state", f"there is no state {name!r}", path, hint=hint)
+
+
+_CHECKS: Mapping[str, Callable[[dict[str, Any], Path, Context], None]] = {
+    "conditional": _conditional,
+    "http": _http,
+    "set": _set,
+    "service_call": _service_call,
+    "python": _python,
+    "workflow": _workflow,
+    "validation": _validation,
+    "wait_for_event": _wait_for_event,
+    "state_machine": _state_machine,
+}
+
+
+def check_known(code: str, key: str, name: Any, known: Any, path: Path, context: Context) -> None:
+    """Check that the world knows `name`, which stands under `key`, unless an expression yields it."""
+    if known is None or not isinstance(name, str) or is_expression(name) or name in known:
+        return
+    word = code.removeprefix("unknown-")
+    hint = context.findings.hint_for(name, known)
+    context.findings.add(code, f"there is no {word} {name!r}", (*path, key), hint=hint)
+
+
+def check_filter(written: Any, path: Path, context: Context) -> None:
+    """Check an event filter: a mapping from dotted paths to values or operators, or one expression."""
+    if written is None or isinstance(written, str):
+        return
+    if not isinstance(written, dict):
+        message = f"expected a mapping from paths to values, or an expression; saw {describe(written)}"
+        context.findings.add("wrong-type", message, path)
+        return
+    for field, wanted in written.items():
+        names = list(wanted) if isinstance(wanted, dict) and any(key.startswith("~") for key in wanted) else []
+        if field.startswith("~"):
+            message = f"the operator {field!r} stands where a path is expected"
+            context.findings.add(
+                "unknown-operator", message, (*path, field), key=True, hint='for instance priority: {"~in": [high]}'
+            )
+        for name in names:
+            if name not in FILTER_OPERATORS:
+                hint = context.findings.hint_for(name, FILTER_OPERATORS)
+                message = f"there is no operator {name!r}"
+                context.findings.add("unknown-operator", message, (*path, field, name), hint=hint, key=True)
+
+
+def _literal_secrets(value: Any, path: Path, context: Context) -> None:
+    """Warn about what looks like a secret and is written in plain text."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        if isinstance(part, (dict, list)):
+            _literal_secrets(part, (*path, key), context)
+        elif isinstance(key, str) and _is_literal_secret(key, part):
+            message = f"`{key}` looks like a secret in plain text"
+            hint = 'keep it in the secret store and write "{{ secrets.NAME }}"'
+            context.findings.add("literal-secret", message, (*path, key), hint=hint)
+
+
+def _is_literal_secret(key: str, value: Any) -> bool:
+    if not isinstance(value, str) or not value or is_expression(value):
+        return False
+    if key.lower() == "authorization":
+        return _AUTHORIZATION.match(value) is not None
+    return _SECRET_KEY.search(key) is not None

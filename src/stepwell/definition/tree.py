@@ -1,0 +1,140 @@
+"""A document as a tree: plain JSON values, and for every value and key the place where it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from stepwell.base.spans import Span
+from stepwell.definition.model import Path
+from stepwell.definition.text import Lines
+
+MAX_DEPTH = 64
+"""Levels of lists and mappings. Real documents have under 20; deeper ones would exhaust the stack further on."""
+
+MAX_VALUES = 1_000_000
+"""Values in one document, those repeated by aliases counted again: bounds memory at some hundred megabytes."""
+
+MAX_PARTS = 100_000
+"""Values directly in one list or mapping; twice as many as a workflow may have steps."""
+
+MAX_ALIASED = 100_000
+"""Values that exist only because an alias repeats them: room for shared settings in every step, none for a bomb.
+
+A text counts once more for every hundred characters.
+"""
+
+WEIGHT = 100
+"""Characters of a text that count like a value."""
+
+
+class Node(msgspec.Struct, gc=False):
+    """One value of a document.
+
+    A tree has no circles (an alias cannot stand inside its own anchor), so the garbage collector need not walk it; with
+    hundreds of thousands of nodes that would take longer than reading the document.
+
+    Attributes:
+        value: the plain value; a mapping's or list's own parts are the `value`s of its children.
+        start: the index of its first character in the text; `end` is one after its last.
+        children: the parts of a list, or of a mapping by key; None for a scalar.
+        keys: for a mapping, where each key stands: its (start, end).
+    """
+
+    value: Any
+    start: int
+    end: int
+    children: dict[str, Node] | list[Node] | None = None
+    keys: dict[str, tuple[int, int]] | None = None
+
+    def child(self, key: str | int) -> Node | None:
+        """The part under `key`, or None."""
+        if isinstance(self.children, dict):
+            return self.children.get(key) if isinstance(key, str) else None
+        if isinstance(self.children, list) and isinstance(key, int) and 0 <= key < len(self.children):
+            return self.children[key]
+        return None
+
+    def parts(self) -> Iterator[tuple[str | int, Node]]:
+        """The parts of a list or mapping, each with its position or key."""
+        if isinstance(self.children, dict):
+            yield from self.children.items()
+        elif isinstance(self.children, list):
+            yield from enumerate(self.children)
+
+
+class Tree:
+    """A whole document: its root node, its text, and positions by path."""
+
+    def __init__(self, root: Node, text: str, lines: Lines) -> None:
+        self.root = root
+        self.text = text
+        self.lines = lines
+
+    @property
+    def value(self) -> Any:
+        """The whole document as a plain value."""
+        return self.root.value
+
+    def nearest(self, path: Path) -> tuple[Node, int]:
+        """The node at `path`, or the nearest one around it, and how many parts of the path lead to it."""
+        node = self.root
+        for depth, key in enumerate(path):
+            child = node.child(key)
+            if child is None:
+                return node, depth
+            node = child
+        return node, len(path)
+
+    def node(self, path: Path) -> Node | None:
+        """The node at `path`, or None when the document has none there."""
+        node, depth = self.nearest(path)
+        return node if depth == len(path) else None
+
+    def span(self, path: Path) -> Span:
+        """Where the value at `path` stands, or the nearest part around it that the document has."""
+        node, _ = self.nearest(path)
+        return self.lines.span(node.start, node.end)
+
+    def key_span(self, path: Path) -> Span:
+        """Where the key that `path` ends with stands; the value's own span when it is not under a key."""
+        parent = self.node(path[:-1]) if path else None
+        key = path[-1] if path else None
+        if parent is None or parent.keys is None or not isinstance(key, str) or key not in parent.keys:
+            return self.span(path)
+        return self.lines.span(*parent.keys[key])
+
+    def offset_span(self, path: Path, offset: int) -> Span:
+        """Where the character number `offset` (from 0) of the text value at `path` stands."""
+        node = self.node(path)
+        if node is None or not isinstance(node.value, str):
+            return self.span(path)
+        at = node.start + _raw_offset(self.text[node.start : node.end], node.value, offset)
+        return self.lines.span(at, at + 1)
+
+
+def _raw_offset(raw: str, value: str, offset: int) -> int:
+    """The index in `raw` (a value as it was written, quotes and escapes included) of character `offset` of `value`.
+
+    Quoting, escapes, indentation and folding all leave `{{` alone: the n-th one written is the n-th one read. From
+    there on characters are counted, as long as both texts agree; where they do not, the last agreement is the answer.
+    """
+    opening = value.rfind("{{", 0, offset + 2)
+    at = _nth(raw, "{{", value.count("{{", 0, opening + 1) + 1) if opening >= 0 else raw.find(value[:1])
+    if at < 0:
+        return 0
+    position = max(opening, 0)
+    while position < offset and at + 1 < len(raw) and raw[at] == value[position]:
+        position, at = position + 1, at + 1
+    return at
+
+
+def _nth(text: str, part: str, number: int) -> int:
+    at = -1
+    for _ in range(number):
+        at = text.find(part, at + len(part) if at >= 0 else 0)
+        if at < 0:
+            return -1
+    return at
