@@ -11,6 +11,7 @@ from pathlib import Path
 
 import stepwell
 from markdown import first_line, table
+from stepwell.app.checking import ENGINE_CODES
 from stepwell.base.errors import StepwellError
 from stepwell.definition.codes import CODES
 
@@ -67,7 +68,10 @@ class Raised:
 
 def error_page() -> str:
     """The page."""
-    findings = [(f"`{code}`", known.severity, known.summary, known.advice) for code, known in sorted(CODES.items())]
+    findings = [
+        (f"`{code}`", known.severity, known.summary, known.advice)
+        for code, known in sorted({**CODES, **ENGINE_CODES}.items())
+    ]
     return "".join((
         INTRODUCTION,
         FINDINGS,

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from stepwell.app.checking import Catalogue, check
 from stepwell.base.derive import digest
 from stepwell.base.errors import NotFound, StoreError, UsageError
 from stepwell.base.spans import Source
 from stepwell.decider.plan import Plan
-from stepwell.decider.unsupported import unsupported
-from stepwell.definition.context import Known
-from stepwell.definition.diagnostics import Diagnostic, InvalidDefinition
+from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.loading import Loaded, load
-from stepwell.definition.model import LEAF_TYPES, WorkflowDefinition
+from stepwell.definition.model import WorkflowDefinition
 from stepwell.ports import Store, StoredDefinition
 
 MOST_PLANS: Final = 256
@@ -24,38 +23,6 @@ MOST_PLANS: Final = 256
 
 Definition = Mapping[str, Any] | str | Path
 """What a caller may give as a definition: a dict, YAML or JSON text, or a file."""
-
-
-class Catalogue:
-    """What this engine can run: read anew at each use, since tasks may be registered at any time."""
-
-    def __init__(
-        self,
-        handlers: Callable[[], set[str]],
-        tasks: Callable[[], set[str]],
-        rules: Callable[[], set[str]],
-        services: set[str] | None,
-    ) -> None:
-        self._handlers = handlers
-        self._tasks = tasks
-        self._rules = rules
-        self._services = services
-
-    def known(self) -> Known:
-        """For validation: the names that exist. No workflow is registered by name, and no policy is configured."""
-        tasks = self._tasks()
-        return Known(
-            step_types=self._handlers() - LEAF_TYPES - tasks,
-            tasks=tasks,
-            services=self._services,
-            rules=self._rules(),
-            workflows=set(),
-            policies=set(),
-        )
-
-    def leaf_types(self) -> set[str]:
-        """The step types that have a task handler."""
-        return self._handlers() | self._tasks()
 
 
 def read_source(definition: Definition) -> Source:
@@ -173,22 +140,3 @@ class Definitions:
             )
         )
         self._stored.add(definition.digest)
-
-
-def check(source: Source, catalogue: Catalogue) -> Loaded:
-    """Validate a text against what the catalogue offers; constructs that would not be run are errors too."""
-    loaded = load(source, known=catalogue.known())
-    definition = loaded.definition
-    if definition is None:
-        return loaded
-    refused = [
-        Diagnostic(
-            code="not-supported",
-            message=f"this version does not run {what}",
-            span=definition.spans.at(path),
-            path=path,
-            source_name=source.name,
-        )
-        for path, what in unsupported(definition, catalogue.leaf_types())
-    ]
-    return Loaded(definition=None if refused else definition, diagnostics=(*loaded.diagnostics, *refused))

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from stepwell.app.configuration import Configuration, ServiceSection
-from stepwell.app.definitions import Catalogue, Definitions
+from stepwell.app.checking import Catalogue
+from stepwell.app.definitions import Definitions
 from stepwell.app.registries import Registries
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.base.errors import ConfigurationError

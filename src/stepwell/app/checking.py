@@ -1,0 +1,98 @@
+"""What a definition must satisfy to be run by this engine, beyond being right in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from stepwell.base.spans import Source
+from stepwell.decider.unsupported import unsupported
+from stepwell.definition.codes import Code
+from stepwell.definition.context import Known
+from stepwell.definition.diagnostics import Diagnostic
+from stepwell.definition.loading import Loaded, load
+from stepwell.definition.model import LEAF_TYPES, Path, WorkflowDefinition
+
+ENGINE_CODES: Final[Mapping[str, Code]] = {
+    "not-supported": Code(
+        "error", "The language has it, and this version does not run it.", "Leave it out, or wait for a later version."
+    ),
+    "inline-compensation": Code(
+        "warning",
+        "A workflow is named as compensation, and this version keeps no workflows by name.",
+        "Write the steps that undo into `compensation.steps`; they run instead.",
+    ),
+}
+"""Findings of the engine about a definition, beside those of the definition itself."""
+
+
+class Catalogue:
+    """What this engine can run: read anew at each use, since tasks may be registered at any time."""
+
+    def __init__(
+        self,
+        handlers: Callable[[], set[str]],
+        tasks: Callable[[], set[str]],
+        rules: Callable[[], set[str]],
+        services: set[str] | None,
+    ) -> None:
+        self._handlers = handlers
+        self._tasks = tasks
+        self._rules = rules
+        self._services = services
+
+    def known(self) -> Known:
+        """For validation: the names that exist. No policy is configured, and workflows are not registered by name."""
+        tasks = self._tasks()
+        return Known(
+            step_types=self._handlers() - LEAF_TYPES - tasks,
+            tasks=tasks,
+            services=self._services,
+            rules=self._rules(),
+            policies=set(),
+        )
+
+    def leaf_types(self) -> set[str]:
+        """The step types that have a task handler."""
+        return self._handlers() | self._tasks()
+
+
+def check(source: Source, catalogue: Catalogue) -> Loaded:
+    """Validate a text against what the catalogue offers; constructs that would not be run are errors too."""
+    loaded = load(source, known=catalogue.known())
+    definition = loaded.definition
+    if definition is None:
+        return loaded
+    refused = [
+        _finding(definition, "not-supported", path, f"this version does not run {what}")
+        for path, what in unsupported(definition, catalogue.leaf_types())
+    ]
+    replaced = [
+        _finding(definition, "inline-compensation", path, f"the workflow {name!r} is not started: {_INSTEAD}")
+        for path, name in _compensation_workflows(definition)
+    ]
+    findings = sorted(
+        (*loaded.diagnostics, *refused, *replaced), key=lambda finding: (finding.span.line, finding.span.column)
+    )
+    return Loaded(definition=None if refused else definition, diagnostics=tuple(findings))
+
+
+_INSTEAD: Final = "`compensation.steps` run instead"
+
+
+def _finding(definition: WorkflowDefinition, code: str, path: Path, message: str) -> Diagnostic:
+    return Diagnostic(
+        code=code,
+        message=message,
+        span=definition.spans.at(path),
+        severity=ENGINE_CODES[code].severity,
+        path=path,
+        source_name=definition.source.name,
+    )
+
+
+def _compensation_workflows(definition: WorkflowDefinition) -> Iterator[tuple[Path, str]]:
+    for step in definition.steps:
+        for action in (step.on_failure, step.on_timeout):
+            if action is not None and action.compensation_workflow is not None:
+                yield (*action.path, "compensation_workflow"), action.compensation_workflow
