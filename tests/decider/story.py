@@ -16,7 +16,17 @@ from stepwell.decider.plan import Plan
 from stepwell.decider.replay import replay
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
-from stepwell.definition.model import Compensation, Dependency, SpanIndex, Step, WorkflowDefinition
+from stepwell.definition.model import (
+    Action,
+    Compensation,
+    Dependency,
+    DependencyOn,
+    FailureAction,
+    SpanIndex,
+    Step,
+    WorkflowConfig,
+    WorkflowDefinition,
+)
 from stepwell.execution.commands import Command, RunStep
 from stepwell.execution.event import Event
 from stepwell.execution.evolve import begin
@@ -24,10 +34,12 @@ from stepwell.execution.history import HistoryEvent
 from stepwell.execution.inputs import Begin, EventArrived, Input, TimersDue
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.work import Report
+from stepwell.policy.retry import RetryPolicy
 
 SECOND = 1_000_000
 BOOM = ErrorInfo("boom", "it went boom")
 FLAKY = ErrorInfo("connection_error", "nobody answers", retryable=True)
+TIMEOUT = ErrorInfo("timeout", "it took too long", retryable=True)
 
 
 def step(name: str, *after: str | Dependency, type: str = "python", **settings: Any) -> Step:  # noqa: A002
@@ -38,9 +50,11 @@ def step(name: str, *after: str | Dependency, type: str = "python", **settings: 
 
 
 def workflow(*steps: Step, undo: tuple[Step, ...] = (), **settings: Any) -> WorkflowDefinition:
-    """A definition of these steps; `undo` are its compensation steps."""
+    """A definition of these steps; `undo` are its compensation steps. Settings of `config` may be given as they are."""
     if undo:
         settings.setdefault("compensation", Compensation(steps=undo, declared=True))
+    config = {key: settings.pop(key) for key in list(settings) if key in WorkflowConfig.__struct_fields__}
+    settings.setdefault("config", WorkflowConfig(**config))
     return WorkflowDefinition(
         name=settings.pop("name", "test"),
         version="1.0.0",
@@ -50,6 +64,21 @@ def workflow(*steps: Step, undo: tuple[Step, ...] = (), **settings: Any) -> Work
         digest=digest(repr(steps).encode()),
         **settings,
     )
+
+
+def on(name: str, outcome: DependencyOn) -> Dependency:
+    """The edge that is taken when the step of that name ends so."""
+    return Dependency(step=name, on=outcome)
+
+
+def says(action: Action, **settings: Any) -> FailureAction:
+    """What `on_failure` or `on_timeout` says."""
+    return FailureAction(action=action, **settings)
+
+
+def retries(attempts: int, **settings: Any) -> RetryPolicy:
+    """So many tries, a second apart unless said otherwise."""
+    return RetryPolicy(max_attempts=attempts, **{"backoff": "constant", **settings})
 
 
 class Story:
@@ -77,6 +106,10 @@ class Story:
 
     def begin(self) -> Decision:
         return self.when(Begin())
+
+    def done_all(self, *names: str) -> Decision:
+        """The current attempts of these steps succeed, one after the other; the last decision."""
+        return [self.done(name) for name in names][-1]
 
     def done(self, name: str, result: Any = None, after: int = 0, **scope: Any) -> Decision:
         """The step's current attempt succeeds."""
@@ -110,6 +143,13 @@ class Story:
 
     def statuses(self) -> dict[str, str]:
         return {name: self.status(name) for name in [*self.plan.nodes, *self.plan.undoing]}
+
+
+def begun(definition: WorkflowDefinition, given: Any = None) -> Story:
+    """A story whose execution has begun."""
+    story = Story(definition, given)
+    story.begin()
+    return story
 
 
 def kinds(decision: Decision) -> list[str]:

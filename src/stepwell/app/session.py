@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from stepwell.app.configuration import Configuration, ServiceSection
 from stepwell.app.checking import Catalogue
+from stepwell.app.configuration import Configuration, ServiceSection
 from stepwell.app.definitions import Definitions
 from stepwell.app.registries import Registries
 from stepwell.base.clock import Clock, SystemClock

@@ -20,10 +20,11 @@ LONGEST: Final = 36_500 * DAY
 """A hundred years: more than that is a mistake, and keeps every sum inside 64 bits."""
 
 _UNITS: Final = {"us": MICROSECOND, "ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
-_PART = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)(us|ms|s|m|h|d|w)")
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?")
+_PART = re.compile(r"(\d{1,15}(?:\.\d{1,20})?)(us|ms|s|m|h|d|w)", re.ASCII)
+_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,20})?", re.ASCII)
 _ISO = re.compile(
-    r"P(?:(?P<w>\d{1,9})W)?(?:(?P<d>\d{1,9})D)?(?:T(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,9})?)S)?)?"
+    r"P(?:(?P<w>\d{1,9})W)?(?:(?P<d>\d{1,9})D)?(?:T(?:(?P<h>\d{1,9})H)?(?:(?P<m>\d{1,9})M)?(?:(?P<s>\d{1,9}(?:\.\d{1,20})?)S)?)?",
+    re.ASCII,
 )
 EXPECTED: Final = "a duration such as 30s, 5m, 1h30m, 500ms, 90 (seconds) or PT5M"
 
@@ -39,12 +40,16 @@ def parse_duration(value: object) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"{value!r} is not a duration; expected {EXPECTED}")
-    amount = _parse_text(value.strip()) if isinstance(value, str) else _scaled(repr(value), SECOND)
+    amount = _parse_text(value.strip() if isinstance(value, str) else _written(value))
     if amount is None:
         raise ValueError(f"{value!r} is not a duration; expected {EXPECTED}")
     if amount > LONGEST:
         raise ValueError(f"{value!r} is longer than 100 years, the longest duration")
     return amount
+
+
+def _written(seconds: int | float) -> str:
+    return f"{seconds:.9f}" if isinstance(seconds, float) else str(seconds)
 
 
 def _parse_text(text: str) -> int | None:

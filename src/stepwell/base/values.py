@@ -35,7 +35,10 @@ class Sealed:
         return isinstance(other, Sealed) and self.value == other.value
 
     def __hash__(self) -> int:
-        return hash(("Sealed", repr(self.value)))
+        try:
+            return hash(("Sealed", self.value))
+        except TypeError:  # a list or an object: equal ones must have one hash, so all have the same
+            return hash("Sealed")
 
 
 class SecretRef:
@@ -74,6 +77,10 @@ class SecretText:
         return hash(("SecretText", self.parts))
 
 
+SECRETS: Final = (Sealed, SecretRef, SecretText)
+"""The wrappers that are shown as `***`."""
+
+
 def transform_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
     """A copy of `value` with `change` applied to everything in it that is neither a list nor an object."""
     if isinstance(value, dict):
@@ -85,7 +92,7 @@ def transform_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def masked(value: Any) -> Any:
     """`value` as it may be shown: every secret in it replaced by `***`."""
-    return transform_leaves(value, lambda leaf: MASK if isinstance(leaf, (Sealed, SecretRef, SecretText)) else leaf)
+    return transform_leaves(value, lambda leaf: MASK if isinstance(leaf, SECRETS) else leaf)
 
 
 def unsealed(value: Any) -> Any:
@@ -97,7 +104,7 @@ def check_json(value: Any, *, what: str = "the value") -> None:
     """Refuse what is not a storable JSON value.
 
     Objects with text keys, lists, text without lone surrogates, booleans, null, finite numbers, integers of 64 bits;
-    at most `MAX_DEPTH` deep and about `MAX_BYTES` large.
+    at most `MAX_DEPTH` deep and about `MAX_BYTES` large. What is sealed is looked into as well.
 
     Raises:
         ValueError: naming the path of the first offence.
@@ -123,7 +130,9 @@ def _check(value: Any, path: str, depth: int, budget: list[int]) -> None:
         if depth >= MAX_DEPTH:
             raise ValueError(f"{path} is nested more than {MAX_DEPTH} deep")
         _check_children(value, path, depth, budget)
-    elif not isinstance(value, (Sealed, SecretRef, SecretText)):
+    elif isinstance(value, Sealed):
+        _check(value.value, path, depth, budget)
+    elif not isinstance(value, (SecretRef, SecretText)):
         raise ValueError(f"{path} is of type {type(value).__name__}, which is not a JSON value")
     if budget[0] < 0:
         raise ValueError(f"{path} makes the whole larger than {MAX_BYTES // 1024 // 1024} MiB")

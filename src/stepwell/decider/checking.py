@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import jsonschema_rs
 
-from stepwell.base.values import MASK, Sealed, unsealed
+from stepwell.base.values import MASK, SECRETS, Sealed, SecretRef, SecretText, transform_leaves
+from stepwell.decider.schema_place import CERTAIN, POSSIBLE, SchemaPlace, schema_place
 
 _SECRET_WORDS: Final = frozenset(
     {"password", "passwd", "pwd", "passphrase", "secret", "token", "credential", "credentials"}
@@ -18,6 +20,7 @@ _REPEATED: Final = frozenset({"confirm", "confirmation", "repeat", "repeated", "
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
+@lru_cache(maxsize=1_000)
 def names_a_secret(name: str) -> bool:
     """Whether a field of this name holds a secret by its name alone: `password`, `api_key`, `accessToken`, ...
 
@@ -43,28 +46,40 @@ class SchemaCheck:
         self.schema = schema
         self._plain = _validator(schema, None)
         self._masking = _validator(schema, MASK)
+        self._certain = schema_place(schema, CERTAIN)
+        self._possible = schema_place(schema, POSSIBLE)
 
     def problems(self, value: Any) -> list[tuple[str, str]]:
         """(path, message) of everything wrong with the value; messages show no secret and no whole object."""
-        value = unsealed(value)
-        if self._plain.is_valid(value):
+        opened = transform_leaves(value, _opened)
+        if self._plain.is_valid(opened):
             return []
-        pairs = zip(self._plain.iter_errors(value), self._masking.iter_errors(value), strict=True)
-        return [(path_text(plain.instance_path), self._message(plain, hidden)) for plain, hidden in pairs]
+        pairs = zip(self._plain.iter_errors(opened), self._masking.iter_errors(opened), strict=True)
+        return [(path_text(plain.instance_path), self._message(plain, hidden, value)) for plain, hidden in pairs]
 
-    def _message(self, plain: Any, hidden: Any) -> str:
-        path = plain.instance_path
-        scalar = not isinstance(plain.instance, (dict, list))
-        message = plain.message if scalar and not is_secret_path(self.schema, path) else hidden.message
-        return str(message) if len(message) <= 300 else f"{message[:300]}..."
+    def _message(self, plain: Any, hidden: Any, value: Any) -> str:
+        """The message with what was seen, when that is a scalar and no secret; else with a mask in its place."""
+        shown = not isinstance(plain.instance, (dict, list)) and not self._is_secret_at(plain.instance_path, value)
+        message = str(plain.message if shown else hidden.message)
+        return message if len(message) <= 300 else f"{message[:300]}..."
+
+    def _is_secret_at(self, path: Sequence[str | int], value: Any) -> bool:
+        """Whether what stands at this path is secret, or stands inside something that is."""
+        place = self._possible
+        for part in path:
+            place = place.at(part)
+            if isinstance(value, Sealed) or (isinstance(part, str) and _is_secret(place, part)):
+                return True
+            value = value[part]
+        return isinstance(value, SECRETS)
 
     def with_defaults(self, value: Any) -> Any:
         """A copy of the value with the schema's defaults put in where an object lacks a property."""
-        return _with_defaults(self.schema, value)
+        return _with_defaults(self._certain, value)
 
     def sealed(self, value: Any) -> Any:
         """A copy with every secret in it sealed: by `secret: true`, `format: password`, `writeOnly`, or by name."""
-        return _sealed(self.schema, value)
+        return _sealed(self._possible, value)
 
 
 def _validator(schema: Mapping[str, Any], mask: str | None) -> Any:
@@ -81,51 +96,41 @@ def path_text(path: Any) -> str:
     return text
 
 
-def is_secret_path(schema: Mapping[str, Any], path: Any) -> bool:
-    """Whether the value at this path is secret, or stands inside a secret one."""
-    for part in path:
-        inner = _schema_of(schema, part)
-        if isinstance(part, str) and _is_secret(inner, part):
-            return True
-        schema = inner
-    return False
+def _opened(leaf: Any) -> Any:
+    """The leaf as it can be checked: what is sealed in the clear, a secret that is fetched later as a mask."""
+    if isinstance(leaf, Sealed):
+        return transform_leaves(leaf.value, _opened)
+    return MASK if isinstance(leaf, (SecretRef, SecretText)) else leaf
 
 
-def _schema_of(schema: Any, part: str | int) -> Mapping[str, Any]:
-    if not isinstance(schema, Mapping):
-        return {}
-    inner = schema.get("items") if isinstance(part, int) else (schema.get("properties") or {}).get(part)
-    return inner if isinstance(inner, Mapping) else {}
+def _is_secret(place: SchemaPlace, name: str) -> bool:
+    said = [schema["secret"] is True for schema in place.schemas if "secret" in schema]
+    if said:
+        return any(said)
+    marked = any(schema.get("format") == "password" or schema.get("writeOnly") is True for schema in place.schemas)
+    return marked or names_a_secret(name)
 
 
-def _is_secret(schema: Mapping[str, Any], name: str) -> bool:
-    if "secret" in schema:
-        return schema["secret"] is True
-    return schema.get("format") == "password" or schema.get("writeOnly") is True or names_a_secret(name)
-
-
-def _with_defaults(schema: Any, value: Any) -> Any:
-    if not isinstance(schema, Mapping):
+def _with_defaults(place: SchemaPlace, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_defaults(place.at(position), item) for position, item in enumerate(value)]
+    if not isinstance(value, dict):
         return value
-    if isinstance(value, dict):
-        filled = {name: _with_defaults(_schema_of(schema, name), item) for name, item in value.items()}
+    filled = {name: _with_defaults(place.at(name), item) for name, item in value.items()}
+    for schema in place.schemas:
         for name, inner in (schema.get("properties") or {}).items():
             if name not in filled and isinstance(inner, Mapping) and "default" in inner:
                 filled[name] = inner["default"]
-        return filled
-    if isinstance(value, list):
-        return [_with_defaults(schema.get("items"), item) for item in value]
-    return value
+    return filled
 
 
-def _sealed(schema: Mapping[str, Any], value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            name: Sealed(item)
-            if item is not None and _is_secret(_schema_of(schema, name), name)
-            else _sealed(_schema_of(schema, name), item)
-            for name, item in value.items()
-        }
+def _sealed(place: SchemaPlace, value: Any) -> Any:
     if isinstance(value, list):
-        return [_sealed(_schema_of(schema, 0), item) for item in value]
-    return value
+        return [_sealed(place.at(position), item) for position, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    return {name: _sealed_property(place.at(name), name, item) for name, item in value.items()}
+
+
+def _sealed_property(place: SchemaPlace, name: str, item: Any) -> Any:
+    return Sealed(item) if item is not None and _is_secret(place, name) else _sealed(place, item)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from stepwell.decider.control import start_control
-from stepwell.decider.failure import fail
-from stepwell.decider.leaf import expression_failure, start_leaf
-from stepwell.decider.plan import Node
+from stepwell.decider.start import start_step
 from stepwell.decider.turn import Turn
-from stepwell.execution.history import CompensationEnded, StepSkipped
+from stepwell.execution.history import CompensationEnded
 from stepwell.execution.status import ENDED_STEP, StepStatus
-from stepwell.expression.errors import ExpressionError, UnavailableOutput
 
 
 def continue_compensation(turn: Turn) -> None:
@@ -19,30 +15,11 @@ def continue_compensation(turn: Turn) -> None:
     while run.compensated < len(nodes):
         node = nodes[run.compensated]
         if node.name not in turn.state.steps:
-            _start(turn, node)
+            start_step(turn, node)
         if turn.state.steps[node.name].status not in ENDED_STEP:
             return
         run.compensated += 1
     turn.emit(CompensationEnded(turn.at, _outcome(turn)))
-
-
-def _start(turn: Turn, node: Node) -> None:
-    """Start it, or skip it: by its condition, or because it refers to what never came to be."""
-    try:
-        if node.when is not None and not node.when.holds(turn.scope(node, "when")):
-            turn.emit(StepSkipped(turn.at, node.name, "condition", "its condition does not hold"))
-            return
-        node.config.render(turn.scope(node, "config"))
-    except UnavailableOutput as error:
-        turn.emit(StepSkipped(turn.at, node.name, "unavailable", error.message))
-        return
-    except ExpressionError as error:
-        fail(turn, node, expression_failure(error), turn.at)
-        return
-    if node.is_control:
-        start_control(turn, node)
-    else:
-        start_leaf(turn, node)
 
 
 def _outcome(turn: Turn) -> str:

@@ -8,22 +8,11 @@ from typing import Any, Final
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
 from stepwell.decider.failure import fail
-from stepwell.decider.leaf import complete, expression_failure
+from stepwell.decider.leaf import complete, storable
 from stepwell.decider.plan import Node
 from stepwell.decider.turn import Turn
 from stepwell.decider.waits import start_wait, start_wait_for_event
 from stepwell.execution.history import VariablesSet
-from stepwell.expression.errors import ExpressionError
-
-
-def start_control(turn: Turn, node: Node) -> None:
-    """Do what the step says; most have ended by that."""
-    try:
-        config = node.config.render(turn.scope(node, "config"))
-    except ExpressionError as error:
-        fail(turn, node, expression_failure(error), turn.at)
-        return
-    CONTROL[node.step.type](turn, node, config)
 
 
 def _noop(turn: Turn, node: Node, config: Mapping[str, Any]) -> None:
@@ -32,7 +21,7 @@ def _noop(turn: Turn, node: Node, config: Mapping[str, Any]) -> None:
 
 def _set(turn: Turn, node: Node, config: dict[str, Any]) -> None:
     """The settings are the variables' new values."""
-    complete(turn, node, config, turn.at)
+    complete(turn, node, storable(config), turn.at)
     if turn.state.steps[node.name].error is None and config:
         turn.emit(VariablesSet(turn.at, node.name, config))
 
@@ -50,4 +39,4 @@ CONTROL: Final[Mapping[str, Callable[[Turn, Node, dict[str, Any]], None]]] = {
     "wait": start_wait,
     "wait_for_event": start_wait_for_event,
 }
-"""What starts a control step of each type that runs."""
+"""What does a control step of each type that runs, given its rendered settings; most have ended by that."""

@@ -8,6 +8,7 @@ import msgspec
 
 from stepwell.base.errors import InvalidInput
 from stepwell.base.values import check_json
+from stepwell.decider.leaf import storable
 from stepwell.decider.plan import Plan
 from stepwell.decider.scope import Names
 from stepwell.execution.evolve import begin
@@ -93,7 +94,7 @@ def _initial_variables(plan: Plan, event: ExecutionCreated) -> dict[str, Any]:
     names = Names(plan, state)
     for name, template in plan.variables:
         try:
-            state.variables[name] = template.render(names.scope(event.at, "", f"vars/{name}"))
+            state.variables[name] = storable(template.render(names.scope(event.at, "", f"vars/{name}")))
         except ExpressionError as error:
             raise InvalidInput(f"the variable {name!r} cannot be computed: {error}") from None
     return state.variables

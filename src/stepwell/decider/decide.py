@@ -7,20 +7,19 @@ from typing import assert_never
 
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import ErrorInfo
-from stepwell.decider.control import start_control
 from stepwell.decider.ending import conclude, give_up
-from stepwell.decider.failure import fail, stop_running, withdraw_waits
+from stepwell.decider.failure import stop_everything, withdraw_waits
 from stepwell.decider.joins import follow
-from stepwell.decider.leaf import expression_failure, finish_attempt, start_leaf, try_again
+from stepwell.decider.leaf import finish_attempt, try_again
 from stepwell.decider.plan import Node
 from stepwell.decider.run import Run
+from stepwell.decider.start import start_step
 from stepwell.decider.turn import Decision, Turn
 from stepwell.decider.waits import end_wait, take_event
-from stepwell.execution.history import ExecutionFailing, ExecutionStarted, StepSkipped
+from stepwell.execution.history import ExecutionFailing, ExecutionStarted
 from stepwell.execution.inputs import Begin, EventArrived, Input, QueueTimedOut, TimersDue
 from stepwell.execution.status import ENDED_EXECUTION, ENDED_STEP, ExecutionStatus, StepStatus
 from stepwell.execution.work import Report
-from stepwell.expression.errors import ExpressionError
 
 
 def decide(run: Run, came_in: Input, at: int) -> Decision:
@@ -63,7 +62,8 @@ def _hand_over_event(turn: Turn, arrived: EventArrived) -> None:
 def _begin(turn: Turn) -> None:
     if turn.state.status is ExecutionStatus.PENDING:
         turn.emit(ExecutionStarted(turn.at))
-        turn.run.ready.extend(turn.run.plan.entries)
+        for node in turn.run.plan.entries:
+            turn.run.make_ready(node)
 
 
 def _give_up_queueing(turn: Turn, timed_out: QueueTimedOut) -> None:
@@ -76,45 +76,46 @@ def _give_up_queueing(turn: Turn, timed_out: QueueTimedOut) -> None:
 
 def _fire_timers(turn: Turn) -> None:
     """Everything whose instant has come: the execution's own bounds first, then its steps in order of their times."""
-    if _out_of_time(turn):
+    problem = _out_of_time(turn)
+    if problem is not None:
+        earlier = turn.state.failure
+        problem += f"; before that: {earlier.message}" if earlier is not None else ""
+        turn.emit(ExecutionFailing(turn.at, ErrorInfo("timeout", problem)))
+        stop_everything(turn, "the workflow ran out of time")
         return
-    run, at = turn.run, turn.at
-    timers = run.timers
-    while timers and timers[0][0] <= at:
+    run, timers = turn.run, turn.run.timers
+    while timers and timers[0][0] <= turn.at and not run.is_stopping():
         due, name = heapq.heappop(timers)
         node = run.plan.node(name)
-        if node is None or not run.is_due_at(due, name):
-            continue
-        if turn.state.steps[name].status is StepStatus.RETRYING:
-            try_again(turn, node)
-        else:
-            end_wait(turn, node)
+        if node is not None and run.is_due_at(due, name):
+            _fire(turn, node)
+
+
+def _out_of_time(turn: Turn) -> str | None:
+    """Which bound of the execution as a whole is passed, in words."""
+    state, active_until = turn.state, turn.run.active_until()
+    if state.status is not ExecutionStatus.RUNNING:
+        return None
+    if state.deadline is not None and turn.at >= state.deadline:
+        return "the workflow passed its deadline"
+    if active_until is not None and turn.at >= active_until:
+        return f"the workflow timed out after {format_duration(state.timeout or 0)}"
+    return None
+
+
+def _fire(turn: Turn, node: Node) -> None:
+    if turn.state.steps[node.name].status is StepStatus.WAITING:
+        end_wait(turn, node)
         _after(turn, node)
-
-
-def _out_of_time(turn: Turn) -> bool:
-    state = turn.state
-    if state.status is not ExecutionStatus.RUNNING or state.failure is not None:
-        return False
-    bound, what = state.deadline, "its deadline"
-    if bound is None or turn.at < bound:
-        if state.timeout is None or state.active_since is None:
-            return False
-        bound, what = state.active_since + state.timeout - state.active_before, format_duration(state.timeout)
-        if turn.at < bound:
-            return False
-    message = f"the workflow timed out after {what}" if what != "its deadline" else "the workflow passed its deadline"
-    turn.emit(ExecutionFailing(turn.at, ErrorInfo("timeout", message)))
-    stop_running(turn, "the workflow ran out of time")
-    return True
+    elif node.for_compensation:
+        try_again(turn, node)
+    else:
+        turn.run.make_ready(node)
 
 
 def _after(turn: Turn, node: Node) -> None:
-    """If the step has ended: decide the edges that lead away from it, unless its failure ends the execution."""
-    step = turn.state.steps[node.name]
-    if step.status not in ENDED_STEP or node.for_compensation:
-        return
-    if turn.state.failed_step != node.name or not turn.run.is_stopping():
+    """If the step has ended: decide the edges that lead away from it, unless nothing new may start."""
+    if turn.state.steps[node.name].status in ENDED_STEP and not node.for_compensation and not turn.run.is_stopping():
         follow(turn, node)
 
 
@@ -137,24 +138,11 @@ def _start_ready(turn: Turn) -> None:
     limit = run.plan.max_parallel_steps
     ready = run.ready
     while ready and (limit is None or state.in_flight < limit):
-        node = ready.popleft()
-        _start(turn, node)
-        _after(turn, node)
+        _, node = heapq.heappop(ready)
+        if node.name in state.steps:
+            try_again(turn, node)  # its next try was due
+        else:
+            start_step(turn, node)
+            _after(turn, node)
         if run.is_stopping():
             return
-
-
-def _start(turn: Turn, node: Node) -> None:
-    if node.when is not None:
-        try:
-            holds = node.when.holds(turn.scope(node, "when"))
-        except ExpressionError as error:
-            fail(turn, node, expression_failure(error), turn.at)
-            return
-        if not holds:
-            turn.emit(StepSkipped(turn.at, node.name, "condition", "its condition does not hold"))
-            return
-    if node.is_control:
-        start_control(turn, node)
-    else:
-        start_leaf(turn, node)

@@ -9,9 +9,9 @@ import msgspec
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
 from stepwell.decider.compensation import continue_compensation
-from stepwell.decider.leaf import expression_failure
+from stepwell.decider.leaf import expression_failure, storable
 from stepwell.decider.plan import Node
-from stepwell.decider.scope import error_scope
+from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
 from stepwell.execution.commands import EndExecution
 from stepwell.execution.history import (
@@ -78,11 +78,16 @@ def give_up(turn: Turn, error: ErrorInfo) -> None:
 
 
 def _strategy(turn: Turn) -> str:
-    definition = turn.run.plan.definition
-    step = turn.state.steps.get(turn.state.failed_step or "")
-    if step is not None and step.handled == "compensate":
+    """What follows a failure: what the action of a failed step asks for, else what the workflow says.
+
+    `continue` is about failed steps: an execution that is out of time, stuck or without valid output did not complete.
+    """
+    definition, state = turn.run.plan.definition, turn.state
+    if any(step.handled == "compensate" for step in state.steps.values()):
         return "compensate"
     declared = definition.config.on_error.strategy
+    if declared == "continue" and (state.failed_step is None or definition.config.strict_failures):
+        return "terminate"
     return declared or ("compensate" if definition.compensation.steps else "terminate")
 
 
@@ -112,9 +117,9 @@ def _rendered_message(turn: Turn, node: Node, failure: ErrorInfo) -> str:
     template = node.message_for(failure.type)
     if template is None:
         return ""
-    extra = error_scope(failure, turn.state.steps[node.name].attempts)
+    names = error_names(failure, turn.state.steps[node.name].attempts)
     try:
-        return str(masked(template.render(turn.scope(node, "message", extra))))
+        return str(masked(turn.render(node, template, "message", names, failed_outcome(failure))))
     except ExpressionError as error:
         return f"{failure.message} (the message of its action cannot be built: {error.message})"
 
@@ -141,9 +146,9 @@ def _output_or_error(turn: Turn) -> Any:
     plan = turn.run.plan
     try:
         if plan.output is not None:
-            output = plan.output.render(turn.run.names.scope(turn.at, "", "output"))
+            output = storable(plan.output.render(turn.run.names.scope(turn.at, "", "output")))
         elif plan.output_check is not None:
-            output = _collected(turn, plan.output_check.schema.get("properties") or {})
+            output = storable(_collected(turn, plan.output_check.schema.get("properties") or {}))
         else:
             return None
     except ExpressionError as error:

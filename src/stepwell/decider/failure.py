@@ -8,12 +8,12 @@ from __future__ import annotations
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.plan import Node
 from stepwell.decider.run import is_taken
-from stepwell.decider.scope import error_scope
+from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
 from stepwell.execution.commands import ForgetWait, StopStep
 from stepwell.execution.history import AttemptFailed, StepCancelled, StepFailed
 from stepwell.execution.state import StepState
-from stepwell.execution.status import StepStatus
+from stepwell.execution.status import ENDED_STEP, PARKED_STEP, StepStatus
 from stepwell.expression.errors import ExpressionError
 
 
@@ -23,21 +23,20 @@ def fail_or_retry(turn: Turn, node: Node, error: ErrorInfo, started_at: int) -> 
     if not _wants_retry(turn, node, step, error):
         fail(turn, node, error, started_at)
         return
-    delay = node.retry.delay_after(step.attempts, turn.state.seed, node.name)
+    delay = node.retry_for(error.type).policy.delay_after(step.attempts, turn.state.seed, node.name)
     turn.emit(AttemptFailed(turn.at, node.name, step.attempts, started_at, error, turn.at + delay))
     turn.run.arm(turn.at + delay, node.name)
 
 
 def _wants_retry(turn: Turn, node: Node, step: StepState, error: ErrorInfo) -> bool:
-    if step.attempts >= node.retry.max_attempts:
+    retry = node.retry_for(error.type)
+    if step.attempts >= retry.policy.max_attempts or turn.run.is_stopping():
         return False
-    if turn.run.is_stopping() and not node.for_compensation:
-        return False  # the execution is about to end: nothing new starts
-    if node.retry_when is None:
+    if retry.when is None:
         return error.retryable
+    names = error_names(error, step.attempts)
     try:
-        scope = turn.scope(node, f"retry/{step.attempts}", {**error_scope(error, step.attempts), "result": None})
-        return node.retry_when.holds(scope)
+        return retry.when.holds(turn.scope(node, f"retry/{step.attempts}", names, failed_outcome(error)))
     except ExpressionError:
         return False  # a condition that cannot be evaluated asks for no retry
 
@@ -63,20 +62,20 @@ def _handling(node: Node, error: ErrorInfo) -> str:
 
 def withdraw_waits(turn: Turn, reason: str) -> None:
     """Cancel every step that waits for an event, a timer or its next attempt."""
-    for name, step in list(turn.state.steps.items()):
-        if step.status in (StepStatus.WAITING, StepStatus.RETRYING):
-            cancel_step(turn, name, step, reason)
+    for name, step in turn.state.steps.items():
+        if step.status in PARKED_STEP:
+            _cancel(turn, name, step, reason)
 
 
-def stop_running(turn: Turn, reason: str) -> None:
-    """Cancel every step in flight, and have its work stopped."""
-    for name, step in list(turn.state.steps.items()):
-        if step.status is StepStatus.RUNNING:
-            cancel_step(turn, name, step, reason)
+def stop_everything(turn: Turn, reason: str) -> None:
+    """Cancel what waits and what is in flight, have its work stopped, and start nothing that is due."""
+    turn.run.ready.clear()
+    for name, step in turn.state.steps.items():
+        if step.status not in ENDED_STEP:
+            _cancel(turn, name, step, reason)
 
 
-def cancel_step(turn: Turn, name: str, step: StepState, reason: str) -> None:
-    """The step ends without a result."""
+def _cancel(turn: Turn, name: str, step: StepState, reason: str) -> None:
     if step.status is StepStatus.RUNNING:
         turn.command(StopStep(f"{turn.state.id}/{name}/{step.attempts}"))
     elif step.event_type is not None:

@@ -13,7 +13,7 @@ from stepwell.execution.status import ExecutionStatus
 def follow(turn: Turn, node: Node) -> None:
     """The step has ended: decide its edges, and, where a join is decided by that, what stands behind it."""
     ended = [node]
-    while ended:
+    while ended and not turn.run.is_stopping():
         source = ended.pop()
         state = turn.state.steps[source.name]
         for link in source.links:
@@ -40,6 +40,6 @@ def _settle(turn: Turn, node: Node) -> bool:
 
 def _fail_unreachable_join(turn: Turn, node: Node) -> None:
     if turn.state.failure is None and turn.state.status is ExecutionStatus.RUNNING:
-        taken = turn.run.arrivals[node.name].taken
-        message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {taken} can be taken"
+        left = node.inbound - turn.run.arrivals[node.name].dead
+        message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {left} can be taken"
         turn.emit(ExecutionFailing(turn.at, ErrorInfo("join_unsatisfiable", message)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepwell.base.errors import ErrorInfo
+from stepwell.base.values import check_json
 from stepwell.decider.failure import fail, fail_or_retry
 from stepwell.decider.plan import Node
 from stepwell.decider.run import Run
@@ -17,14 +18,13 @@ from stepwell.execution.work import Assignment, Report
 from stepwell.expression.errors import ExpressionError
 
 
-def start_leaf(turn: Turn, node: Node) -> None:
-    """Schedule the first attempt; when its settings cannot be rendered, the step has failed."""
-    try:
-        config = node.config.render(turn.scope(node, "config"))
-    except ExpressionError as error:
-        fail(turn, node, expression_failure(error), turn.at)
-        return
-    turn.emit(StepScheduled(turn.at, node.name, 1, None if node.stable else config))
+def start_leaf(turn: Turn, node: Node, config: dict[str, Any]) -> None:
+    """Schedule the first attempt.
+
+    Raises:
+        ExpressionError: its settings must be recorded and cannot.
+    """
+    turn.emit(StepScheduled(turn.at, node.name, 1, None if node.stable else storable(config)))
     turn.command(RunStep(assignment_of(turn.state, node, config)))
 
 
@@ -89,9 +89,8 @@ def complete(turn: Turn, node: Node, result: Any, started_at: int, extra: dict[s
     try:
         output = result
         if node.output is not None:
-            seen = {"response": result, "result": result, **(extra or {})}
-            output = node.output.render(turn.scope(node, "output", seen))
-        published = _published(turn, node, output) if node.publish else {}
+            output = storable(turn.render(node, node.output, "output", {"response": result, **(extra or {})}))
+        published = _published(turn, node, result, output) if node.publish else {}
     except ExpressionError as error:
         fail(turn, node, expression_failure(error), started_at)
         return
@@ -100,13 +99,27 @@ def complete(turn: Turn, node: Node, result: Any, started_at: int, extra: dict[s
         turn.emit(VariablesSet(turn.at, node.name, published))
 
 
-def _published(turn: Turn, node: Node, output: Any) -> dict[str, Any]:
+def _published(turn: Turn, node: Node, result: Any, output: Any) -> dict[str, Any]:
     """The new values of variables, in order: later entries see earlier ones."""
     values: dict[str, Any] = {}
     for position, (name, template) in enumerate(node.publish):
-        extra = turn.run.names.finishing(node.name, output, values)
-        values[name] = template.render(turn.scope(node, f"publish/{position}", dict(extra)))
+        seen = {"response": result, **turn.run.names.finishing(node.name, output, values)}
+        values[name] = storable(turn.render(node, template, f"publish/{position}", seen))
     return values
+
+
+def storable(value: Any) -> Any:
+    """What expressions made, when it can be stored: passing values on costs nothing, so that a few steps can build
+    what is too deep or too large.
+
+    Raises:
+        ExpressionError: it cannot.
+    """
+    try:
+        check_json(value)
+    except ValueError as error:
+        raise ExpressionError(str(error), code="limit-exceeded") from None
+    return value
 
 
 def expression_failure(error: ExpressionError) -> ErrorInfo:

@@ -6,7 +6,7 @@ by all executions of its definition and never changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -19,7 +19,8 @@ from stepwell.definition.model import (
     Step,
     WorkflowDefinition,
 )
-from stepwell.expression.template import Template, compile_condition, compile_template
+from stepwell.expression.compiled import Reference
+from stepwell.expression.template import Condition, Template, compile_condition, compile_template
 from stepwell.policy.retry import RetryPolicy
 
 Join = Literal["all", "sync", "any"] | int
@@ -40,12 +41,23 @@ class Link:
         self.on = on
 
 
+class Retry:
+    """A retry policy, its condition compiled."""
+
+    __slots__ = ("policy", "when")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self.policy = policy
+        self.when = compile_condition(policy.when, outcome=True) if policy.when is not None else None
+
+
 class Node:
     """A step, compiled.
 
     Attributes:
         inbound: how many edges lead here; 0 makes it an entry.
         links: the edges that lead away.
+        position: its place in the definition; of several steps that are due, the first is started first.
         stable: rendering `config` again, later in the same execution, gives the same (see `_is_stable`).
         for_compensation: it belongs to `compensation.steps`.
     """
@@ -62,19 +74,23 @@ class Node:
         "links",
         "name",
         "output",
+        "position",
         "publish",
         "retry",
-        "retry_when",
         "stable",
         "step",
         "timeout",
         "timeout_message",
+        "timeout_retry",
         "when",
     )
 
-    def __init__(self, step: Step, default_retry: RetryPolicy | None, *, for_compensation: bool = False) -> None:
+    def __init__(
+        self, step: Step, position: int, default_retry: RetryPolicy | None, *, for_compensation: bool = False
+    ) -> None:
         self.step = step
         self.name = step.name
+        self.position = position
         self.is_control = step.type in CONTROL_TYPES
         self.for_compensation = for_compensation
         self.join: Join = "all"
@@ -85,8 +101,10 @@ class Node:
         self.config, self.event_filter = _compile_config(step)
         self.output = compile_template(step.output) if step.output is not None else None
         self.publish = tuple((name, compile_template(value)) for name, value in step.publish)
-        self.retry = _effective_retry(step, default_retry)
-        self.retry_when = compile_condition(self.retry.when, outcome=True) if self.retry.when is not None else None
+        self.retry = Retry(_effective_retry(step, step.on_failure, default_retry))
+        self.timeout_retry = self.retry
+        if step.on_timeout is not None:
+            self.timeout_retry = Retry(_effective_retry(step, step.on_timeout, default_retry))
         self.timeout = step.timeout
         self.failure_message = _message(step.on_failure)
         self.timeout_message = _message(step.on_timeout)
@@ -97,6 +115,10 @@ class Node:
         if error_type == "timeout" and self.step.on_timeout is not None:
             return self.step.on_timeout
         return self.step.on_failure
+
+    def retry_for(self, error_type: str) -> Retry:
+        """How a try is repeated that failed with an error of this type."""
+        return self.timeout_retry if error_type == "timeout" else self.retry
 
     def message_for(self, error_type: str) -> Template | None:
         """The message of the action that applies, or None."""
@@ -132,9 +154,12 @@ class Plan:
         self.definition = definition
         self.digest = definition.digest
         retry = definition.config.retry
-        self.nodes: Mapping[str, Node] = {step.name: Node(step, retry) for step in definition.steps}
+        self.nodes: Mapping[str, Node] = {
+            step.name: Node(step, position, retry) for position, step in enumerate(definition.steps)
+        }
         self.compensation: Sequence[Node] = [
-            Node(step, retry, for_compensation=True) for step in definition.compensation.steps
+            Node(step, position, retry, for_compensation=True)
+            for position, step in enumerate(definition.compensation.steps)
         ]
         if definition.compensation.strategy == "reverse":
             self.compensation = self.compensation[::-1]
@@ -181,7 +206,7 @@ def _join_of(node: Node) -> Join:
     return declared
 
 
-def _compile_config(step: Step) -> tuple[Template, Template | None]:
+def _compile_config(step: Step) -> tuple[Template, Condition | None]:
     """The settings as a template; the filter of a wait apart when it is an expression, for it sees each event."""
     config = dict(step.config)
     condition = None
@@ -190,48 +215,45 @@ def _compile_config(step: Step) -> tuple[Template, Template | None]:
     return compile_template(config), condition
 
 
-def _effective_retry(step: Step, default: RetryPolicy | None) -> RetryPolicy:
-    """What `on_failure` says goes before the step's own policy, and that before the workflow's.
+def _effective_retry(step: Step, action: FailureAction | None, default: RetryPolicy | None) -> RetryPolicy:
+    """What the action says goes before the step's own policy, and that before the workflow's.
 
     Steps that the engine does itself are not retried by the workflow's policy: a wait that timed out has waited.
     """
     policy = step.retry
     if policy is None and step.type not in CONTROL_TYPES:
         policy = default
-    action = step.on_failure
     if action is not None and action.action == "retry":
         attempts = action.max_attempts or (policy.max_attempts if policy else DEFAULT_ATTEMPTS)
         policy = msgspec.structs.replace(policy or RetryPolicy(), max_attempts=attempts)
     return policy or RetryPolicy()
 
 
-_SETTLED_ROOTS: Final = frozenset({"input", "parameters", "workflow", "system", "execution", "secrets"})
-_STEP_ROOTS: Final = frozenset({"steps", "task", "tasks"})
-_OPT_OUT: Final = frozenset({"default", "coalesce", "defined"})
+_SETTLED_ROOTS: Final = frozenset({"input", "execution", "secrets"})
 
 
 def _is_stable(node: Node) -> bool:
     """Whether everything the settings read is settled for good once they could be rendered.
 
     The input never changes. A step's output never changes once it is there, and reading it before is an error, unless
-    `default` hides that. Everything about a direct predecessor is settled when all of them must have ended. Variables
-    and the rest may change while the step runs: then the rendered settings are recorded.
+    `default` or the like hides that. Everything about a direct predecessor is settled when all of them must have ended.
+    Variables and the rest may change while the step runs: then the rendered settings are recorded.
     """
-    opted_out = bool(_OPT_OUT & set(node.config.functions))
     waits_for_all = node.step.join in (None, "all", "sync")
     before = {dependency.step for dependency in node.step.depends_on} if waits_for_all else frozenset[str]()
-    return all(_is_settled(reference.path, before, opted_out) for reference in node.config.references)
+    return all(_is_settled(reference, before) for reference in node.config.references)
 
 
-def _is_settled(path: tuple[str | int, ...], before: frozenset[str] | set[str], opted_out: bool) -> bool:
+def _is_settled(reference: Reference, before: Collection[str]) -> bool:
+    path = reference.path
     if path[0] in _SETTLED_ROOTS:
         return True
-    if path[0] not in _STEP_ROOTS or len(path) < 3:
+    if path[0] != "steps" or len(path) < 3:
         return False
-    return path[1] in before or (path[2] in ("output", "result") and not opted_out)
+    return path[1] in before or (path[2] in ("output", "result") and not reference.optional)
 
 
 def _message(action: FailureAction | None) -> Template | None:
     if action is None or action.message is None:
         return None
-    return compile_template(action.message)
+    return compile_template(action.message, outcome=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 
 from stepwell.decider.plan import Link, Node, Plan
 from stepwell.decider.scope import Names
 from stepwell.execution.state import ExecutionState, StepState
-from stepwell.execution.status import ENDED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.status import ENDED_STEP, PARKED_STEP, ExecutionStatus, StepStatus
 
 
 class Arrivals:
@@ -27,7 +26,8 @@ class Run:
 
     Attributes:
         arrivals: for steps that are not yet due, by name.
-        ready: steps that are due and wait for a place under `max_parallel_steps`.
+        ready: a heap, by position, of the steps that are due and wait for a place under `max_parallel_steps`: they
+            start in the order of the definition, whatever made them due.
         timers: a heap of (due, step); an entry counts only while the step's state still says so.
         compensated: how many compensation steps have been dealt with.
     """
@@ -38,7 +38,7 @@ class Run:
         self.plan = plan
         self.state = state
         self.arrivals: dict[str, Arrivals] = {}
-        self.ready: deque[Node] = deque()
+        self.ready: list[tuple[int, Node]] = []
         self.timers: list[tuple[int, str]] = []
         self.compensated = 0
         self.names = Names(plan, state)
@@ -51,31 +51,35 @@ class Run:
         while timers and not self.is_due_at(*timers[0]):
             heapq.heappop(timers)
         due = timers[0][0] if timers else None
-        state = self.state
-        if state.status is ExecutionStatus.RUNNING:
-            if state.timeout is not None and state.active_since is not None:
-                due = _earlier(due, state.active_since + state.timeout - state.active_before)
-            if state.deadline is not None:
-                due = _earlier(due, state.deadline)
+        if self.state.status is ExecutionStatus.RUNNING:
+            for bound in (self.state.deadline, self.active_until()):
+                due = bound if due is None or (bound is not None and bound < due) else due
         return due
 
-    def is_stopping(self) -> bool:
-        """Whether nothing new may start: a step failed and the plan does not drain, or the whole is out of time."""
+    def active_until(self) -> int | None:
+        """The instant at which the bound on active time is reached, if steps stay in flight until then."""
         state = self.state
-        return state.failure is not None and (state.failed_step is None or not self.plan.drains)
+        if state.timeout is None or state.active_since is None:
+            return None
+        return state.active_since + state.timeout - state.active_before
+
+    def is_stopping(self) -> bool:
+        """Whether nothing new may start before the end: the execution has failed, and its plan does not drain."""
+        state = self.state
+        return state.failure is not None and state.status is ExecutionStatus.RUNNING and not self.plan.drains
+
+    def make_ready(self, node: Node) -> None:
+        """The step is due: it starts as soon as there is a place for it."""
+        heapq.heappush(self.ready, (node.position, node))
 
     def is_due_at(self, due: int, step: str) -> bool:
         """Whether the step still waits for that instant."""
         state = self.state.steps[step]
-        return state.due == due and state.status in (StepStatus.WAITING, StepStatus.RETRYING)
+        return state.due == due and state.status in PARKED_STEP
 
     def arm(self, due: int, step: str) -> None:
         """Note that something is due for the step."""
         heapq.heappush(self.timers, (due, step))
-
-
-def _earlier(due: int | None, other: int) -> int:
-    return other if due is None or other < due else due
 
 
 def _restore(run: Run) -> None:
@@ -83,15 +87,18 @@ def _restore(run: Run) -> None:
     nodes, steps = run.plan.nodes, run.state.steps
     for name, step in steps.items():
         node = nodes.get(name)
-        if step.due is not None and step.status in (StepStatus.WAITING, StepStatus.RETRYING):
+        if step.due is not None and step.status in PARKED_STEP:
             run.arm(step.due, name)
         if node is None:
             run.compensated += step.status in ENDED_STEP
         elif step.status in ENDED_STEP:
             for link in node.links:
                 arrive(run, link, step)
-    for node in nodes.values():
-        if node.name not in steps and verdict(run, node) == "run":
+    for name, node in nodes.items():
+        if name in steps:
+            if name in run.arrivals:
+                run.arrivals[name].settled = True
+        elif verdict(run, node) == "run":
             settle_join(run, node)
 
 
@@ -100,7 +107,7 @@ def settle_join(run: Run, node: Node) -> None:
     arrivals = run.arrivals.get(node.name)
     if arrivals is not None:
         arrivals.settled = True
-    run.ready.append(node)
+    run.make_ready(node)
 
 
 def arrive(run: Run, link: Link, source: StepState) -> Arrivals:

@@ -11,7 +11,7 @@ from stepwell.decider.plan import Plan
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import StepStatus
 from stepwell.expression.errors import UnavailableOutput
-from stepwell.expression.scope import Lookup, Scope
+from stepwell.expression.scope import Lookup, Outcome, Scope
 
 
 class Names:
@@ -26,21 +26,24 @@ class Names:
             "input": state.input,
             "vars": state.variables,
             "steps": self._steps,
-            "workflow": _about(state),
+            "execution": _about(state),
         }
 
-    def scope(self, now: int, step: str, purpose: str, extra: Mapping[str, Any] | None = None) -> Scope:
+    def scope(
+        self,
+        now: int,
+        step: str,
+        purpose: str,
+        extra: Mapping[str, Any] | None = None,
+        outcome: Outcome | None = None,
+    ) -> Scope:
         """The names as they stand; `now`, `step` and `purpose` fix what `now()`, `uuid()` and the like give."""
         names = self._base if extra is None else {**self._base, **extra}
-        return Scope(names, now=now, seed=self.state.seed, identity=(step, purpose))
+        return Scope(names, now, self.state.seed, (step, purpose), outcome)
 
-    def finishing(self, step: str, output: Any, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    def finishing(self, step: str, output: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Names for what is evaluated just before a step's completion is recorded: its output and new variables."""
-        return {
-            "steps": self._steps.with_output(step, output),
-            "vars": {**self.state.variables, **variables},
-            "result": output,
-        }
+        return {"steps": self._steps.with_output(step, output), "vars": {**self.state.variables, **variables}}
 
 
 def _about(state: ExecutionState) -> dict[str, Any]:
@@ -168,6 +171,11 @@ _FIELDS: Mapping[str, Any] = {
 }
 
 
-def error_scope(error: ErrorInfo, attempt: int) -> dict[str, Any]:
-    """The names that exist where an error is looked at."""
-    return {"error": error.as_dict(), "attempt": attempt}
+def error_names(error: ErrorInfo, attempt: int) -> dict[str, Any]:
+    """The names that exist where the failure of an attempt is looked at."""
+    return {"error": error.as_dict(), "attempt": attempt, "response": None}
+
+
+def failed_outcome(error: ErrorInfo) -> Outcome:
+    """What `failed()`, `timed_out()` and the like say there."""
+    return Outcome(failed=True, timed_out=error.type == "timeout")

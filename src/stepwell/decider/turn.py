@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
@@ -12,7 +13,11 @@ from stepwell.execution.commands import Command
 from stepwell.execution.evolve import evolve
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import StepState
-from stepwell.expression.scope import Scope
+from stepwell.expression.scope import Outcome, Scope
+from stepwell.expression.template import Template
+
+_NOTHING: Final = Scope({})
+"""All that a constant template needs to see."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -47,6 +52,25 @@ class Turn:
         """The state of a step, a fresh one when nothing happened to it yet."""
         return self.state.steps.get(name) or StepState()
 
-    def scope(self, node: Node, purpose: str, extra: dict[str, Any] | None = None) -> Scope:
-        """What expressions of this step see now."""
-        return self.run.names.scope(self.at, node.name, purpose, extra)
+    def scope(
+        self, node: Node, purpose: str, extra: Mapping[str, Any] | None = None, outcome: Outcome | None = None
+    ) -> Scope:
+        """What expressions of this step see now; those of a compensation step also see the `error` that it undoes."""
+        if node.for_compensation and self.state.failure is not None:
+            extra = {"error": self.state.failure.as_dict(), **(extra or {})}
+        return self.run.names.scope(self.at, node.name, purpose, extra, outcome)
+
+    def render(
+        self,
+        node: Node,
+        template: Template,
+        purpose: str,
+        extra: Mapping[str, Any] | None = None,
+        outcome: Outcome | None = None,
+    ) -> Any:
+        """What a template of this step gives now.
+
+        Raises:
+            ExpressionError: it cannot be rendered.
+        """
+        return template.render(_NOTHING if template.constant else self.scope(node, purpose, extra, outcome))

@@ -58,6 +58,9 @@ def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, st
             yield (*step.path, "type"), f"steps of type {step.type!r}"
         elif step.retry is not None or step.timeout is not None:
             yield step.path, f"retry and timeout of a step of type {step.type!r}"
+        for action in (step.on_failure, step.on_timeout):
+            if action is not None and action.action == "retry":
+                yield action.path, f"the action 'retry' of a step of type {step.type!r}"
     elif step.type not in leaf_types:
         yield (*step.path, "type"), f"steps of type {step.type!r}"
     for key in _STEP_KEYS:

@@ -7,9 +7,8 @@ from typing import Any
 from stepwell.base.durations import format_duration, parse_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import from_rfc3339
-from stepwell.base.values import unsealed
 from stepwell.decider.failure import fail
-from stepwell.decider.leaf import complete, expression_failure
+from stepwell.decider.leaf import complete, expression_failure, storable
 from stepwell.decider.plan import DEFAULT_EVENT_TIMEOUT, Node
 from stepwell.decider.turn import Turn
 from stepwell.execution.commands import AwaitEvent, ForgetWait
@@ -19,7 +18,7 @@ from stepwell.execution.inputs import EventArrived
 from stepwell.execution.matching import filter_problem, matches
 from stepwell.execution.state import StepState, event_identity
 from stepwell.execution.status import StepStatus
-from stepwell.expression.errors import ExpressionError
+from stepwell.expression.errors import ExpressionError, UnavailableOutput, Undefined
 
 
 def start_wait(turn: Turn, node: Node, config: dict[str, Any]) -> None:
@@ -35,21 +34,22 @@ def start_wait(turn: Turn, node: Node, config: dict[str, Any]) -> None:
 
 def _due(config: dict[str, Any], at: int) -> int:
     if config.get("until") is not None:
-        until = unsealed(config["until"])
+        until = config["until"]
         if not isinstance(until, str):
             raise ValueError(f"until must be a time such as 2026-11-20T10:00:00Z, not {until!r}")
         return from_rfc3339(until)
-    return at + parse_duration(unsealed(config.get("for")))
+    return at + parse_duration(config.get("for"))
 
 
 def start_wait_for_event(turn: Turn, node: Node, config: dict[str, Any]) -> None:
-    """`wait_for_event {event_type, filter, timeout}`."""
-    event_type, filter_ = unsealed(config.get("event_type")), config.get("filter")
+    """`wait_for_event {event_type, filter, timeout}`. Only the filter may hold secrets: the rest is stored readable."""
+    event_type: Any = config.get("event_type")
+    filter_ = storable(config.get("filter"))
     problem = filter_problem(filter_)
     if not isinstance(event_type, str) or not event_type:
         problem = f"event_type must be text, not {event_type!r}"
     try:
-        timeout = parse_duration(unsealed(config.get("timeout") or DEFAULT_EVENT_TIMEOUT))
+        timeout = parse_duration(config["timeout"] if config.get("timeout") is not None else DEFAULT_EVENT_TIMEOUT)
     except ValueError as error:
         problem = f"timeout: {error}"
     if problem is not None:
@@ -88,7 +88,7 @@ def _fail_filter(turn: Turn, node: Node, step: StepState, error: ExpressionError
     if step.status is not StepStatus.WAITING or step.event_type is None:
         return False
     turn.command(ForgetWait(node.name, step.event_type, step.filter))
-    fail(turn, node, expression_failure(error), step.started_at or turn.at)
+    fail(turn, node, expression_failure(error), _began(turn, step))
     return True
 
 
@@ -98,22 +98,32 @@ def is_timed_out(step: StepState) -> bool:
 
 
 def _condition_holds(turn: Turn, node: Node, event: Event) -> bool:
+    """Whether the filter that is an expression holds; it does not when the event lacks what it reads."""
     if node.event_filter is None:
         return True
-    return node.event_filter.holds(turn.scope(node, f"filter/{event.id}", {"event": event.as_dict()}))
+    try:
+        return node.event_filter.holds(turn.scope(node, f"filter/{event.id}", {"event": event.as_dict()}))
+    except UnavailableOutput:
+        raise
+    except Undefined:
+        return False
 
 
 def _wake(turn: Turn, node: Node, step: StepState, event: Event) -> None:
     turn.command(ForgetWait(node.name, event.type, step.filter))
     turn.emit(EventReceived(turn.at, node.name, event))
     extra = {"event": event.as_dict()}
-    complete(turn, node, {"event_data": event.data}, step.started_at or turn.at, extra)
+    complete(turn, node, {"event_data": event.data}, _began(turn, step), extra)
+
+
+def _began(turn: Turn, step: StepState) -> int:
+    return step.started_at if step.started_at is not None else turn.at
 
 
 def end_wait(turn: Turn, node: Node) -> None:
     """The time of a waiting step has come: a timer ends well, a wait for an event has timed out."""
     step = turn.state.steps[node.name]
-    started = step.started_at or turn.at
+    started = _began(turn, step)
     if step.event_type is None:
         complete(turn, node, None, started)
         return

@@ -7,7 +7,7 @@ no store and no backup ever sees them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, get_args
+from typing import Any, Final, Protocol, TypeVar, get_args
 
 import msgspec
 
@@ -17,6 +17,8 @@ from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState
 
 FORMAT: Final = 1
+"""Raised when what is written means something that an older version would misread. (It need not be for a new kind of
+event or a new field: an old version refuses the one, and may ignore the other.)"""
 _SEALED: Final = 1
 _SECRET_REF: Final = 2
 _SECRET_TEXT: Final = 3
@@ -51,10 +53,7 @@ class Codec:
         Raises:
             StoreError: code `newer-history` when a newer version wrote it, `damaged-history` when it cannot be read.
         """
-        try:
-            return self._events.decode(row)[1]
-        except msgspec.DecodeError as error:
-            raise _unreadable(row, error) from None
+        return _decoded(self._events, row)
 
     def encode_state(self, state: ExecutionState) -> bytes:
         """A snapshot."""
@@ -62,10 +61,7 @@ class Codec:
 
     def decode_state(self, snapshot: bytes) -> ExecutionState:
         """The state of a snapshot. Raises what `decode_events` raises."""
-        try:
-            return self._state.decode(snapshot)[1]
-        except msgspec.DecodeError as error:
-            raise _unreadable(snapshot, error) from None
+        return _decoded(self._state, snapshot)
 
     def encode_value(self, value: Any) -> bytes:
         """Any JSON value, secrets encrypted."""
@@ -89,24 +85,42 @@ class Codec:
             case 3:  # _SECRET_TEXT
                 return SecretText(tuple(self._any.decode(content)))
             case _:
-                raise StoreError(
-                    f"the history holds an extension of kind {code}, which this version does not know",
-                    code="newer-history",
-                    hint="it was written by a newer stepwell: upgrade this one",
-                )
+                raise _newer()
 
 
-def _unreadable(row: bytes, error: Exception) -> StoreError:
-    """Tell a row of a newer version from a damaged one: look at the envelope, then at the kinds of the events."""
+_T = TypeVar("_T")
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[tuple[int, _T]], row: bytes) -> _T:
     try:
-        written, events = msgspec.msgpack.decode(row, type=tuple[int, Any], ext_hook=lambda code, content: None)
-    except msgspec.DecodeError:
-        return StoreError(f"a history row is damaged: {error}", code="damaged-history")
-    kinds = {event[0] for event in events if isinstance(event, list) and event} if isinstance(events, list) else set()
-    if written > FORMAT or not kinds <= _KINDS:
-        return StoreError(
-            "the history was written by a newer stepwell and holds what this version does not know",
-            code="newer-history",
-            hint="upgrade this one",
-        )
-    return StoreError(f"a history row is damaged: {error}", code="damaged-history")
+        written, content = decoder.decode(row)
+    except _UNDECODABLE as error:
+        raise _newer() if _is_newer(row) else _damaged(str(error)) from None
+    if written > FORMAT:
+        raise _newer()
+    if written < 1:
+        raise _damaged(f"there is no format {written}")
+    return content
+
+
+def _is_newer(row: bytes) -> bool:
+    """Whether a newer version wrote it: look at the envelope, then at the kinds of the events."""
+    try:
+        written, content = msgspec.msgpack.decode(row, type=tuple[int, Any], ext_hook=lambda code, data: None)
+    except _UNDECODABLE:
+        return False
+    kinds = [event[0] for event in content if isinstance(event, list) and event] if isinstance(content, list) else []
+    return written > FORMAT or any(isinstance(kind, int) and kind not in _KINDS for kind in kinds)
+
+
+def _newer() -> StoreError:
+    return StoreError(
+        "the history was written by a newer stepwell and holds what this version does not know",
+        code="newer-history",
+        hint="upgrade this one",
+    )
+
+
+def _damaged(problem: str) -> StoreError:
+    return StoreError(f"a history row is damaged: {problem}", code="damaged-history")

@@ -214,8 +214,7 @@ def _variables_set(state: ExecutionState, event: VariablesSet) -> None:
 
 def _failing(state: ExecutionState, event: ExecutionFailing) -> None:
     _move_execution(state, event)
-    if state.failure is None:
-        state.failure = event.error
+    state.failure, state.failed_step = event.error, None
 
 
 def _compensation_started(state: ExecutionState, event: CompensationStarted) -> None:

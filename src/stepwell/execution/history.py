@@ -13,7 +13,6 @@ import msgspec
 from stepwell.base.errors import ErrorInfo
 from stepwell.execution.event import Event
 
-
 UNHANDLED: Final = frozenset({"", "compensate"})
 """Values of `StepFailed.handled` after which the execution as a whole fails."""
 
@@ -149,7 +148,10 @@ class VariablesSet(_Happened, frozen=True, array_like=True, tag=13):
 
 
 class ExecutionFailing(_Happened, frozen=True, array_like=True, tag=14):
-    """The execution as a whole met an error that no step carries: a timeout, an output that cannot be built."""
+    """The execution as a whole met an error that no step carries: a timeout, an output that cannot be built.
+
+    It counts more than the failure of a step before it.
+    """
 
     error: ErrorInfo
 

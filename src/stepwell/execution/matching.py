@@ -6,7 +6,8 @@ map of `~` operators. All entries must hold. A missing field matches nothing but
 
 So that an event finds its waits without looking at all of them, every wait is filed under one *match key*: a number
 made from the first equality of its filter. An event computes the keys of all its fields and looks only there. A key
-can collide and covers one field only: `matches` decides.
+can collide and covers one field only: `matches` decides. Two equalities make no key: of a secret, whose key would be
+stored in the clear and could be guessed; and of an item of a list, so that the items need no keys.
 """
 
 from __future__ import annotations
@@ -15,16 +16,13 @@ from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
-import msgspec
-import re2
-
+from stepwell.base.patterns import compiled
 from stepwell.base.values import unsealed
 
 ANY: Final = 0
 """The match key of a wait whose filter has no equality."""
 
 _MISSING: Final = object()
-_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def match_key_of_filter(filter_: Any) -> int:
@@ -32,7 +30,7 @@ def match_key_of_filter(filter_: Any) -> int:
     if isinstance(filter_, Mapping):
         for path in sorted(filter_):
             wanted = _equality(filter_[path])
-            if wanted is not _MISSING:
+            if wanted is not _MISSING and not _may_pass_a_list(path):
                 return _key(path, wanted)
     return ANY
 
@@ -50,15 +48,30 @@ def matches(filter_: Any, data: Any) -> bool:
 
 
 def filter_problem(filter_: Any) -> str | None:
-    """What is wrong with a filter's form, or None: it must be a map, and its operators known."""
+    """What is wrong with a filter's form, or None: it must be a map, its operators known, their values fitting."""
     if filter_ is None:
         return None
     if not isinstance(filter_, Mapping):
         return f"a filter is a map from a path in the event's data to a value, not {type(filter_).__name__}"
     for path, wanted in filter_.items():
+        if not isinstance(path, str):
+            return f"a filter's keys are paths in the event's data, and {path!r} is not text"
         for name in _operators_of(wanted):
-            if name not in OPERATORS:
-                return f"{path}: unknown operator {name!r}; known: {', '.join(sorted(OPERATORS))}"
+            problem = _operator_problem(name, unsealed(wanted[name]))
+            if problem is not None:
+                return f"{path}: {problem}"
+    return None
+
+
+def _operator_problem(name: str, wanted: Any) -> str | None:
+    if name not in OPERATORS:
+        return f"unknown operator {name!r}; known: {', '.join(sorted(OPERATORS))}"
+    if name in ("~in", "~nin") and not isinstance(wanted, list):
+        return f"{name} takes a list"
+    if name in ("~isnull", "~isempty") and not isinstance(wanted, bool):
+        return f"{name} takes true or false"
+    if name in ("~regex", "~nregex") and not (isinstance(wanted, str) and compiled(wanted) is not None):
+        return f"{name} takes a regular expression"
     return None
 
 
@@ -76,21 +89,35 @@ def _holds(wanted: Any, found: Any) -> bool:
 
 
 def _equality(wanted: Any) -> Any:
-    """The scalar that the field must equal, or `_MISSING` when the entry asks for something else."""
-    wanted = unsealed(wanted)
-    if isinstance(wanted, Mapping) and "~eq" in wanted:
+    """The plain scalar that the field must equal, or `_MISSING` when the entry asks for something else."""
+    if "~eq" in _operators_of(wanted):
         wanted = wanted["~eq"]
     return wanted if _is_scalar(wanted) else _MISSING
 
 
+def _may_pass_a_list(path: str) -> bool:
+    return any(_is_position(part) for part in path.split("."))
+
+
+def _is_position(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
 def _key(path: str, value: Any) -> int:
-    content = path.encode() + b"=" + _encode(_normal(value))
+    content = f"{path}={_notation(value)}".encode(errors="surrogatepass")
     return int.from_bytes(blake2b(content, digest_size=8).digest(), signed=True)
 
 
-def _normal(value: Any) -> Any:
-    """Numbers that are equal have one notation."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _notation(value: Any) -> str:
+    """The same text for equal values, and for no others: 1 and 1.0 are equal, 1 and true and "1" are not.
+
+    It goes into keys that are stored: it must not change from version to version.
+    """
+    if isinstance(value, str):
+        return f"'{value}"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return repr(value)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -128,7 +155,7 @@ def _resolve(data: Any, path: str) -> Any:
 def _member(data: Any, name: str) -> Any:
     if isinstance(data, Mapping):
         return data.get(name, _MISSING)
-    if isinstance(data, list) and name.isdigit() and int(name) < len(data):
+    if isinstance(data, list) and _is_position(name) and int(name) < len(data):
         return data[int(name)]
     return _MISSING
 
@@ -137,6 +164,10 @@ def _equal(left: Any, right: Any) -> bool:
     """JSON equality: true is not 1, and 1 is 1.0."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
     return bool(left == right)
 
 
@@ -167,10 +198,8 @@ def _in(found: Any, wanted: Any) -> bool:
 
 
 def _regex(found: str, wanted: str) -> bool:
-    try:
-        return bool(re2.search(wanted, found))
-    except re2.error:
-        return False
+    pattern = compiled(wanted)
+    return pattern is not None and pattern.search(found) is not None
 
 
 def _is_null(found: Any, wanted: Any) -> bool:
@@ -178,7 +207,7 @@ def _is_null(found: Any, wanted: Any) -> bool:
 
 
 def _is_empty(found: Any, wanted: Any) -> bool:
-    return (found is _MISSING or found is None or found in ("", [], {})) is bool(wanted)
+    return found is not _MISSING and (found is None or found in ("", [], {})) is bool(wanted)
 
 
 def _not(check: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:

@@ -15,7 +15,7 @@ class StepState(msgspec.Struct, array_like=True):
 
     Attributes:
         input: the recorded rendered settings, or None when they are derived.
-        scheduled_at: when the current attempt was scheduled, or the step was decided.
+        scheduled_at: when its first attempt was scheduled, or its wait began. What `now()` gives in its settings.
         started_at: when the last attempt began, as its worker reported.
         completed_at: when the step ended.
         handled: how its failure was handled (see `StepFailed`).
@@ -50,7 +50,7 @@ class ExecutionState(msgspec.Struct):
     Attributes:
         seq: how many history events were folded; the number of the last one.
         steps: by name, in the order in which something first happened to them.
-        failure: the first unhandled error; from then on nothing new starts (except compensation).
+        failure: the first unhandled error of a step, or one that the execution as a whole met; see `Run.is_stopping`.
         failed_step: the step that raised it, or None when it is the execution's own.
         consumed: `source id` of the events that woke a step here, so that none is taken twice.
         in_flight: how many steps are running.

@@ -24,8 +24,8 @@ class StepStatus(StrEnum):
     RUNNING = "running"  # handed to a dispatcher, no result recorded
     RETRYING = "retrying"  # an attempt failed; the next one is due at a recorded instant
     WAITING = "waiting"  # waits for an event or a timer; holds no worker
-    COMPLETED = "completed"
-    FAILED = "failed"
+    COMPLETED = "completed"  # ended well; its output is recorded
+    FAILED = "failed"  # failed for good: no try is left, and its error is recorded
     SKIPPED = "skipped"  # its condition was false or its path is dead
     CANCELLED = "cancelled"  # stopped before it ended
 

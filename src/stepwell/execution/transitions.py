@@ -34,7 +34,6 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     (S.RUNNING, StepCompleted): S.COMPLETED,
     (S.RUNNING, StepFailed): S.FAILED,
     (S.RUNNING, StepCancelled): S.CANCELLED,
-    (S.RETRYING, StepFailed): S.FAILED,
     (S.RETRYING, StepCancelled): S.CANCELLED,
     # Control steps do their work in the turn in which they are due; so does a step whose settings cannot be rendered.
     (S.PENDING, StepCompleted): S.COMPLETED,
@@ -60,7 +59,6 @@ EXECUTION_TRANSITIONS: Final[Mapping[tuple[E, type], E]] = {
     (E.RUNNING, ExecutionCancelled): E.CANCELLED,
     (E.RUNNING, CompensationStarted): E.COMPENSATING,
     (E.COMPENSATING, CompensationEnded): E.COMPENSATING,
-    (E.COMPENSATING, ExecutionFailing): E.COMPENSATING,
     (E.COMPENSATING, ExecutionFailed): E.FAILED,
     (E.COMPENSATING, ExecutionCancelled): E.CANCELLED,
 }

@@ -19,7 +19,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
         idempotency_key: the same for every attempt and every delivery of this step, so that the receiver can tell a
             repetition; `{execution}/{step}`.
         timeout: microseconds after which the worker stops the work and reports a `timeout` error; None for no bound.
-        scheduled_at: the instant the attempt was scheduled, in microseconds.
+        scheduled_at: the instant the first attempt was scheduled, in microseconds.
     """
 
     execution: str

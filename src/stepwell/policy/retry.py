@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -44,30 +44,34 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         delay = self._plain_delay(attempt)
         if self.jitter and delay:
             draw = int.from_bytes(derived_bytes(seed, "jitter", identity, attempt, size=8)) / 2**64
-            delay = round(delay * (1 + self.jitter * (2 * draw - 1)))
-            if self.max_delay is not None:
-                delay = min(delay, self.max_delay)
-        return delay
-
-    def _plain_delay(self, attempt: int) -> int:
-        longest = self.max_delay if self.max_delay is not None else LONGEST
-        match self.backoff:
-            case "constant":
-                delay = float(self.initial_delay)
-            case "linear":
-                delay = float(self.initial_delay) * attempt
-            case "exponential":
-                delay = self.initial_delay * _power(self.multiplier, attempt - 1) if self.initial_delay else 0.0
-        return round(min(delay, float(longest)))
+            delay *= 1 + self.jitter * (2 * draw - 1)
+        return round(min(delay, self._longest()))
 
     def longest_total(self) -> int:
         """The most that all waits add up to, jitter included, in microseconds (counting to 1,000 tries)."""
-        waits = sum(self._plain_delay(attempt) for attempt in range(1, min(self.max_attempts, 1_000)))
-        return round(waits * (1 + self.jitter))
+        delays = (self._plain_delay(attempt) for attempt in range(1, min(self.max_attempts, 1_000)))
+        return sum(round(min(delay * (1 + self.jitter), self._longest())) for delay in delays)
+
+    def _plain_delay(self, attempt: int) -> float:
+        """The wait without jitter. (Whole microseconds are exact in floating point up to 285 years.)"""
+        first = float(self.initial_delay)
+        match self.backoff:
+            case "constant":
+                delay = first
+            case "linear":
+                delay = first * attempt
+            case "exponential":
+                delay = first * _power(self.multiplier, attempt - 1) if first else 0.0
+            case _:
+                assert_never(self.backoff)
+        return min(delay, self._longest())
+
+    def _longest(self) -> float:
+        return float(self.max_delay if self.max_delay is not None else LONGEST)
 
 
 def _power(base: float, exponent: int) -> float:
     try:
-        return base**exponent
+        return float(base) ** exponent  # never with integers: theirs would grow to millions of digits
     except OverflowError:
         return float("inf")

@@ -137,9 +137,10 @@ class Content:
             begun |= {(wait.event_type, wait.key, key, wait.step): wait.since for wait in change.waits_begun}
         for number in batch.consumed:
             self.inbox.pop(number, None)
-        early = sum(self._hand_over_early(*wait, since) for wait, since in begun.items())
+        early = sorted(found for wait, since in begun.items() for found in self._early_events(*wait, since))
+        self.put([self.by_key[key].inbox_item("early_event", step, body) for _, key, step, body in early])
         self.put(batch.posts)
-        return early > 0
+        return bool(early)
 
     def _check(self, batch: Batch) -> None:
         for shard, fence in batch.fences.items():
@@ -231,17 +232,14 @@ class Content:
             self._items_so_far += 1
             self.inbox[self._items_so_far] = msgspec.structs.replace(item, id=self._items_so_far)
 
-    def _hand_over_early(self, event_type: str, key: int, execution: int, step: str, since: int) -> int:
-        """Put the events that came before a wait into its inbox; how many."""
-        found = [
-            kept
-            for lookup in lookup_keys(key)
-            for kept in self.filed.get((event_type, lookup), {}).values()
-            if kept.received_at >= since
-        ]
-        found.sort(key=lambda kept: kept.number)
-        self.put([self.by_key[execution].inbox_item("early_event", step, kept.body) for kept in found])
-        return len(found)
+    def _early_events(
+        self, event_type: str, key: int, execution: int, step: str, since: int
+    ) -> Iterator[tuple[int, int, str, bytes]]:
+        """The events that came before a wait began: (number, execution, step, body)."""
+        for lookup in lookup_keys(key):
+            for kept in self.filed.get((event_type, lookup), {}).values():
+                if kept.received_at >= since:
+                    yield kept.number, execution, step, kept.body
 
     # Ownership
 

@@ -66,7 +66,7 @@ FROM (VALUES (?, ?, ?, ?, ?)) AS w
 CROSS JOIN event_keys AS k
     ON k.event_type = w.column1 AND k.key IN (w.column2, iif(w.column2 = 0, 0, 1)) AND k.received_at >= w.column5
 CROSS JOIN executions AS e ON e.key = w.column3
-ORDER BY k.event
+ORDER BY k.event, w.column3, w.column4
 
 -- ── Executions: reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
