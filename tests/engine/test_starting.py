@@ -33,6 +33,20 @@ async def test_the_same_key_with_another_input_is_a_conflict() -> None:
         assert caught.value.code == "start-key-reused"
 
 
+async def test_waiting_for_an_execution_that_another_engine_runs_is_refused() -> None:
+    async with a_world() as world:
+        execution = await world.start(ONE)
+        other = world.new_engine("other")
+        await other.open()
+        try:
+            with pytest.raises(Conflict, match="does not run it"):
+                await other.ended(execution)
+            await world.done("a")
+            assert (await other.ended(execution)).status is ExecutionStatus.COMPLETED
+        finally:
+            await other.close()
+
+
 async def test_two_engines_that_start_the_same_key_start_one_execution() -> None:
     async with a_world() as world:
         other = world.new_engine("other")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from stepwell.base.durations import format_duration, parse_duration
+from stepwell.base.durations import DAY, format_duration, parse_duration
 from stepwell.base.errors import ConfigurationError
 from stepwell.base.suggest import hint_for
 
@@ -61,6 +61,12 @@ class Execution(_Section):
     queuing: Queuing = Queuing()
 
 
+class Events(_Section):
+    """How long events are kept, at least, for waits that have not begun yet."""
+
+    keep: Duration = 7 * DAY
+
+
 class ServiceSection(_Section):
     """A service that steps may call."""
 
@@ -93,6 +99,7 @@ class Configuration(_Section):
 
     state_store: StateStore = StateStore()
     execution: Execution = Execution()
+    events: Events = Events()
     services: dict[str, ServiceSection] = {}
     secrets: Secrets = Secrets()
     logging: Logging = Logging()

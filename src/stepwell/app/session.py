@@ -135,6 +135,7 @@ def limits_of(configuration: Configuration) -> Limits:
         max_workflows=execution.max_workflows,
         queue_timeout=execution.queuing.timeout,
         default_timeout=execution.default_timeout,
+        keep_events=configuration.events.keep,
     )
 
 

@@ -192,15 +192,20 @@ class Engine:
 
         Raises:
             NotFound: there is no such execution.
+            Conflict: (code `run-elsewhere`) it has not ended, and another engine runs it or nobody does.
         """
         future: asyncio.Future[ExecutionState] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(execution, [])
         waiters.append(future)
         try:
             if self._loaded.get(execution) is None:
-                state = await self.state(execution)
-                if state.status in ENDED_EXECUTION:
-                    return state
+                stored = await self._stored(execution)
+                if stored.summary.status in ENDED_EXECUTION:
+                    return self._fold(stored)
+                if stored.handle.shard not in self._ownership.fences:
+                    raise Conflict(
+                        f"execution {execution} has not ended, and this engine does not run it", code="run-elsewhere"
+                    )
             self._check_alive()
             return await future
         finally:
@@ -214,10 +219,7 @@ class Engine:
         Raises:
             NotFound: there is no such execution.
         """
-        stored = await self._store.load(execution)
-        if stored is None:
-            raise NotFound(f"there is no execution {execution!r} in this store", code="unknown-execution")
-        return self._fold(stored)
+        return self._fold(await self._stored(execution))
 
     async def publish(self, event: Event) -> Published:
         """Store an event and wake what waits for it. Durable when it returns."""
@@ -489,6 +491,12 @@ class Engine:
     def _work(self) -> Dispatcher:
         assert self._dispatcher is not None, "connect a dispatcher before opening the engine"
         return self._dispatcher
+
+    async def _stored(self, execution: str) -> StoredExecution:
+        stored = await self._store.load(execution)
+        if stored is None:
+            raise NotFound(f"there is no execution {execution!r} in this store", code="unknown-execution")
+        return stored
 
     def _fold(self, stored: StoredExecution) -> ExecutionState:
         events = [event for row in stored.history for event in self._codec.decode_events(row.events)]
