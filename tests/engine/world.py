@@ -135,8 +135,8 @@ class World:
             if task is not None:
                 task.cancel()
         await asyncio.gather(*dead._tasks, return_exceptions=True)
-        for alarm in (dead._renew_alarm, dead._queue_alarm):
-            alarm.clear()
+        dead._renew_alarm.clear()
+        dead._admission.close()
         dead._due.close()
         self.clock.set(self.clock.now() + 60 * SECOND)  # its leases run out
         self.work = HandDispatcher()

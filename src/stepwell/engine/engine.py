@@ -25,6 +25,7 @@ from stepwell.decider.outstanding import outstanding
 from stepwell.decider.plan import Plan
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
+from stepwell.engine.admission import Admission
 from stepwell.engine.alarm import Alarm
 from stepwell.engine.committer import Committer, Entry
 from stepwell.engine.due import Due
@@ -32,13 +33,12 @@ from stepwell.engine.hot import Hot
 from stepwell.engine.inbox import Inbox
 from stepwell.engine.loaded import Loaded, PlanSource, snapshot_of
 from stepwell.engine.ownership import RENEW_EVERY, Ownership
-from stepwell.engine.places import Places
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import AwaitEvent, Command, EndExecution, ForgetWait, RunStep, StopStep
 from stepwell.execution.event import Event
 from stepwell.execution.evolve import begin, fold
 from stepwell.execution.history import ExecutionCreated
-from stepwell.execution.inputs import Begin, EventArrived, Input, QueueTimedOut
+from stepwell.execution.inputs import Begin, EventArrived, Input
 from stepwell.execution.matching import match_key_of_filter
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
@@ -103,12 +103,13 @@ class Engine:
         self._limits = limits
         self._observer = observer
         self._loaded = Loaded(store, codec, plans)
-        self._places = Places(limits.max_workflows)
         self._ownership = Ownership(store, clock, owner)
         self._committer = Committer(store, self._ownership, self._on_committed, self._on_failure)
         self._due = Due(self._loaded, store, clock, self._committer, self._ownership, self._take)
         self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
-        self._queue_alarm = Alarm(clock, self._give_up_queueing)
+        self._admission = Admission(
+            limits.max_workflows, limits.queue_timeout, clock, lambda work: self._work().dispatch(work), self._take
+        )
         self._renew_alarm = Alarm(clock, self._renew_leases)
         self._waiters: dict[str, list[asyncio.Future[ExecutionState]]] = {}
         self._starting: dict[str, asyncio.Lock] = {}
@@ -147,7 +148,7 @@ class Engine:
 
     async def close(self) -> None:
         """Stop: work in flight is stopped without a result, and goes on when the execution is next resumed."""
-        self._queue_alarm.clear()
+        self._admission.close()
         self._renew_alarm.clear()
         self._due.close()
         if self._dispatcher is not None:
@@ -280,8 +281,7 @@ class Engine:
 
     def _first_decision(self, hot: Hot, created: ExecutionCreated, now: int) -> Decision:
         """The creation, and the beginning with it when a place is free."""
-        if not self._places.take(hot):
-            self._stand_in_line(hot)
+        if not self._admission.enter(hot):
             return Decision([created], [])
         decision = decide(hot.run, Begin(), now)
         return Decision([created, *decision.events], decision.commands)
@@ -332,7 +332,7 @@ class Engine:
                 entry.started.set_result(entry.hot.handle.id)
         if posted:
             self._inbox.look()
-        self._admit()
+        self._admission.admit()
 
     def _act(self, hot: Hot, decision: Decision) -> None:
         """The decision is durable: carry it out."""
@@ -342,14 +342,14 @@ class Engine:
         for command in decision.commands:
             self._carry_out(hot, command)
         if not hot.run.state.in_flight:
-            self._places.give_up(hot)
+            self._admission.leave(hot)
             if not hot.uncommitted and hot.may_leave(self._clock.now()):
                 self._loaded.drop(hot)
 
     def _carry_out(self, hot: Hot, command: Command) -> None:
         match command:
             case RunStep():
-                self._run_step(hot, command)
+                self._admission.run_step(hot, command)
             case StopStep():
                 hot.held = [held for held in hot.held if held.assignment.id != command.assignment_id]
                 self._work().stop(command.assignment_id)
@@ -361,45 +361,6 @@ class Engine:
                         future.set_result(hot.run.state)
             case _:
                 assert_never(command)
-
-    def _run_step(self, hot: Hot, command: RunStep) -> None:
-        if self._places.take(hot):
-            self._work().dispatch(command.assignment)
-        else:
-            hot.held.append(command)
-            self._stand_in_line(hot)
-
-    # ── Places ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _stand_in_line(self, hot: Hot) -> None:
-        self._places.stand_in_line(hot, self._clock.now())
-        if self._limits.queue_timeout is not None:
-            self._queue_alarm.set((self._places.waiting_since() or 0) + self._limits.queue_timeout)
-
-    def _admit(self) -> None:
-        """Give free places to those who wait for one."""
-        while (hot := self._places.next_in_line()) is not None:
-            held, hot.held = hot.held, []
-            for command in held:
-                self._work().dispatch(command.assignment)
-            if hot.run.state.status is ExecutionStatus.PENDING and not hot.refused:
-                self._take(hot, Begin())
-            elif not held and not hot.run.state.in_flight:
-                self._places.give_up(hot)
-
-    def _give_up_queueing(self) -> None:
-        """Fail what has stood in line too long; work of an execution that has begun stays in line."""
-        timeout = self._limits.queue_timeout
-        assert timeout is not None, "without a bound the alarm is never set"
-        now = self._clock.now()
-        while (since := self._places.waiting_since()) is not None and since + timeout <= now:
-            hot = self._places.leave_line()
-            if hot.run.state.status is ExecutionStatus.PENDING:
-                self._take(hot, QueueTimedOut(now - since))
-            else:
-                self._places.stand_in_line(hot, now)
-        if since is not None:
-            self._queue_alarm.set(since + timeout)
 
     # ── The outside ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -421,12 +382,13 @@ class Engine:
             if hot is None:
                 continue
             if hot.run.state.status is ExecutionStatus.PENDING:
-                self._stand_in_line(hot)
+                if self._admission.enter(hot):
+                    self._take(hot, Begin())
             else:
                 for command in outstanding(hot.run):
                     self._carry_out(hot, command)
                 self._due.arm(hot)
-        self._admit()
+        self._admission.admit()
 
     def _renew_leases(self) -> None:
         self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
@@ -448,7 +410,7 @@ class Engine:
     def _quarantine(self, hot: Hot, error: Exception) -> None:
         """Deciding on this execution met a defect: forget what is in memory; the others go on."""
         _log.error("a defect in deciding on execution %s", hot.handle.id, exc_info=error)
-        self._places.give_up(hot)
+        self._admission.leave(hot)
         self._loaded.drop(hot)
         problem = StepwellError(f"a defect in deciding on execution {hot.handle.id}: {type(error).__name__}: {error}")
         for future in self._waiters.get(hot.handle.id, ()):
@@ -484,9 +446,9 @@ class Engine:
 
     def _forget(self, hot: Hot) -> None:
         hot.refused = True
-        self._places.give_up(hot)
+        self._admission.leave(hot)
         self._loaded.drop(hot)
-        self._admit()
+        self._admission.admit()
 
     def _work(self) -> Dispatcher:
         assert self._dispatcher is not None, "connect a dispatcher before opening the engine"

@@ -1,0 +1,89 @@
+"""Who may be at work: places under the limit of workflows, the line of those who wait for one, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stepwell.base.clock import Clock
+from stepwell.engine.alarm import Alarm
+from stepwell.engine.hot import Hot
+from stepwell.engine.places import Places
+from stepwell.execution.commands import RunStep
+from stepwell.execution.inputs import Begin, QueueTimedOut
+from stepwell.execution.status import ExecutionStatus
+from stepwell.execution.work import Assignment
+
+
+class Admission:
+    """Lets executions to work in the order in which they came.
+
+    Args:
+        max_workflows: executions at work at once; None for no bound.
+        queue_timeout: how long one may stand in line before it has begun, in microseconds; None for no bound.
+        dispatch: has an attempt done.
+        take: decides on an input of an execution in memory.
+    """
+
+    def __init__(
+        self,
+        max_workflows: int | None,
+        queue_timeout: int | None,
+        clock: Clock,
+        dispatch: Callable[[Assignment], None],
+        take: Callable[[Hot, Begin | QueueTimedOut], None],
+    ) -> None:
+        self._places = Places(max_workflows)
+        self._queue_timeout = queue_timeout
+        self._clock = clock
+        self._dispatch = dispatch
+        self._take = take
+        self._alarm = Alarm(clock, self._give_up_queueing)
+
+    def close(self) -> None:
+        """Nobody is told any more that it has waited too long."""
+        self._alarm.clear()
+
+    def enter(self, hot: Hot) -> bool:
+        """Give the execution a place, or put it in line: False."""
+        if self._places.take(hot):
+            return True
+        self._places.stand_in_line(hot, self._clock.now())
+        if self._queue_timeout is not None:
+            self._alarm.set((self._places.waiting_since() or 0) + self._queue_timeout)
+        return False
+
+    def leave(self, hot: Hot) -> None:
+        """The execution needs its place no more."""
+        self._places.give_up(hot)
+
+    def run_step(self, hot: Hot, command: RunStep) -> None:
+        """Dispatch the attempt, or hold it until the execution has a place."""
+        if self.enter(hot):
+            self._dispatch(command.assignment)
+        else:
+            hot.held.append(command)
+
+    def admit(self) -> None:
+        """Give free places to those who wait for one."""
+        while (hot := self._places.next_in_line()) is not None:
+            held, hot.held = hot.held, []
+            for command in held:
+                self._dispatch(command.assignment)
+            if hot.run.state.status is ExecutionStatus.PENDING and not hot.refused:
+                self._take(hot, Begin())
+            elif not held and not hot.run.state.in_flight:
+                self._places.give_up(hot)
+
+    def _give_up_queueing(self) -> None:
+        """Fail what has stood in line too long; work of an execution that has begun stays in line."""
+        timeout = self._queue_timeout
+        assert timeout is not None, "without a bound the alarm is never set"
+        now = self._clock.now()
+        while (since := self._places.waiting_since()) is not None and since + timeout <= now:
+            hot = self._places.leave_line()
+            if hot.run.state.status is ExecutionStatus.PENDING:
+                self._take(hot, QueueTimedOut(now - since))
+            else:
+                self._places.stand_in_line(hot, now)
+        if since is not None:
+            self._alarm.set(since + timeout)
