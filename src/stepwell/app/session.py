@@ -28,7 +28,7 @@ from stepwell.ports import Cipher, Observer, SecretSource, Service, Store
 from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, environment_key
 from stepwell.services.registry import StaticServices
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
-from stepwell.store.factory import store_for
+from stepwell.store.factory import sqlite_path, store_for
 from stepwell.tasks.builtin import builtin_handlers
 from stepwell.tasks.rules import BUILT_IN
 from stepwell.worker.local import LocalWorker
@@ -149,11 +149,10 @@ def cipher_for(configuration: Configuration, announce: Announce) -> Cipher:
     key = environment_key(os.environ)
     if key is not None:
         return AesCipher(key)
-    url = configuration.state_store.url
-    if url.startswith("memory:"):
+    path = sqlite_path(configuration.state_store.url)
+    if path is None:
         return AesCipher(secrets.token_bytes(32))
-    path = url.removeprefix("sqlite:").removeprefix("//") if url.startswith("sqlite:") else url
-    return LazyCipher(LazyKeyFile(Path(f"{path}.key"), announce))
+    return LazyCipher(LazyKeyFile(Path(f"{path.expanduser()}.key"), announce))
 
 
 def secrets_of(configuration: Configuration) -> SecretSource:

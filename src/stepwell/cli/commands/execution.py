@@ -1,0 +1,84 @@
+"""`stepwell execution`: looking at executions."""
+
+from __future__ import annotations
+
+import click
+
+from stepwell.cli.options import Duration, Setup, output_option, quiet_option, setup_options
+
+STATUSES = ("pending", "running", "waiting", "compensating", "completed", "failed", "cancelled")
+
+
+@click.group("execution")
+def command() -> None:
+    """Look at executions: list, show, history, watch."""
+
+
+@command.command("list")
+@click.option("--workflow", metavar="NAME", help="Only executions of this workflow.")
+@click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only these; may be repeated.")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many.")
+@click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
+@setup_options()
+@output_option()
+def list_(
+    workflow: str | None, statuses: tuple[str, ...], limit: int, cursor: str | None, setup: Setup, output: str
+) -> int:
+    """List executions, newest first.
+
+    \b
+    stepwell execution list --status failed --limit 10
+    """
+    from stepwell.cli.executions import list_executions
+
+    return list_executions(setup, output, workflow=workflow, statuses=statuses, limit=limit, cursor=cursor)
+
+
+@command.command("show")
+@click.argument("id_", metavar="ID")
+@setup_options()
+@output_option()
+def show(id_: str, setup: Setup, output: str) -> int:
+    """Show an execution: its steps, output and error.
+
+    \b
+    stepwell execution show 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55 -o json
+    """
+    from stepwell.cli.executions import show_execution
+
+    return show_execution(id_, setup, output)
+
+
+@command.command("history")
+@click.argument("id_", metavar="ID")
+@click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="Only events with a higher number.")
+@setup_options()
+@output_option()
+def history(id_: str, after: int, setup: Setup, output: str) -> int:
+    """Show everything that happened to an execution, in order.
+
+    \b
+    stepwell execution history 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55 --after 20
+    """
+    from stepwell.cli.executions import show_history
+
+    return show_history(id_, after, setup, output)
+
+
+@command.command("watch")
+@click.argument("id_", metavar="ID")
+@click.option("--timeout", type=Duration(), metavar="DURATION", help="Stop waiting after this long, such as 5m.")
+@setup_options()
+@output_option()
+@quiet_option
+def watch(id_: str, timeout: int | None, setup: Setup, output: str, quiet: bool) -> int:
+    """Follow an execution that another process runs, to its end.
+
+    The exit status is that of the execution: 0 completed, 1 failed or cancelled.
+
+    \b
+    stepwell execution watch 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55
+    """
+    from stepwell.cli.watching import watch_execution
+
+    return watch_execution(id_, timeout, setup, output, quiet=quiet)

@@ -1,0 +1,96 @@
+"""`db migrate`, `status` and `verify`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from rich.console import RenderableType
+
+from stepwell.app.configuration import Configuration
+from stepwell.app.session import open_store
+from stepwell.base.errors import StoreError
+from stepwell.cli.documents import emit
+from stepwell.cli.opening import configuration_of, existing_store, reading_of, require_store, store_file
+from stepwell.cli.options import Setup
+from stepwell.cli.streams import say
+from stepwell.cli.tables import facts, rendered
+from stepwell.cli.words import count, size
+from stepwell.ports import StoreStatus
+from stepwell.store.factory import store_for
+
+
+def migrate_store(setup: Setup, output: str) -> int:
+    """Make the store or bring it up to date."""
+    configuration = configuration_of(setup)
+    path = store_file(configuration)
+    is_new = path is not None and not path.exists()
+
+    async def migrate() -> StoreStatus:
+        async with open_store(configuration, migrate=True) as store:
+            return await store.status()
+
+    status = asyncio.run(migrate())
+    document = {"location": status.location, "schema_version": status.schema_version, "created": is_new}
+    made = "made" if is_new else "up to date"
+    emit(document, output, lambda: f"{status.location}: {made}, schema {status.schema_version}")
+    return 0
+
+
+def show_status(setup: Setup, output: str) -> int:
+    """Print figures about the store."""
+    configuration = configuration_of(setup)
+
+    require_store(configuration)
+    status = asyncio.run(store_for(configuration.state_store.url).status())  # not opened: it may be of any version
+    document: dict[str, Any] = msgspec.to_builtins(status)
+    emit(document, output, lambda: rendered(facts(_facts(status))))
+    return 0
+
+
+def _facts(status: StoreStatus) -> Iterator[tuple[str, RenderableType]]:
+    yield "store", f"{status.kind} {status.location}"
+    outdated = status.schema_version != status.current_version
+    newer = f" (this version uses {status.current_version}: `stepwell db migrate`)" if outdated else ""
+    yield "schema", f"{status.schema_version}{newer}"
+    yield "size", size(status.size_bytes) if status.size_bytes is not None else ""
+    yield "executions", _by_status(status.executions)
+    yield "waits", f"{status.waits:,}"
+    yield "events kept", f"{status.events:,}"
+    yield "inbox", f"{status.inbox:,}"
+    yield "engines", "\n".join(_owner(owner) for owner in status.owners) or "none"
+
+
+def _by_status(executions: Mapping[str, int]) -> str:
+    total = sum(executions.values())
+    parts = ", ".join(f"{number:,} {status}" for status, number in sorted(executions.items()))
+    return f"{total:,} ({parts})" if parts else "0"
+
+
+def _owner(owner: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in owner.items())
+
+
+def verify_store(setup: Setup, output: str, *, quiet: bool) -> int:
+    """Print what is wrong with the store; 1 when anything is."""
+    configuration = configuration_of(setup)
+
+    problems = asyncio.run(_problems(configuration))
+    emit({"ok": not problems, "problems": problems}, output, lambda: "\n".join(problems))
+    if not quiet:
+        location = configuration.state_store.url
+        say(f"{location}: {count(len(problems), 'problem')}" if problems else f"{location}: all is well")
+    return 1 if problems else 0
+
+
+async def _problems(configuration: Configuration) -> list[str]:
+    """Of a store that is too damaged to be opened, what can be said without opening it."""
+    try:
+        async with existing_store(configuration) as store:
+            return [problem async for problem in reading_of(store).verify()]
+    except StoreError as error:
+        if error.code != "store-damaged":
+            raise
+        return [error.message, *await store_for(configuration.state_store.url).check()]

@@ -1,0 +1,172 @@
+"""`execution list`, `show` and `history`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from stepwell.base.clock import SystemClock
+from stepwell.cli.documents import emit, json_text
+from stepwell.cli.narration import OUTCOMES, message_of, one_line
+from stepwell.cli.opening import configuration_of, existing_store, reading_of
+from stepwell.cli.options import Setup
+from stepwell.cli.tables import facts, has_room, rendered, status_text, table
+from stepwell.cli.words import day_or_time, exact_time, local_time, took_between, took_ms
+from stepwell.ports import ExecutionQuery
+
+Report = Mapping[str, Any]
+_LONGEST_DETAILS: Final = 300
+_ROOM_FOR_ERRORS: Final = 100
+_SAID_ELSEWHERE: Final = frozenset({"seq", "at", "event", "step", "id", "workflow", "version", "digest", "started_at"})
+
+
+def list_executions(
+    setup: Setup,
+    output: str,
+    *,
+    workflow: str | None,
+    statuses: tuple[str, ...],
+    limit: int,
+    cursor: str | None,
+) -> int:
+    """Print a page of executions, newest first."""
+    configuration = configuration_of(setup)
+    query = ExecutionQuery(workflow=workflow, statuses=statuses, limit=limit, cursor=cursor)
+
+    async def read() -> Report:
+        async with existing_store(configuration) as store:
+            return await reading_of(store).executions(query)
+
+    page = asyncio.run(read())
+    emit(page, output, lambda: _page_text(page))
+    return 0
+
+
+def show_execution(execution: str, setup: Setup, output: str) -> int:
+    """Print an execution."""
+    configuration = configuration_of(setup)
+
+    async def read() -> Report:
+        async with existing_store(configuration) as store:
+            return await reading_of(store).execution(execution)
+
+    report = asyncio.run(read())
+    emit(report, output, lambda: _execution_text(report))
+    return 0
+
+
+def show_history(execution: str, after: int, setup: Setup, output: str) -> int:
+    """Print the history events of an execution numbered greater than `after`."""
+    configuration = configuration_of(setup)
+
+    async def read() -> list[Report]:
+        async with existing_store(configuration) as store:
+            return [event async for event in reading_of(store).history(execution, after)]
+
+    events = asyncio.run(read())
+    emit({"items": events, "next": None}, output, lambda: _history_text(events))
+    return 0
+
+
+def _page_text(page: Report) -> str:
+    if not page["items"]:
+        return "no executions"
+    headings = ("id", "workflow", "status", "created", "took", "error")
+    shown, cut = (len(headings), "error") if has_room(_ROOM_FOR_ERRORS) else (4, "workflow")
+    rows = [_line(item)[:shown] for item in page["items"]]
+    parts: list[RenderableType] = [table(*headings[:shown], cut=cut, rows=rows)]
+    if page["next"] is not None:
+        parts.append(f"\nmore with --cursor {page['next']}")
+    return rendered(*parts)
+
+
+def _line(item: Report) -> tuple[RenderableType, ...]:
+    return (
+        item["execution_id"],
+        f"{item['workflow']} {item['version']}",
+        status_text(item["status"]),
+        day_or_time(item["created_at"], SystemClock().now()),
+        took_between(item["created_at"], item["completed_at"]),
+        Text(one_line(item["error"] or ""), "red"),
+    )
+
+
+def _execution_text(report: Report) -> str:
+    parts: list[RenderableType] = [facts(_facts(report)), "", _steps(report["steps"])]
+    if report["compensation_steps"]:
+        parts += ["", Text("compensation", "bold"), _steps(report["compensation_steps"])]
+    if report["output"] is not None:
+        parts += ["", Text("output", "bold"), json_text(report["output"])]
+    return rendered(*parts)
+
+
+def _facts(report: Report) -> Iterator[tuple[str, RenderableType]]:
+    yield "execution", report["execution_id"]
+    yield "workflow", f"{report['workflow']} {report['version']}"
+    yield "status", status_text(report["status"])
+    yield "created", local_time(report["created_at"])
+    yield "started", local_time(report["started_at"])
+    yield "ended", local_time(report["completed_at"])
+    yield "took", took_ms(report["duration_ms"])
+    error, outcome = report["error"], report["compensation"]
+    yield "error", Text(_error(error), "red") if error else ""
+    yield "compensation", OUTCOMES.get(outcome, str(outcome)) if outcome else ""
+    yield "input", json.dumps(report["input"], ensure_ascii=False)
+
+
+def _steps(steps: list[Report]) -> RenderableType:
+    rows = (
+        (
+            status_text(step["status"], word=False),
+            step["name"],
+            Text(step["status"], status_text(step["status"]).style),
+            str(step["attempts"]) if step["attempts"] > 1 else "",
+            took_ms(step["duration_ms"]),
+            _note(step),
+        )
+        for step in steps
+    )
+    return table("", "step", "status", "tries", "time", "note", cut="step", fold="note", rows=rows)
+
+
+def _note(step: Report) -> RenderableType:
+    if step["error"]:
+        return Text(_error(step["error"]), "red" if step["status"] == "failed" else "yellow")
+    if step.get("waits_for"):
+        return one_line(f"for {step['waits_for']}, until {local_time(step['due_at'])}")
+    if step.get("due_at"):
+        return f"until {local_time(step['due_at'])}"
+    return one_line(step.get("reason") or "")
+
+
+def _error(error: Report) -> str:
+    return one_line(message_of(error["type"], error["message"]))
+
+
+def _history_text(events: list[Report]) -> str:
+    rows = (
+        (str(event["seq"]), exact_time(event["at"]), event["event"], event.get("step", ""), _details(event))
+        for event in events
+    )
+    return rendered(table("#", "time", "event", "step", "details", cut="details", rows=rows))
+
+
+def _details(event: Report) -> str:
+    """What else the event says, in short: `-o json` shows everything."""
+    said = {name: value for name, value in event.items() if name not in _SAID_ELSEWHERE}
+    parts = [f"{name}={_detail(name, value)}" for name, value in said.items() if value not in (None, "", [], {})]
+    text = one_line("  ".join(parts))
+    return text if len(text) <= _LONGEST_DETAILS else text[:_LONGEST_DETAILS] + "..."
+
+
+def _detail(name: str, value: Any) -> str:
+    if name == "error":
+        return _error(value)
+    if name in ("due", "retry_at", "deadline"):
+        return local_time(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,116 @@
+"""What happened to an execution, in words: for the lines of a log and the notes of a table."""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from stepwell.base.errors import ErrorInfo
+from stepwell.cli.words import count, moment, took
+from stepwell.definition.diagnostics import printable
+from stepwell.execution.history import (
+    AttemptFailed,
+    CompensationEnded,
+    CompensationStarted,
+    EventLate,
+    EventReceived,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionCreated,
+    ExecutionFailed,
+    ExecutionFailing,
+    ExecutionStarted,
+    HistoryEvent,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+    StepSkipped,
+    TimerStarted,
+    VariablesSet,
+    WaitStarted,
+)
+
+SKIPPED: Final = {
+    "condition": "its condition is false",
+    "dead_path": "no way led to it",
+    "unavailable": "there is nothing to undo",
+}
+HANDLED: Final = {"continue": "; the execution goes on", "edge": "; another step deals with it"}
+OUTCOMES: Final = {"done": "done", "failed": "failed: not everything is undone", "nothing": "had nothing to undo"}
+
+
+def told(event: HistoryEvent) -> str:
+    """What a line of a log says of the event, without the step's name; empty when it is not worth a line."""
+    note = note_of(event)
+    match event:
+        case StepCompleted():
+            return f"completed in {took(event.at - event.started_at)}"
+        case AttemptFailed():
+            return f"attempt {event.attempt} failed: {note}"
+        case StepFailed() | ExecutionFailed():
+            return f"failed: {note}"
+        case StepSkipped():
+            return f"skipped: {note}"
+        case StepCancelled() | ExecutionCancelled():
+            return f"cancelled: {note}" if note else "cancelled"
+        case EventReceived():
+            return one_line(f"received {event.event.type} from {event.event.source}")
+        case ExecutionFailing():
+            return f"fails: {note}"
+        case ExecutionCompleted():
+            return "completed"
+        case WaitStarted() | TimerStarted() | CompensationStarted() | CompensationEnded():
+            return note
+        case ExecutionCreated() | ExecutionStarted() | StepScheduled() | EventLate() | VariablesSet():
+            return ""
+        case _:
+            assert_never(event)
+
+
+def note_of(event: HistoryEvent) -> str:
+    """What is to be known of the step, or the execution, beside the status that the event gave it."""
+    match event:
+        case AttemptFailed():
+            return f"{error_text(event.error)}; tried again at {moment(event.retry_at, event.at)}"
+        case StepFailed():
+            return error_text(event.error) + HANDLED.get(event.handled, "")
+        case StepSkipped():
+            return one_line(event.message) or SKIPPED.get(event.reason, event.reason)
+        case StepCancelled():
+            return one_line(event.reason)
+        case WaitStarted():
+            until = f" until {moment(event.due, event.at)}" if event.due is not None else ""
+            return f"waits for {one_line(event.event_type)}{until}"
+        case TimerStarted():
+            return f"waits until {moment(event.due, event.at)}"
+        case ExecutionFailing() | ExecutionFailed():
+            return error_text(event.error)
+        case ExecutionCancelled():
+            return one_line(f"by {event.by}" + (f": {event.reason}" if event.reason else ""))
+        case CompensationStarted():
+            return one_line(f"compensation begins: {event.reason}")
+        case CompensationEnded():
+            return f"compensation {OUTCOMES.get(event.outcome, event.outcome)}"
+        case _:
+            return ""
+
+
+def error_text(error: ErrorInfo) -> str:
+    """The type and the message, on one line."""
+    return one_line(message_of(error.type, error.message))
+
+
+def message_of(type_: str, message: str) -> str:
+    """The message, with its type before it where the message alone would say too little."""
+    return message if type_ in ("", "step_failed", "timeout") else f"{type_}: {message}"
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without anything that a terminal would act on."""
+    text = " ".join(text.split())
+    return text if text.isprintable() else printable(text)
+
+
+def attempts_text(attempts: int) -> str:
+    """`3 attempts`; empty for a single one."""
+    return count(attempts, "attempt") if attempts > 1 else ""

@@ -1,0 +1,105 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Setup(NamedTuple):
+    """Which configuration, store and modules a command works with, as the user said it.
+
+    Attributes:
+        store: the URL given with `--store`, or None.
+        config: the file given with `--config`, or None.
+        modules: what was given with `--import`.
+    """
+
+    store: str | None = None
+    config: Path | None = None
+    modules: tuple[str, ...] = ()
+
+    def again(self) -> str:
+        """The options that say the same in another call, with a space before them."""
+        words = ["--store", self.store] if self.store is not None else []
+        words += ["--config", str(self.config)] if self.config is not None else []
+        for module in self.modules:
+            words += ["--import", module]
+        return _options(words)
+
+    def same_store(self) -> str:
+        """The options that name the same store in another call, with a space before them."""
+        if self.store is not None:
+            return _options(["--store", self.store])
+        return _options(["--config", str(self.config)] if self.config is not None else [])
+
+
+def _options(words: Iterable[str]) -> str:
+    return "".join(f" {shlex.quote(word)}" for word in words)
+
+
+class Duration(click.ParamType[int]):
+    """A duration such as `30s` or `1h30m`, in microseconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from stepwell.base.durations import parse_duration
+
+        try:
+            return value if isinstance(value, int) else parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def path_type() -> click.Path:
+    """A file's path. Whether it can be read is said where it is read, in the same words everywhere."""
+    return click.Path(path_type=Path)
+
+
+def output_option(*formats: str, help: str = "Print a table, or one JSON or YAML document.") -> Decorator:  # noqa: A002
+    """`-o`; the first format is the default."""
+    names = formats or ("table", "json", "yaml")
+    return click.option("-o", "--output", type=click.Choice(names), default=names[0], show_default=True, help=help)
+
+
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the result and errors only.")
+
+
+def setup_options(*, store: bool = True, modules: bool = False) -> Decorator:
+    """`--store`, `--config` and `--import`, given to the command as one `setup`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def gathering(**values: Any) -> Any:
+            setup = Setup(values.pop("store", None), values.pop("config"), values.pop("modules", ()))
+            return function(setup=setup, **values)
+
+        decorated: Callable[..., Any] = gathering
+        for option in reversed(_setup_options(store=store, modules=modules)):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+def _setup_options(*, store: bool, modules: bool) -> list[Decorator]:
+    options: list[Decorator] = []
+    if store:
+        help_ = (
+            "The store: sqlite:PATH, a path ending in .db, or memory:.  [env var: STEPWELL_STORE; default: stepwell.db]"
+        )
+        options.append(click.option("--store", metavar="URL", help=help_))
+    help_ = "The configuration.  [default: stepwell.yaml, stepwell.toml or pyproject.toml of this folder]"
+    options.append(click.option("--config", type=path_type(), metavar="FILE", help=help_))
+    if modules:
+        help_ = "A Python module or .py file with tasks and rules; may be repeated."
+        options.append(click.option("--import", "modules", multiple=True, metavar="MODULE", help=help_))
+    return options

@@ -1,0 +1,88 @@
+"""`event publish`: an event for whatever waits, in this process or another."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+from stepwell.app.configuration import Configuration
+from stepwell.app.session import limits_of
+from stepwell.base.clock import SystemClock
+from stepwell.base.durations import format_duration
+from stepwell.base.errors import UsageError
+from stepwell.base.values import check_json
+from stepwell.cli.documents import emit
+from stepwell.cli.given import read_json
+from stepwell.cli.opening import configuration_of, existing_store
+from stepwell.cli.options import Setup
+from stepwell.cli.streams import say
+from stepwell.cli.words import count
+from stepwell.execution.event import Event
+from stepwell.ports import Published
+
+
+def publish_event(
+    type_: str,
+    given: str | None,
+    setup: Setup,
+    output: str,
+    *,
+    source: str,
+    subject: str | None,
+    id_: str | None,
+    quiet: bool,
+) -> int:
+    """Store the event, and say whom it woke."""
+    data = read_json(given, "the data") if given is not None else None
+    event = _event(type_, source, id_ if id_ is not None else str(uuid.uuid4()), subject, data)
+    configuration = configuration_of(setup)
+    keep = limits_of(configuration).keep_events
+    published = asyncio.run(_publish(event, configuration, keep))
+    document = {
+        "id": event.id,
+        "type": event.type,
+        "source": event.source,
+        "subject": event.subject,
+        "duplicate": published.duplicate,
+        "waits": published.waits,
+        "engine_present": published.engine_present,
+    }
+    emit(document, output, lambda: "" if quiet else _told(event, published, keep))
+    if published.waits and not published.engine_present and not quiet:
+        say("no engine is running on this store: the event is kept, and is seen when the execution is resumed")
+    return 0
+
+
+def _event(type_: str, source: str, id_: str, subject: str | None, data: Any) -> Event:
+    """The event, checked.
+
+    Raises:
+        UsageError: an empty name, or data that cannot be stored.
+    """
+    for name, text in (("TYPE", type_), ("--source", source), ("--id", id_)):
+        if not text.strip():
+            raise UsageError(f"{name} must not be empty")
+    try:
+        for name, value in (("TYPE", type_), ("--source", source), ("--id", id_), ("--subject", subject or "")):
+            check_json(value, what=name)
+        check_json(data, what="the data")
+    except ValueError as error:
+        raise UsageError(str(error), code="invalid-event") from None
+    return Event(id=id_, type=type_, source=source, subject=subject, data=data, time=SystemClock().now())
+
+
+async def _publish(event: Event, configuration: Configuration, keep: int) -> Published:
+    now = SystemClock().now()
+    async with existing_store(configuration) as store:
+        return await store.publish(event, now, now + keep)
+
+
+def _told(event: Event, published: Published, keep: int) -> str:
+    if published.duplicate:
+        return f"event {event.id} from {event.source} was accepted before; nothing was done"
+    if published.waits:
+        does = "it woke" if published.engine_present else "it is for"
+        return f"event {event.id} accepted; {does} {count(published.waits, 'wait')}"
+    kept = format_duration(keep)
+    return f"event {event.id} accepted; nothing waits for it yet, and it is kept for {kept} for waits that begin later"

@@ -1,0 +1,236 @@
+"""`validate`, `plan`, `workflow schema` and `workflow graph`: what is said of definitions that do not run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+
+from tests.cli.conftest import Stepwell
+from tests.cli.workflows import task, value, wait, write_tasks, write_workflow
+
+WRONG = """\
+apiVersion: workflow/v1
+kind: Workflow
+metadata: {name: wrong, version: "1.0.0"}
+spec:
+  config: {timeout: 1s}
+  steps:
+    - name: first
+      type: transform
+      timeout: 5s
+      config: {value: 1}
+    - {name: second, type: transform, depends_on: frist, config: {value: 2}}
+"""
+
+
+def call(name: str, service: str = "users", method: str = "GET", **more: object) -> dict[str, object]:
+    config = {"service": service, "endpoint": "/", "method": method}
+    return {"name": name, "type": "service_call", "config": config, **more}
+
+
+def test_findings_are_printed_with_their_place_and_what_to_do(stepwell: Stepwell) -> None:
+    Path("wrong.yaml").write_text(WRONG)
+    shown = stepwell("validate", "wrong.yaml")
+    assert shown.status == 2
+    assert (
+        shown.out
+        == """\
+wrong.yaml:9:16: warning[timeout-too-long]: the step may take 5s, the workflow 1s
+          timeout: 5s
+                   ^~
+    hint: the workflow's timeout ends it first
+
+wrong.yaml:11:51: error[unknown-step]: there is no step 'frist'
+        - {name: second, type: transform, depends_on: frist, config: {value: 2}}
+                                                      ^~~~~
+    hint: did you mean 'first'?
+
+"""
+    )
+    assert shown.err == "1 error, 1 warning in 1 file\n"
+
+
+def test_warnings_alone_are_no_failure(stepwell: Stepwell) -> None:
+    Path("w.yaml").write_text(WRONG.replace("frist", "first"))
+    shown = stepwell("validate", "w.yaml")
+    assert (shown.status, shown.err) == (0, "0 errors, 1 warning in 1 file\n")
+
+
+def test_findings_as_json_have_a_place_each(stepwell: Stepwell) -> None:
+    Path("wrong.yaml").write_text(WRONG)
+    write_workflow("good.json", value("one"))
+    shown = stepwell("validate", "wrong.yaml", "good.json", "none.yaml", "-o", "json")
+    items = shown.json()["items"]
+    assert (shown.status, [item["code"] for item in items]) == (
+        2,
+        ["timeout-too-long", "unknown-step", "unreadable-file"],
+    )
+    error = items[1]
+    assert (error["file"], error["line"], error["column"], error["severity"]) == ("wrong.yaml", 11, 51, "error")
+    assert (error["message"], error["hint"]) == ("there is no step 'frist'", "did you mean 'first'?")
+    assert items[2].keys() == error.keys()
+    assert shown.err.endswith("2 errors, 1 warning in 3 files\n")
+
+
+def test_good_files_are_said_to_be_good(stepwell: Stepwell) -> None:
+    write_workflow("a.json", value("one"))
+    write_workflow("b.json", value("one"))
+    assert stepwell("validate", "a.json") == (0, "a.json: ok\n", "")
+    assert stepwell("validate", "a.json", "b.json") == (0, "a.json: ok\nb.json: ok\n", "0 errors in 2 files\n")
+    assert stepwell("validate", "a.json", "b.json", "-q") == (0, "", "")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"[" * 60_000, b"a: &a [*a]", b"\x00", b"- 1\n- 2"])
+def test_whatever_a_file_holds_is_a_finding(stepwell: Stepwell, content: bytes) -> None:
+    Path("x.yaml").write_bytes(content)
+    shown = stepwell("validate", "x.yaml")
+    assert shown.status == 2
+    assert "x.yaml:" in shown.out
+    assert "internal-error" not in shown.out + shown.err
+
+
+def test_services_are_checked_only_when_there_is_a_configuration(stepwell: Stepwell) -> None:
+    write_workflow("w.json", call("one", "user"))
+    assert stepwell("validate", "w.json").status == 0
+    Path("other.yaml").write_text("services: {users: {url: 'http://127.0.0.1'}}")
+    shown = stepwell("validate", "w.json", "--config", "other.yaml")
+    assert shown.status == 2
+    assert "error[unknown-service]" in shown.out
+    assert "did you mean 'users'?" in shown.out
+
+
+def test_tasks_and_rules_are_checked_only_with_modules(stepwell: Stepwell) -> None:
+    rules = {"validation_rules": [{"field": "n", "rule": "even"}, {"field": "n", "rule": "od"}]}
+    check = {"name": "check", "type": "validation", "config": rules}
+    write_workflow("w.json", task("one", "chaty"), {"name": "two", "type": "chatty"}, check)
+    assert stepwell("validate", "w.json").status == 0
+    write_tasks("tasks_validate.py")
+    shown = stepwell("validate", "w.json", "--import", "tasks_validate.py")
+    assert shown.status == 2
+    assert "error[unknown-task]" in shown.out
+    assert "did you mean 'chatty'?" in shown.out
+    assert "error[unknown-rule]" in shown.out
+    assert shown.out.count("error[") == 2
+
+
+def test_what_this_version_does_not_run_is_an_error_without_modules_too(stepwell: Stepwell) -> None:
+    write_workflow("w.json", {"name": "one", "type": "shell", "config": {"command": "true"}})
+    shown = stepwell("validate", "w.json")
+    assert shown.status == 2
+    assert "error[not-supported]: this version does not run steps of type 'shell'" in shown.out
+
+
+def a_plan() -> Path:
+    retry = {"max_attempts": 3, "backoff": "constant", "initial_delay": "2s"}
+    return write_workflow(
+        "w.json",
+        call("create", method="POST", retry=retry),
+        call("look", depends_on="create"),
+        task("pay", "charge", depends_on="create", timeout="5s"),
+        wait("paid", timeout="1d", depends_on=["pay", "look"]),
+        task("tidy", "tidy", depends_on="paid", retry=retry),
+        compensation={"steps": [value("undo", "{{ steps.pay.output.id }}")]},
+    )
+
+
+def test_a_plan_says_the_order_the_worst_case_and_what_is_left_open(stepwell: Stepwell) -> None:
+    plan = stepwell("plan", a_plan(), "-o", "json").json()
+    assert plan["batches"] == [["create"], ["look", "pay"], ["paid"], ["tidy"]]
+    assert plan["critical_path"] == ["create", "look", "paid", "tidy"]
+    assert plan["joins"] == [{"step": "paid", "join": "all", "from": ["look", "pay"]}]
+    assert {step["name"]: (step["max_attempts"], step["max_backoff_ms"]) for step in plan["steps"]} == {
+        "create": (3, 4_000), "look": (1, 0), "pay": (1, 0), "paid": (1, 0), "tidy": (3, 4_000),
+    }  # fmt: skip
+    assert (plan["worst_case_attempts"], plan["worst_case_backoff_ms"]) == (9, 8_000)
+    assert plan["without_timeout"] == ["tidy"]
+    assert plan["without_compensation"] == ["create", "tidy"]
+
+
+def test_a_plan_is_a_table_for_people(stepwell: Stepwell) -> None:
+    shown = stepwell("plan", a_plan())
+    assert shown.status == 0
+    assert shown.out.splitlines() == [
+        "demo 1.0.0: 5 steps",
+        "",
+        "batch  step    type            after            tries  backoff  timeout",
+        "1      create  service_call                     3      4.0 s",
+        "2      look    service_call    create",
+        "       pay     python          create                           5.0 s",
+        "3      paid    wait_for_event  look, pay (all)                  1d",
+        "4      tidy    python          paid             3      4.0 s",
+        "",
+        "longest chain     4 steps: create > look > paid > tidy",
+        "at worst          9 attempts, 8.0 s between attempts on the longest way",
+        "workflow timeout  none",
+        "without timeout   tidy",
+        "not undone        create, tidy",
+    ]
+
+
+def test_a_plan_of_an_invalid_definition_shows_the_findings(stepwell: Stepwell) -> None:
+    Path("wrong.yaml").write_text(WRONG)
+    shown = stepwell("plan", "wrong.yaml", "-o", "json")
+    assert (shown.status, shown.out) == (2, "")
+    assert "error[unknown-step]" in shown.err
+    assert shown.err.endswith("1 error, 1 warning in wrong.yaml\n")
+
+
+def test_the_schema_is_a_schema_and_accepts_a_workflow(stepwell: Stepwell) -> None:
+    schema = stepwell("workflow", "schema").json()
+    assert jsonschema_rs.meta.is_valid(schema)
+    validator = jsonschema_rs.Draft202012Validator(schema)
+    assert validator.is_valid(json.loads(write_workflow("w.json", value("one")).read_text()))
+    assert not validator.is_valid({"apiVersion": "workflow/v1", "kind": "Workflow", "stesp": []})
+
+
+def a_graph() -> Path:
+    return write_workflow(
+        "w.json",
+        value("a"),
+        value("b", when="{{ input.x }}", depends_on="a"),
+        wait("c", depends_on=[{"step": "a", "on": "failure"}]),
+        value("d", on_success="b", depends_on="c"),
+        compensation={"steps": [value("u"), value("v")]},
+    )
+
+
+def test_a_graph_in_mermaid(stepwell: Stepwell) -> None:
+    shown = stepwell("workflow", "graph", a_graph())
+    assert (shown.status, shown.out) == (
+        0,
+        """\
+flowchart TD
+    s0["a<br/><small>transform</small>"]
+    s1{{"b<br/><small>transform</small>"}}
+    s2(["c<br/><small>wait_for_event</small>"])
+    s3["d<br/><small>transform</small>"]
+    s0 --> s1
+    s0 -. failure .-> s2
+    s2 --> s3
+    s3 --> s1
+    subgraph compensation["compensation"]
+        c0["u<br/><small>transform</small>"]
+        c1["v<br/><small>transform</small>"]
+        c0 --> c1
+    end
+""",
+    )
+
+
+def test_a_graph_in_dot(stepwell: Stepwell) -> None:
+    lines = stepwell("workflow", "graph", a_graph(), "-o", "dot").out.splitlines()
+    assert lines[0] == 'digraph "demo" {'
+    assert '    "b" [label="b\\ntransform", shape=hexagon];' in lines
+    assert '    "a" -> "c" [label="failure", style=dashed];' in lines
+    assert '    subgraph "cluster compensation" {' in lines
+    assert lines[-1] == "}"
+
+
+def test_a_graph_in_json(stepwell: Stepwell) -> None:
+    graph = stepwell("workflow", "graph", a_graph(), "-o", "json").json()
+    assert [node["name"] for node in graph["nodes"]] == ["a", "b", "c", "d"]
+    assert {"from": "a", "to": "c", "on": "failure"} in graph["edges"]
+    assert [node["name"] for node in graph["compensation"]] == ["u", "v"]
