@@ -11,6 +11,7 @@ from typing import Any
 
 from stepwell.app.configuration import Configuration, configuration_from
 from stepwell.app.registries import Registries
+from stepwell.app.process import settle_process
 from stepwell.app.session import Session, open_session
 from stepwell.decider.plan import Plan
 from stepwell.definition.model import WorkflowDefinition
@@ -74,6 +75,7 @@ async def engine_on(
         take_over: go on with what was left unfinished, which is so many executions.
     """
     ends = Ends(take_over or 0)
+    settle_process()
     settings = configuration(database)
     async with open_session(settings, Registries(tasks), observer=ends, take_over=take_over is not None) as session:
         yield session, ends

@@ -42,7 +42,7 @@ class NewExecution(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a store knows of an execution without reading its history.
 
     Attributes:
@@ -74,7 +74,7 @@ class Wait(msgspec.Struct, frozen=True):
     since: int = 0
 
 
-class Change(msgspec.Struct, kw_only=True):
+class Change(msgspec.Struct, kw_only=True, gc=False):
     """What one turn did to one execution.
 
     Attributes:
@@ -446,7 +446,7 @@ class TaskContext(Protocol):
         ...
 
 
-class TaskResult(msgspec.Struct, frozen=True):
+class TaskResult(msgspec.Struct, frozen=True, gc=False):
     """What a task returns: the raw result, and further names for the step's `output` mapping."""
 
     value: Any

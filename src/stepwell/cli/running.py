@@ -13,6 +13,7 @@ from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import read_file
 from stepwell.app.registries import Registries
 from stepwell.app.report import execution_report
+from stepwell.app.process import settle_process
 from stepwell.app.session import Session, open_session, open_store
 from stepwell.base.clock import SystemClock
 from stepwell.base.durations import format_duration
@@ -188,6 +189,7 @@ class _Run:
         return f"to go on: stepwell run --resume {execution}{self._request.setup.again()}"
 
     def _session(self, store: Store, shard: int | None) -> AbstractAsyncContextManager[Session]:
+        settle_process()
         return open_session(
             self._configuration, self._registries, store=store, shard=shard, observer=self._watcher, announce=say
         )

@@ -62,6 +62,7 @@ class Committer:
         self._on_committed = on_committed
         self._on_failure = on_failure
         self._pending: list[Entry] = []
+        self._writing: list[Entry] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -94,24 +95,39 @@ class Committer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._pending:
-                entries, self._pending = self._pending[:MOST_IN_ONE_COMMIT], self._pending[MOST_IN_ONE_COMMIT:]
-                try:
-                    await self._write(entries)
-                except Exception as error:  # whatever it was: going on would act on what is not stored
-                    self._fail([*entries, *self._pending], _as_store_error(error))
-                    return
+            try:
+                await self._write_pending()
+            except Exception as error:  # whatever it was: going on would act on what is not stored
+                self._fail(_as_store_error(error))
+                return
             self._idle.set()
 
-    async def _write(self, entries: list[Entry]) -> None:
+    async def _write_pending(self) -> None:
+        """Write until nothing is pending. What a commit allows is done while the next commit is at the disk."""
+        writing = self._begin_write()
+        while writing is not None:
+            written, posted = await writing
+            self._writing = []
+            writing = self._begin_write()
+            if writing is not None:
+                await asyncio.sleep(0)  # lets it reach the store before this one's consequences take the thread
+            self._on_committed(written, posted)
+            writing = writing or self._begin_write()
+
+    def _begin_write(self) -> asyncio.Task[tuple[list[Entry], bool]] | None:
+        if not self._pending:
+            return None
+        self._writing = self._pending[:MOST_IN_ONE_COMMIT]
+        self._pending = self._pending[MOST_IN_ONE_COMMIT:]
+        return asyncio.create_task(self._write(self._writing))
+
+    async def _write(self, entries: list[Entry]) -> tuple[list[Entry], bool]:
         while entries:
             try:
-                posted = await self._store.append(self._batch(entries))
+                return entries, await self._store.append(self._batch(entries))
             except DuplicateStart as duplicate:
                 entries = _without(entries, duplicate)
-                continue
-            self._on_committed(entries, posted)
-            return
+        return [], False
 
     def _batch(self, entries: list[Entry]) -> Batch:
         changes = [entry.change for entry in entries if entry.change is not None]
@@ -122,8 +138,9 @@ class Committer:
             fences = {shard: fence for shard, fence in fences.items() if shard in written or not written}
         return Batch(fences=fences, changes=changes, consumed=consumed)
 
-    def _fail(self, entries: list[Entry], error: StepwellError) -> None:
-        self._pending = []
+    def _fail(self, error: StepwellError) -> None:
+        entries = [*self._writing, *self._pending]
+        self._writing, self._pending = [], []
         for entry in entries:
             if entry.started is not None and not entry.started.done():
                 entry.started.set_exception(error)

@@ -17,6 +17,7 @@ from stepwell.execution.inputs import TimersDue
 from stepwell.ports import Store
 
 PAGE: Final = 500
+SMALLEST_COMPACTED: Final = 1_000
 
 
 class Due:
@@ -42,6 +43,7 @@ class Due:
         self._ownership = ownership
         self._take = take
         self._heap: list[tuple[int, str]] = []
+        self._compact_at = SMALLEST_COMPACTED
         self._alarm = Alarm(clock, self._ring)
         self._rung = asyncio.Event()
 
@@ -54,6 +56,8 @@ class Due:
         if not hot.may_leave(self._clock.now()):  # else its row says when it is due
             hot.timer_due = due
             heapq.heappush(self._heap, (due, hot.handle.id))
+            if len(self._heap) > self._compact_at:
+                self._compact()
 
     async def open(self) -> None:
         """Set the alarm for what is parked."""
@@ -75,6 +79,12 @@ class Due:
             if self._heap:
                 self._alarm.set(self._heap[0][0])
             await self.open()
+
+    def _compact(self) -> None:
+        """Forget what ended executions have left in the heap: they are not worth looking for one by one."""
+        self._heap[:] = [(hot.timer_due, hot.handle.id) for hot in self._loaded if hot.timer_due is not None]
+        heapq.heapify(self._heap)
+        self._compact_at = max(SMALLEST_COMPACTED, 2 * len(self._heap))
 
     def _ring(self) -> None:
         self._rung.set()

@@ -340,7 +340,10 @@ class Engine:
         if self._observer is not None:
             self._observer.committed(hot.handle.id, hot.run.plan.definition, decision.events)
         for command in decision.commands:
-            self._carry_out(hot, command)
+            if type(command) is RunStep:  # by far the most, so looked at first
+                self._admission.run_step(hot, command)
+            else:
+                self._carry_out(hot, command)
         if not hot.run.state.in_flight:
             self._admission.leave(hot)
             if not hot.uncommitted and hot.may_leave(self._clock.now()):
@@ -479,6 +482,8 @@ def _new_execution(plan: Plan, created: ExecutionCreated) -> NewExecution:
 def _note_waits(change: Change, commands: Sequence[Command], since: int) -> None:
     """Put the waits that begin and end with these commands into the change."""
     for command in commands:
+        if type(command) is RunStep:
+            continue
         if isinstance(command, AwaitEvent):
             wait = Wait(command.step, command.event_type, match_key_of_filter(command.filter), since)
             change.waits_begun = (*change.waits_begun, wait)

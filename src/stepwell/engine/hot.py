@@ -76,6 +76,8 @@ class Hot:
     def new_summary(self) -> Summary | None:
         """The summary after a turn, when it is another one than the store has."""
         state, last = self.run.state, self.summary
+        if state.in_flight and last is not None and last.hot and last.status == state.status:
+            return None  # at work before and after
         parked = self.is_parked
         wake_at = self.run.next_due() if parked else None
         status = _shown_status(state.status, parked)

@@ -47,12 +47,14 @@ OnEnd = Callable[["Attempt", Report | None], None]
 class Attempt(TaskContext):
     """The work on one assignment; it is also what the handler knows of it.
 
+    `abandoned` says that it has ended and its task has not.
+
     Everything but `run_sync`'s function and what a task asks of its context happens on the event loop.
     """
 
     __slots__ = (
         "_assignment", "_ended", "_entered", "_equipment", "_expired", "_on_end", "_stopped", "_texts", "_timer",
-        "id", "queue_until", "started_at", "task",
+        "abandoned", "id", "queue_until", "started_at", "task",
     )  # fmt: skip
 
     def __init__(self, assignment: Assignment, id_: str, equipment: Equipment, on_end: OnEnd) -> None:
@@ -69,6 +71,7 @@ class Attempt(TaskContext):
         self._expired = False
         self._stopped = False
         self._ended = False
+        self.abandoned = False
 
     # What a handler sees
 
@@ -94,7 +97,8 @@ class Attempt(TaskContext):
         timeout = self._assignment.timeout
         if timeout is not None:
             self._timer = clock.call_at(self.started_at + timeout, self._expire)
-        self.task = asyncio.get_running_loop().create_task(self._run())
+        # Not through the loop's create_task: naming every task takes longer than making it.
+        self.task = asyncio.Task(self._run(), loop=asyncio.get_running_loop(), name="stepwell attempt")
 
     def stop(self) -> None:
         """Cancel the work; no report follows."""
@@ -171,10 +175,12 @@ class Attempt(TaskContext):
             clock = self._equipment.clock
             self._timer = clock.call_at(clock.now() + GRACE, self._abandon)
         else:
+            self.abandoned = True
             self._end(None)  # cancelled before its first line, which will never run
 
     def _abandon(self) -> None:
         _log.warning("%s did not end when it was cancelled, and is abandoned", self.id)
+        self.abandoned = True
         self._end(None)
 
     def _end(self, report: Report | None) -> None:

@@ -118,10 +118,9 @@ class LocalWorker(Dispatcher):
         self._running.discard(attempt)
         if self._known.get(attempt.id) is attempt:
             del self._known[attempt.id]
-        task = attempt.task
-        if task is not None and not task.done() and task is not asyncio.current_task():
-            self._abandoned.add(task)
-            task.add_done_callback(self._abandoned.discard)
+        if attempt.abandoned and attempt.task is not None and not attempt.task.done():
+            self._abandoned.add(attempt.task)
+            attempt.task.add_done_callback(self._abandoned.discard)
         if self._queue and not self._closed:
             _, following = self._queue.popitem(last=False)
             self._begin(following)

@@ -36,6 +36,8 @@ def normalised(value: Any, what: str = "the result") -> Any:
         ValueError: it cannot be stored, with the path of the first offence: another type, NaN, an integer of more than
             64 bits, a key that is not text, too deep, too large.
     """
+    if value is None:
+        return None
     if type(value) not in _SCALARS:
         value = _plain(value, what)
     check_json(value, what=what)
