@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from stepwell.app.configuration import Configuration, configuration_from
-from stepwell.app.registries import Registries
 from stepwell.app.process import settle_process
+from stepwell.app.registries import Registries
 from stepwell.app.session import Session, open_session
 from stepwell.decider.plan import Plan
 from stepwell.definition.model import WorkflowDefinition

@@ -185,7 +185,7 @@ class Actor:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(deeds, max_size=25))
+@given(st.lists(deeds, min_size=5, max_size=30))
 def test_both_stores_answer_the_same(given_deeds: list[Deed]) -> None:
     asyncio.run(_compare([("acquire", 0, 0), ("acquire", 1, 0), *given_deeds]))
 

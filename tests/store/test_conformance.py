@@ -24,9 +24,11 @@ class TestMemoryStore(StoreConformance):
             await opened[-1].open()
             return opened[-1]
 
-        yield open_one
-        for store in opened:
-            await store.close()
+        try:
+            yield open_one
+        finally:
+            for store in opened:
+                await store.close()
 
 
 class TestSqliteStore(StoreConformance):
@@ -40,6 +42,8 @@ class TestSqliteStore(StoreConformance):
                 await opened[-1].open()
                 return opened[-1]
 
-            yield open_one
-            for store in opened:
-                await store.close()
+            try:
+                yield open_one
+            finally:
+                for store in opened:
+                    await store.close()

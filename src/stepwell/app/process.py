@@ -6,7 +6,7 @@ import gc
 from typing import Final
 
 THRESHOLDS: Final = (20_000, 20, 50)
-"""Python looks for reference cycles after 700 new containers; an engine makes a dozen for every step, none in a cycle."""
+"""Python looks for cycles of references after 700 new containers; a step makes a dozen, none of them in a cycle."""
 
 
 def settle_process() -> None:

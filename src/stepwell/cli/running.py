@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import read_file
+from stepwell.app.process import settle_process
 from stepwell.app.registries import Registries
 from stepwell.app.report import execution_report
-from stepwell.app.process import settle_process
 from stepwell.app.session import Session, open_session, open_store
 from stepwell.base.clock import SystemClock
 from stepwell.base.durations import format_duration

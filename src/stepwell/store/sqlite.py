@@ -50,7 +50,9 @@ BUSY_TIMEOUT: Final = 10 * SECOND
 class SqliteStore(Store):
     """See `ports.Store`, whose contract this is.
 
-    One object is used on one event loop. `status` and `check` also work before `open`, on any schema.
+    One object is used on one event loop. `status` and `check` also work before `open`, on any schema. When the file is
+    deleted or replaced while it is in use, the next write fails with the code `store-gone`. Opening a store shortens
+    the interval at which the interpreter lets threads take turns, for the whole process (see `sqlite_thread`).
 
     Args:
         path: the database file; made, readable by its owner only, when it is first opened with `migrate`.
@@ -141,7 +143,8 @@ class SqliteStore(Store):
         return self._values("hot", shard)
 
     async def unfinished(self, shard: int) -> int:
-        return int(self._values("unfinished", shard)[0])
+        rows = await self._read_aside(lambda connection: select(connection, "unfinished", (shard,)))
+        return int(rows[0][0])
 
     async def shards(self) -> Sequence[int]:
         return self._values("unfinished_shards")

@@ -14,7 +14,7 @@ import msgspec
 
 from stepwell.base.errors import StoreError
 from stepwell.ports import Batch, Change, DuplicateStart, Handle, InboxItem, Summary, Wait
-from stepwell.store.sqlite_rows import RowStatement, select
+from stepwell.store.sqlite_rows import SQL, RowStatement, select
 from stepwell.store.sqlite_shards import fence_lost
 from stepwell.store.sqlite_thread import transaction
 
@@ -24,10 +24,9 @@ _HISTORY: Final = RowStatement("write_history")
 _SNAPSHOTS: Final = RowStatement("write_snapshots")
 _BEGIN_WAITS: Final = RowStatement("begin_waits")
 _END_WAITS: Final = RowStatement("end_waits")
-_EARLY: Final = RowStatement("file_early_events")
 _POST: Final = RowStatement("post")
 _CONSUME: Final = RowStatement("consume")
-_encode_tags: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def append(connection: apsw.Connection, batch: Batch) -> bool:
@@ -109,7 +108,7 @@ def _execution_row(change: Change, summary: Summary) -> tuple[Any, ...]:
         created.digest,
         created.created_at,
         created.start_key,
-        _encode_tags(created.tags).decode(),
+        _encode(created.tags).decode(),
         *_summary_values(summary),
     )
 
@@ -166,7 +165,13 @@ def _write_more(connection: apsw.Connection, changes: Sequence[Change], created:
     _END_WAITS.run(connection, [value for filed, wait in waits.items() if wait is None for value in filed])
     begun = [(filed, wait) for filed, wait in waits.items() if wait is not None]
     _BEGIN_WAITS.run(connection, [value for filed, _ in begun for value in filed])
-    return _EARLY.run(connection, [value for filed, wait in begun for value in (*filed, wait.since)]) > 0
+    return bool(begun) and _hand_over_early(connection, [(*filed, wait.since) for filed, wait in begun])
+
+
+def _hand_over_early(connection: apsw.Connection, begun: Sequence[tuple[Any, ...]]) -> bool:
+    """Put the events that came before these waits into the inbox, in the order they came; whether there were any."""
+    connection.execute(SQL["file_early_events"], (_encode(begun).decode(),))
+    return connection.changes() > 0
 
 
 def _inbox_row(item: InboxItem) -> tuple[Any, ...]:

@@ -9,12 +9,12 @@ import apsw
 
 from stepwell.base.errors import StoreError
 from stepwell.ports import StoreStatus
-from stepwell.store.migrations import pending
+from stepwell.store.migrations import outdated, pending
 from stepwell.store.process import is_gone
 from stepwell.store.sqlite_errors import store_error
 from stepwell.store.sqlite_file import Database, connect_for_reading
 from stepwell.store.sqlite_rows import select
-from stepwell.store.sqlite_schema import CURRENT, MIGRATIONS, applied_migrations
+from stepwell.store.sqlite_schema import CURRENT, MIGRATIONS, applied_migrations, changed_parts
 from stepwell.store.sqlite_shards import all_shards
 
 _FINDINGS: Final = {
@@ -88,9 +88,15 @@ def _problems(connection: apsw.Connection, location: str) -> Iterator[str]:
     if damaged:
         return  # what damaged pages say is worth nothing
     try:
-        pending(MIGRATIONS, applied_migrations(connection), location)
+        missing = pending(MIGRATIONS, applied_migrations(connection), location)
     except StoreError as error:
         yield error.message
+        return
+    if missing:
+        yield outdated(missing, location).message
+        return
+    for part in changed_parts(connection):
+        yield f"{part} is missing, unknown or changed"
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield f"table {table}, row {row}: refers to a row of {parent} that does not exist"
     for statement, sentence in _FINDINGS.items():

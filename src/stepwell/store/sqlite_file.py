@@ -130,6 +130,8 @@ def _prepare_file(database: Database, *, create: bool) -> bool:
     if not stat.S_ISREG(mode):
         kind = "a directory" if stat.S_ISDIR(mode) else "not a file"
         raise StoreError(f"{path} is {kind}", code="store-path", hint=f"name a file, such as {path / 'stepwell.db'}")
+    if not os.access(path, os.R_OK):
+        raise _unusable(path, PermissionError())
     return False
 
 

@@ -21,7 +21,7 @@ CURRENT: Final = MIGRATIONS[-1].number
 
 def applied_migrations(connection: apsw.Connection) -> Sequence[Applied]:
     """What the database has had, in order; nothing when it is new."""
-    if not connection.table_exists(None, "migrations"):
+    if not select(connection, "has_migrations"):
         return []
     return [Applied(*row) for row in select(connection, "migrations")]
 
@@ -42,3 +42,15 @@ def bring_up_to_date(connection: apsw.Connection, location: str, *, migrate: boo
             connection.execute(migration.text)
             connection.execute(SQL["note_migration"], (migration.number, migration.name, migration.checksum, VERSION))
         connection.pragma("application_id", APPLICATION_ID)
+
+
+def changed_parts(connection: apsw.Connection) -> Sequence[str]:
+    """The tables and indexes that are not as the migrations make them, such as `index history_order`."""
+    fresh = apsw.Connection(":memory:")
+    try:
+        for migration in MIGRATIONS:
+            fresh.execute(migration.text)
+        expected, found = dict(select(fresh, "schema")), dict(select(connection, "schema"))
+    finally:
+        fresh.close()
+    return [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]

@@ -1,6 +1,9 @@
 -- Every statement of the SQLite store but the migrations. A line `-- name: x` begins the statement x.
 -- Where a statement says VALUES (?, ?), it is run for many rows at once (statements.RowStatement).
 
+-- name: has_migrations
+SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'
+
 -- name: migrations
 SELECT number, name, checksum, applied_by FROM migrations ORDER BY number
 
@@ -61,12 +64,16 @@ DELETE FROM waits WHERE (event_type, key, execution, step) IN (VALUES (?, ?, ?, 
 -- Events that came before the wait began. Those with very many fields are filed under the key 1 (and 0, as all are).
 -- name: file_early_events
 INSERT INTO inbox (shard, kind, execution, step, event)
-SELECT e.shard, 'early_event', e.id, w.column4, k.event
-FROM (VALUES (?, ?, ?, ?, ?)) AS w
+SELECT e.shard, 'early_event', e.id, w.step, k.event
+FROM (
+    SELECT value ->> 0 AS event_type, value ->> 1 AS key, value ->> 2 AS execution, value ->> 3 AS step,
+           value ->> 4 AS since
+    FROM json_each(?)
+) AS w
 CROSS JOIN event_keys AS k
-    ON k.event_type = w.column1 AND k.key IN (w.column2, iif(w.column2 = 0, 0, 1)) AND k.received_at >= w.column5
-CROSS JOIN executions AS e ON e.key = w.column3
-ORDER BY k.event, w.column3, w.column4
+    ON k.event_type = w.event_type AND k.key IN (w.key, iif(w.key = 0, 0, 1)) AND k.received_at >= w.since
+CROSS JOIN executions AS e ON e.key = w.execution
+ORDER BY k.event, w.execution, w.step
 
 -- ── Executions: reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -173,6 +180,9 @@ ON CONFLICT (digest) DO NOTHING
 SELECT digest, name, version, dialect, source_name, text FROM definitions WHERE digest = ?
 
 -- ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: schema
+SELECT type || ' ' || name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'
 
 -- name: count_by_status
 SELECT status, count(*) FROM executions GROUP BY status ORDER BY status

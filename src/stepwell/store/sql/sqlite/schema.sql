@@ -1,0 +1,116 @@
+-- The whole schema as all migrations together make it: for reading, and for the test that they do.
+
+CREATE TABLE migrations (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    applied_by TEXT NOT NULL  -- the version of stepwell, so that an older one can say which is needed
+) STRICT;
+
+CREATE TABLE definitions (
+    digest TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    dialect TEXT NOT NULL,
+    source_name TEXT NOT NULL,
+    text TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE shards (
+    shard INTEGER PRIMARY KEY CHECK (shard >= 0),
+    fence INTEGER NOT NULL CHECK (fence > 0),  -- only ever grows
+    owner TEXT,  -- NULL: given up
+    expires_at INTEGER NOT NULL,
+    wake_port INTEGER CHECK (wake_port BETWEEN 1 AND 65535),  -- where the owner is woken; NULL: it cannot be
+    host TEXT NOT NULL,
+    machine TEXT,                              -- within which pid and started say whether the owner's process lives
+    pid INTEGER NOT NULL,
+    started TEXT
+) STRICT;
+
+CREATE TABLE executions (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    shard INTEGER NOT NULL REFERENCES shards,
+    workflow TEXT NOT NULL,
+    version TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    start_key TEXT,
+    tags TEXT NOT NULL,  -- a JSON array
+    status TEXT NOT NULL,
+    hot INTEGER NOT NULL CHECK (hot IN (0, 1)),
+    wake_at INTEGER,
+    started_at INTEGER,
+    finished_at INTEGER,
+    error TEXT
+) STRICT;
+
+CREATE UNIQUE INDEX executions_start_key ON executions (start_key) WHERE start_key IS NOT NULL;
+CREATE INDEX executions_hot ON executions (shard) WHERE hot = 1;
+CREATE INDEX executions_unfinished ON executions (shard) WHERE status NOT IN ('completed', 'failed', 'cancelled');
+CREATE INDEX executions_wake ON executions (shard, wake_at) WHERE wake_at IS NOT NULL AND hot = 0;
+CREATE INDEX executions_created ON executions (created_at);
+
+-- Rows are added at the end, whichever execution they belong to, and found through the index. Were the table itself
+-- ordered by execution, a commit for a hundred executions would rewrite a hundred pages; so it rewrites a few.
+-- There is no foreign key: checking it costs every step, and `check` finds what it would prevent.
+CREATE TABLE history (
+    number INTEGER PRIMARY KEY,
+    execution INTEGER NOT NULL,
+    seq INTEGER NOT NULL,  -- of the last event in the row
+    events BLOB NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX history_order ON history (execution, seq);
+
+CREATE TABLE snapshots (
+    execution INTEGER PRIMARY KEY REFERENCES executions,
+    seq INTEGER NOT NULL,
+    state BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE waits (
+    event_type TEXT NOT NULL,
+    key INTEGER NOT NULL,
+    execution INTEGER NOT NULL REFERENCES executions,
+    step TEXT NOT NULL,
+    PRIMARY KEY (event_type, key, execution, step)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    source TEXT NOT NULL,
+    id TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    keep_until INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (source, id)
+) STRICT;
+
+CREATE INDEX events_keep_until ON events (keep_until);
+
+-- Under which keys a wait that begins later looks for an event.
+CREATE TABLE event_keys (
+    event_type TEXT NOT NULL,
+    key INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    event INTEGER NOT NULL REFERENCES events ON DELETE CASCADE,
+    PRIMARY KEY (event_type, key, received_at, event)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX event_keys_event ON event_keys (event);
+
+CREATE TABLE inbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice: an owner asks for what came after the last it saw
+    shard INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    execution TEXT,
+    step TEXT,
+    payload BLOB,
+    event INTEGER REFERENCES events,  -- whose body is the payload, stored once however many wait for it
+    CHECK ((payload IS NULL) <> (event IS NULL))
+) STRICT;
+
+CREATE INDEX inbox_shard ON inbox (shard);
+CREATE INDEX inbox_event ON inbox (event) WHERE event IS NOT NULL;

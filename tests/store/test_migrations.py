@@ -1,0 +1,158 @@
+"""The schema: what all migrations together make, and which databases are not migrated."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import apsw
+import pytest
+
+from stepwell.base.errors import StoreError
+from stepwell.base.version import VERSION
+from stepwell.store import sqlite_care, sqlite_schema
+from stepwell.store.migrations import Applied, pending
+from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite_schema import MIGRATIONS
+from stepwell.store.statements import Migration, load_migrations, load_statements
+from tests.conformance.store import NOW, TTL
+
+SCHEMA = Path(sqlite_schema.__file__).parent / "sql" / "sqlite" / "schema.sql"
+
+RELEASED = {1: "878a979ced9a11f2c084dc2a373a83962859855efc056d7ebe40dc00eb2ae150"}
+"""The checksums of released migrations. A migration is never edited after its release: add another one."""
+
+SECOND_MIGRATION = Migration(2, "more", "c2", "CREATE TABLE more (x); CREATE TABLE even_more (y);")
+
+
+def schema_of(connection: apsw.Connection) -> dict[str, str]:
+    """Every table and index as it was declared, without comments and white space."""
+    found = {}
+    for name, sql in connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"):
+        found[str(name)] = re.sub(r"\s+", " ", re.sub(r"--.*", "", str(sql)))
+    return found
+
+
+async def make(path: Path) -> None:
+    store = SqliteStore(path)
+    await store.open()
+    await store.close()
+
+
+async def refusal(path: Path, *, migrate: bool = True) -> StoreError:
+    with pytest.raises(StoreError) as raised:
+        await SqliteStore(path).open(migrate=migrate)
+    return raised.value
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "stepwell.db"
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on there is one more migration."""
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", [*MIGRATIONS, SECOND_MIGRATION])
+    monkeypatch.setattr(sqlite_care, "MIGRATIONS", [*MIGRATIONS, SECOND_MIGRATION])
+
+
+def change(path: Path, statement: str) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute(statement)
+    connection.close()
+
+
+async def test_all_migrations_together_make_the_schema(path: Path) -> None:
+    await make(path)
+    whole = apsw.Connection(":memory:")
+    whole.execute(SCHEMA.read_text("utf-8"))
+    assert schema_of(apsw.Connection(str(path))) == schema_of(whole)
+
+
+def test_released_migrations_are_as_they_were_released() -> None:
+    assert {migration.number: migration.checksum for migration in MIGRATIONS} == RELEASED
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    assert [migration.number for migration in load_migrations("sqlite")] == list(range(1, len(MIGRATIONS) + 1))
+
+
+def test_no_statement_is_there_twice() -> None:
+    text = (SCHEMA.parent / "queries.sql").read_text("utf-8")
+    assert len(load_statements("sqlite")) == text.count("\n-- name: ")
+
+
+async def test_a_new_database_has_every_migration_once(path: Path) -> None:
+    await make(path)
+    await make(path)
+    connection = apsw.Connection(str(path))
+    applied = connection.execute("SELECT number, checksum, applied_by FROM migrations").fetchall()
+    assert applied == [(migration.number, migration.checksum, VERSION) for migration in MIGRATIONS]
+
+
+async def test_a_newer_database_is_refused_and_the_version_needed_is_named(path: Path) -> None:
+    await make(path)
+    change(path, "INSERT INTO migrations VALUES (2, 'x', 'y', '0.2.0'), (3, 'x', 'y', '0.3.0')")
+    error = await refusal(path)
+    assert error.code == "store-too-new"
+    assert "0.3.0" in error.message
+    assert error.hint == "use stepwell 0.3.0 or later"
+
+
+async def test_an_edited_migration_is_refused(path: Path) -> None:
+    await make(path)
+    change(path, "UPDATE migrations SET checksum = 'other'")
+    error = await refusal(path)
+    assert error.code == "store-migration-changed"
+    assert "migration 1 (start)" in error.message
+    assert await SqliteStore(path).check() == [error.message]
+
+
+@pytest.mark.usefixtures("newer")
+async def test_an_older_database_is_refused_unless_it_may_be_migrated(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(sqlite_schema, "MIGRATIONS", MIGRATIONS)
+        await make(path)
+    error = await refusal(path, migrate=False)
+    assert error.code == "store-outdated"
+    assert "2 (more)" in error.message
+    assert (await SqliteStore(path).status()).schema_version == 1, "the status is told all the same"
+    await make(path)
+    assert (await SqliteStore(path).status()).schema_version == 2
+    assert {"more", "even_more"} <= schema_of(apsw.Connection(str(path))).keys()
+
+
+async def test_a_migration_that_fails_leaves_the_database_as_it_was(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(path)
+    before = schema_of(apsw.Connection(str(path)))
+    broken = Migration(2, "broken", "c2", "CREATE TABLE half (x); CREATE TABLE shards (y);")
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", [*MIGRATIONS, SECOND_MIGRATION._replace(number=2), broken])
+    assert (await refusal(path)).code == "store-failed"
+    assert schema_of(apsw.Connection(str(path))) == before
+    assert (await SqliteStore(path).status()).schema_version == 1
+
+
+def test_what_is_pending_follows_what_was_applied() -> None:
+    known = [Migration(number, f"m{number}", f"c{number}", "") for number in (1, 2, 3)]
+    applied = [Applied(number, f"m{number}", f"c{number}", "0.1.0") for number in (1, 2)]
+    assert pending(known, [], "x.db") == known
+    assert pending(known, applied, "x.db") == known[2:]
+    with pytest.raises(StoreError, match="migration 2") as raised:
+        pending(known, [applied[0], applied[1]._replace(checksum="c")], "x.db")
+    assert raised.value.code == "store-migration-changed"
+
+
+async def test_two_that_migrate_at_once_do_it_once(path: Path) -> None:
+    stores = [SqliteStore(path) for _ in range(4)]
+    await asyncio.gather(*[store.open() for store in stores])
+    for store in stores:
+        await store.acquire(None, "engine", NOW, TTL)
+    assert (await stores[0].status()).schema_version == 1
+    for store in stores:
+        await store.close()

@@ -1,0 +1,129 @@
+"""What is wrong with a database is found, and statements that must be quick use an index."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from stepwell.ports import Handle
+from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite_rows import SQL
+from tests.conformance.store import COMPLETED, DEFINITION, NOW, WAITING, Scene, change, creation, scene_on, wait
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    return tmp_path / "stepwell.db"
+
+
+@pytest.fixture
+async def scene(path: Path) -> AsyncIterator[Scene]:
+    store = SqliteStore(path)
+    await store.open()
+    await store.put_definition(DEFINITION)
+    yield await scene_on(store)
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "finding"),
+    [
+        ("DELETE FROM executions WHERE id = 'b'", "history rows refer to the execution number 2, which does not exist"),
+        ("DELETE FROM history WHERE execution = 2", "execution b has no history"),
+        ("UPDATE history SET seq = 50 WHERE seq = 1 AND execution = 1", "a: history row 5 is not in the order"),
+        ("UPDATE snapshots SET seq = 9", "execution a: its snapshot stands at event 9, beyond the end of its history"),
+        ("UPDATE executions SET status = 'failed' WHERE id = 'a'", "a: step payment is filed as waiting, but"),
+        ("DELETE FROM definitions", "execution a: its definition d1 is not stored"),
+        ("INSERT INTO waits VALUES ('x', 1, 99, 's')", "refers to a row of executions that does not exist"),
+        ("DROP INDEX history_order", "index history_order is missing, unknown or changed"),
+    ],
+)
+async def test_broken_references_are_found(scene: Scene, path: Path, damage: str, finding: str) -> None:
+    handle = await scene.create("a", WAITING)
+    await scene.create("b")
+    await scene.append(change(handle, 5, waits_begun=[wait()], snapshot=b"s"))
+    assert await scene.store.check() == []
+    connection = apsw.Connection(str(path))
+    connection.execute(damage)
+    connection.close()
+    found = await scene.store.check()
+    assert any(finding in problem for problem in found), found
+
+
+async def test_the_history_of_an_execution_may_be_written_between_that_of_others(scene: Scene) -> None:
+    handles = [await scene.create(name) for name in "ab"]
+    for seq in range(2, 20):
+        await scene.append(*[change(handle, seq) for handle in handles])
+    await scene.append(change(handles[0], 20, summary=COMPLETED))
+    assert await scene.store.check() == []
+
+
+QUICK: Mapping[str, Sequence[Any] | Mapping[str, Any]] = {
+    "execution": ("x",),
+    "find_start": ("x",),
+    "history": (1, 0, 10),
+    "history_of": ("x", 0, 10),
+    "hot": (0,),
+    "unfinished": (0,),
+    "has_unfinished": (0,),
+    "due": (0, NOW, 10),
+    "next_wake": (0,),
+    "inbox": (0, 0, 10),
+    "snapshot": (1,),
+    "forget_events": (NOW, 10),
+    "keep_payloads": (NOW,),
+    "end_waits": ("t", 1, 1, "s"),
+    "consume": (1,),
+    "update_summaries": (1, "running", 1, None, None, None, None),
+    "file_early_events": ('[["t", 1, 1, "s", 0]]',),
+    "hand_to_waits": {"event": 1, "type": "t", "keys": "[1]"},
+    "shards_of_event": (1,),
+    "executions_after": (0, 10),
+    "list": {
+        "before_created": NOW, "before_key": 1, "created_from": 0, "created_to": NOW, "workflow": None,
+        "version": None, "statuses": None, "tag": None, "limit": 10,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", QUICK)
+async def test_no_statement_that_must_be_quick_reads_a_whole_table(scene: Scene, path: Path, statement: str) -> None:
+    connection = apsw.Connection(str(path))
+    steps = [
+        str(detail)
+        for _, _, _, detail in connection.execute(f"EXPLAIN QUERY PLAN {_bare(SQL[statement])}", QUICK[statement])
+    ]
+    connection.close()
+    scans = [step for step in steps if step.startswith("SCAN") and not _is_small(step)]
+    assert scans == [], steps
+
+
+def _bare(statement: str) -> str:
+    """Without the comments that lead to the next statement."""
+    return "\n".join(line for line in statement.splitlines() if not line.startswith("--"))
+
+
+def _is_small(step: str) -> bool:
+    """A scan of what was given with the statement, or of a part of an index that holds only what is wanted."""
+    return any(name in step for name in ("json_each", "VALUES", "CONSTANT ROW", "new", "SUBQUERY", "(subquery"))
+
+
+async def test_a_batch_is_a_handful_of_statements(scene: Scene) -> None:
+    handles = [Handle(f"e{number}", scene.lease.shard) for number in range(200)]
+    await scene.append(*[creation(handle) for handle in handles])
+    statements: list[str] = []
+    assert isinstance(scene.store, SqliteStore)
+
+    def trace(connection: apsw.Connection) -> None:
+        connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda found: statements.append(str(found["sql"])))
+
+    await scene.store._write(trace)
+    await scene.append(*[change(handle, 2) for handle in handles])
+    written = [statement for statement in statements if statement.startswith("INSERT")]
+    others = [statement for statement in statements if not statement.startswith("INSERT")]
+    assert len(written) == 3, "128 + 64 + 8 rows"
+    assert [statement.split()[0] for statement in others] == ["BEGIN", "SELECT", "COMMIT"]
