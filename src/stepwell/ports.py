@@ -335,7 +335,8 @@ class Store(Protocol):
         ...
 
     async def forget_events(self, now: int) -> int:
-        """Delete events whose keeping time has passed; returns how many."""
+        """Delete events whose keeping time has passed and that no execution could want any more: it would have to be
+        unfinished, and created before the event was received. Returns how many."""
         ...
 
     async def post(self, items: Sequence[InboxItem]) -> None:

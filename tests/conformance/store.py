@@ -652,7 +652,7 @@ class StoreConformance(ABC):
     # ── Forgetting events ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_events_are_forgotten_when_their_time_has_passed(self, scene: Scene) -> None:
-        handle = await scene.create("a")
+        handle = await scene.create("a", created_at=NOW + 1)
         for number, until in enumerate((10, 20, 30)):
             await scene.store.publish(event(f"e{number}", order=7), NOW, until)
         assert await scene.store.forget_events(9) == 0
@@ -661,6 +661,14 @@ class StoreConformance(ABC):
         await scene.append(change(handle, waits_begun=[wait("one", order=7)]))
         assert await scene.received() == [("early_event", "a", "one", "e2")]
         assert not (await scene.store.publish(event("e0"), NOW, 10)).duplicate
+
+    async def test_events_are_kept_as_long_as_an_execution_that_could_want_them(self, scene: Scene) -> None:
+        await scene.store.publish(event("before"), NOW, NOW + 1)
+        handle = await scene.create("a", created_at=NOW + 2)
+        await scene.store.publish(event("after"), NOW + 2, NOW + 3)
+        assert await scene.store.forget_events(NOW + 10) == 1
+        await scene.append(change(handle, summary=COMPLETED))
+        assert await scene.store.forget_events(NOW + 10) == 1
 
     async def test_many_events_are_forgotten(self, scene: Scene) -> None:
         for number in range(1_050):
@@ -672,7 +680,8 @@ class StoreConformance(ABC):
         handle = await scene.create("a", WAITING)
         await scene.append(change(handle, 2, waits_begun=[wait()]))
         await scene.store.publish(event("e1", order=7), NOW, NOW)
-        assert await scene.store.forget_events(NOW) == 1
+        await scene.append(change(handle, 3, summary=COMPLETED))
+        assert await scene.store.forget_events(NOW + 1) == 1
         (item,) = await scene.inbox()
         assert decoded(item) == event("e1", order=7)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stepwell.engine.engine import Limits
 from stepwell.execution.event import Event
 from stepwell.execution.status import ExecutionStatus
 from tests.decider.story import step, workflow
@@ -50,6 +51,20 @@ async def test_an_event_that_came_before_the_execution_does_not_count() -> None:
         await world.clock.advance(SECOND)
         execution = await world.start(workflow(waits()))
         assert (await world.statuses(execution)) == {"w": "waiting"}
+
+
+async def test_events_are_forgotten_when_nobody_can_want_them_any_more() -> None:
+    async with a_world(Limits(keep_events=60 * SECOND)) as world:
+        wanted = workflow(waits("w1", event_type="first"), step("a", "w1"), waits("w2", "a", timeout="2d"))
+        execution = await world.start(wanted)
+        await world.publish("go", id="early")
+        await world.publish("first", id="other")
+        await world.clock.advance(3_000 * SECOND)
+        assert (await world.store.status()).events == 2
+        await world.done("a")
+        assert (await world.state(execution)).status is ExecutionStatus.COMPLETED
+        await world.clock.advance(700 * SECOND)
+        assert (await world.store.status()).events == 0
 
 
 async def test_two_waits_in_a_row_take_two_events() -> None:

@@ -136,6 +136,7 @@ class World:
                 task.cancel()
         await asyncio.gather(*dead._tasks, return_exceptions=True)
         dead._renew_alarm.clear()
+        dead._forget_alarm.clear()
         dead._admission.close()
         dead._due.close()
         self.clock.set(self.clock.now() + 60 * SECOND)  # its leases run out

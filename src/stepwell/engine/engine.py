@@ -11,12 +11,12 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine, Sequence
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
 from stepwell.base.clock import Clock
-from stepwell.base.durations import DAY
+from stepwell.base.durations import DAY, MINUTE
 from stepwell.base.errors import Conflict, NotFound, StepwellError
 from stepwell.base.ids import new_execution_id
 from stepwell.decider.create import Start, create
@@ -58,6 +58,9 @@ from stepwell.ports import (
 )
 
 _log = logging.getLogger(__name__)
+FORGET_EVERY: Final = 10 * MINUTE
+"""Events whose time has passed are deleted this often."""
+
 _decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
@@ -111,6 +114,7 @@ class Engine:
             limits.max_workflows, limits.queue_timeout, clock, lambda work: self._work().dispatch(work), self._take
         )
         self._renew_alarm = Alarm(clock, self._renew_leases)
+        self._forget_alarm = Alarm(clock, self._forget_events)
         self._waiters: dict[str, list[asyncio.Future[ExecutionState]]] = {}
         self._starting: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,12 +148,14 @@ class Engine:
             await self._recover(owned_shard)
         await self._due.open()
         self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
+        self._forget_alarm.set(self._clock.now() + FORGET_EVERY)
         self._inbox.look()
 
     async def close(self) -> None:
         """Stop: work in flight is stopped without a result, and goes on when the execution is next resumed."""
         self._admission.close()
         self._renew_alarm.clear()
+        self._forget_alarm.clear()
         self._due.close()
         if self._dispatcher is not None:
             await self._dispatcher.close()
@@ -398,6 +404,10 @@ class Engine:
         self._spawn(self._ownership.renew())
         self._inbox.look()  # in case a call went astray
 
+    def _forget_events(self) -> None:
+        self._forget_alarm.set(self._clock.now() + FORGET_EVERY)
+        self._spawn(self._store.forget_events(self._clock.now()))
+
     # ── When it goes wrong ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _on_failure(self, error: StepwellError) -> None:
@@ -431,7 +441,7 @@ class Engine:
         if self._failure is not None:
             raise self._failure
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)

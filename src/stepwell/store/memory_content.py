@@ -219,7 +219,11 @@ class Content:
 
     def forget_events(self, now: int) -> int:
         """See `ports.Store.forget_events`."""
-        gone = {name: kept for name, kept in self.events.items() if kept.keep_until <= now}
+        unfinished = [record.created.created_at for record in self.records.values() if not record.has_ended]
+        oldest = min(unfinished, default=now + 1)
+        gone = {
+            name: kept for name, kept in self.events.items() if kept.keep_until <= now and kept.received_at < oldest
+        }
         for name, kept in gone.items():
             del self.events[name]
             for key in kept.keys:

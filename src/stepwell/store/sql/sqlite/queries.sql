@@ -157,7 +157,15 @@ UPDATE inbox SET payload = e.body, event = NULL
 FROM events AS e WHERE inbox.event = e.number AND e.keep_until <= ?
 
 -- name: forget_events
-DELETE FROM events WHERE number IN (SELECT number FROM events WHERE keep_until <= ? ORDER BY keep_until LIMIT ?)
+DELETE FROM events WHERE number IN (
+    SELECT number FROM events
+    WHERE keep_until <= ?
+      AND received_at < ifnull(
+          (SELECT min(created_at) FROM executions WHERE status NOT IN ('completed', 'failed', 'cancelled')),
+          9223372036854775807
+      )
+    ORDER BY keep_until LIMIT ?
+)
 
 -- name: post
 INSERT INTO inbox (shard, kind, execution, step, payload) VALUES (?, ?, ?, ?, ?)
