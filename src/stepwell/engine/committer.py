@@ -87,9 +87,10 @@ class Committer:
 
     def submit(self, entry: Entry) -> None:
         """Have the entry written with the next commit."""
+        if not self._pending:
+            self._idle.clear()
+            self._wake.set()
         self._pending.append(entry)
-        self._idle.clear()
-        self._wake.set()
 
     async def _run(self) -> None:
         while True:

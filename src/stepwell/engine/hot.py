@@ -95,7 +95,8 @@ class Hot:
 
     def wants_snapshot(self) -> bool:
         """Whether enough has happened since the last snapshot."""
-        return self.run.state.seq - self.snapshot_seq >= max(FIRST_SNAPSHOT, self.snapshot_seq)
+        new = self.run.state.seq - self.snapshot_seq
+        return new >= FIRST_SNAPSHOT and new >= self.snapshot_seq
 
 
 def _shown_status(status: ExecutionStatus, parked: bool) -> str:
