@@ -114,8 +114,8 @@ def _fire(turn: Turn, node: Node) -> None:
 
 
 def _after(turn: Turn, node: Node) -> None:
-    """If the step has ended: decide the edges that lead away from it, unless nothing new may start."""
-    if turn.state.steps[node.name].status in ENDED_STEP and not node.for_compensation and not turn.run.is_stopping():
+    """If the step has ended: decide the edges that lead away from it."""
+    if turn.state.steps[node.name].status in ENDED_STEP and not node.for_compensation:
         follow(turn, node)
 
 

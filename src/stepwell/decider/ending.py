@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, assert_never
 
 import msgspec
 
@@ -49,7 +49,8 @@ def _conclude_success(turn: Turn) -> None:
 
 
 def _conclude_failure(turn: Turn, failure: ErrorInfo) -> None:
-    match _strategy(turn):
+    strategy = _strategy(turn)
+    match strategy:
         case "compensate":
             turn.emit(CompensationStarted(turn.at, _reason(turn, failure)))
         case "continue":
@@ -59,8 +60,10 @@ def _conclude_failure(turn: Turn, failure: ErrorInfo) -> None:
             else:
                 turn.emit(ExecutionCompleted(turn.at, output))
                 turn.command(EndExecution())
-        case _:
+        case "terminate":
             give_up(turn, final_error(turn, failure))
+        case _:
+            assert_never(strategy)
 
 
 def _conclude_compensation(turn: Turn) -> None:
@@ -77,7 +80,7 @@ def give_up(turn: Turn, error: ErrorInfo) -> None:
     turn.command(EndExecution())
 
 
-def _strategy(turn: Turn) -> str:
+def _strategy(turn: Turn) -> Literal["compensate", "terminate", "continue"]:
     """What follows a failure: what the action of a failed step asks for, else what the workflow says.
 
     `continue` is about failed steps: an execution that is out of time, stuck or without valid output did not complete.

@@ -5,6 +5,8 @@ Retry, then `on_failure` or `on_timeout`, then failure edges, then the workflow'
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.plan import Node
 from stepwell.decider.run import is_taken
@@ -54,10 +56,12 @@ def _handling(node: Node, error: ErrorInfo) -> str:
                 return "continue"
             case "compensate":
                 return "compensate"
-            case _:
+            case "terminate" | "retry" | "fallback" | "pause":
                 pass
+            case _:
+                assert_never(action.action)
     failed = StepState(status=StepStatus.FAILED, error=error)
-    return "edge" if any(is_taken(link, failed) for link in node.links if link.on != "satisfied") else ""
+    return "edge" if any(is_taken(link, failed) for link in node.links) else ""
 
 
 def withdraw_waits(turn: Turn, reason: str) -> None:

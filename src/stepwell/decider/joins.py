@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.plan import Node
 from stepwell.decider.run import arrive, settle_join, verdict
@@ -11,7 +13,10 @@ from stepwell.execution.status import ExecutionStatus
 
 
 def follow(turn: Turn, node: Node) -> None:
-    """The step has ended: decide its edges, and, where a join is decided by that, what stands behind it."""
+    """The step has ended: decide its edges, and, where a join is decided by that, what stands behind it.
+
+    Once nothing new may start, nothing more is decided: what stands behind stays as it is.
+    """
     ended = [node]
     while ended and not turn.run.is_stopping():
         source = ended.pop()
@@ -24,7 +29,10 @@ def follow(turn: Turn, node: Node) -> None:
 
 def _settle(turn: Turn, node: Node) -> bool:
     """Act on what the step's join says now. True when the step has ended by it: its path is dead."""
-    match verdict(turn.run, node):
+    said = verdict(turn.run, node)
+    match said:
+        case "open":
+            return False
         case "run":
             settle_join(turn.run, node)
             return False
@@ -35,7 +43,7 @@ def _settle(turn: Turn, node: Node) -> bool:
             turn.emit(StepSkipped(turn.at, node.name, "dead_path", "nothing leads here any more"))
             return True
         case _:
-            return False
+            assert_never(said)
 
 
 def _fail_unreachable_join(turn: Turn, node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from typing import Literal
 
 from stepwell.decider.plan import Link, Node, Plan
 from stepwell.decider.scope import Names
@@ -29,7 +30,7 @@ class Run:
         ready: a heap, by position, of the steps that are due and wait for a place under `max_parallel_steps`: they
             start in the order of the definition, whatever made them due.
         timers: a heap of (due, step); an entry counts only while the step's state still says so.
-        compensated: how many compensation steps have been dealt with.
+        compensated: how many compensation steps are known to be over; there may be more.
     """
 
     __slots__ = ("arrivals", "compensated", "names", "plan", "ready", "state", "timers")
@@ -47,12 +48,14 @@ class Run:
 
     def next_due(self) -> int | None:
         """The earliest instant at which something is due without anything coming in."""
-        timers = self.timers
+        timers, state = self.timers, self.state
+        if not timers and state.timeout is None and state.deadline is None:
+            return None
         while timers and not self.is_due_at(*timers[0]):
             heapq.heappop(timers)
         due = timers[0][0] if timers else None
-        if self.state.status is ExecutionStatus.RUNNING:
-            for bound in (self.state.deadline, self.active_until()):
+        if state.status is ExecutionStatus.RUNNING:
+            for bound in (state.deadline, self.active_until()):
                 due = bound if due is None or (bound is not None and bound < due) else due
         return due
 
@@ -89,9 +92,7 @@ def _restore(run: Run) -> None:
         node = nodes.get(name)
         if step.due is not None and step.status in PARKED_STEP:
             run.arm(step.due, name)
-        if node is None:
-            run.compensated += step.status in ENDED_STEP
-        elif step.status in ENDED_STEP:
+        if node is not None and step.status in ENDED_STEP:
             for link in node.links:
                 arrive(run, link, step)
     for name, node in nodes.items():
@@ -141,7 +142,10 @@ def is_timeout(step: StepState) -> bool:
     return step.error is not None and step.error.type == "timeout"
 
 
-def verdict(run: Run, node: Node) -> str:
+Verdict = Literal["run", "dead", "open"]
+
+
+def verdict(run: Run, node: Node) -> Verdict:
     """What a step's join says: `run`, `dead` (it can never run), or `open` (undecided).
 
     `all`: every edge taken. `sync`: none undecided and at least one taken. `any` and a number: at the n-th taken edge.

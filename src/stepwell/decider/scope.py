@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
@@ -26,7 +26,7 @@ class Names:
             "input": state.input,
             "vars": state.variables,
             "steps": self._steps,
-            "execution": _about(state),
+            "execution": AboutLookup(state),
         }
 
     def scope(
@@ -46,16 +46,36 @@ class Names:
         return {"steps": self._steps.with_output(step, output), "vars": {**self.state.variables, **variables}}
 
 
-def _about(state: ExecutionState) -> dict[str, Any]:
-    started = to_rfc3339(state.created_at)
-    return {
-        "id": state.id,
-        "execution_id": state.id,
-        "name": state.workflow,
-        "version": state.version,
-        "started_at": started,
-        "workflow_start": started,
-    }
+class AboutLookup(Lookup):
+    """`execution` (`workflow`, `system`): what never changes about an execution."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, state: ExecutionState) -> None:
+        self._state = state
+
+    def __getitem__(self, name: str) -> Any:
+        return _ABOUT[name](self._state)
+
+    def names(self) -> Iterable[str]:
+        return _ABOUT
+
+    def as_data(self) -> Any:
+        return {name: read(self._state) for name, read in _ABOUT.items()}
+
+
+def _started_at(state: ExecutionState) -> str:
+    return to_rfc3339(state.created_at)
+
+
+_ABOUT: Final[Mapping[str, Callable[[ExecutionState], str]]] = {
+    "id": lambda state: state.id,
+    "execution_id": lambda state: state.id,
+    "name": lambda state: state.workflow,
+    "version": lambda state: state.version,
+    "started_at": _started_at,
+    "workflow_start": _started_at,
+}
 
 
 class StepsLookup(Lookup):

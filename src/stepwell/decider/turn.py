@@ -20,7 +20,7 @@ _NOTHING: Final = Scope({})
 """All that a constant template needs to see."""
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """What was decided: the events to record, and the commands to carry out once they are recorded."""
 
     events: list[HistoryEvent]

@@ -12,19 +12,19 @@ import msgspec
 from stepwell.execution.work import Assignment
 
 
-class RunStep(msgspec.Struct, frozen=True):
+class RunStep(msgspec.Struct, frozen=True, gc=False):
     """Dispatch this attempt."""
 
     assignment: Assignment
 
 
-class StopStep(msgspec.Struct, frozen=True):
+class StopStep(msgspec.Struct, frozen=True, gc=False):
     """Stop this attempt; its report is no longer wanted."""
 
     assignment_id: str
 
 
-class AwaitEvent(msgspec.Struct, frozen=True):
+class AwaitEvent(msgspec.Struct, frozen=True, gc=False):
     """Hand over events of this type to the step: those that came since the execution was created, and those to come."""
 
     step: str
@@ -32,7 +32,7 @@ class AwaitEvent(msgspec.Struct, frozen=True):
     filter: Any
 
 
-class ForgetWait(msgspec.Struct, frozen=True):
+class ForgetWait(msgspec.Struct, frozen=True, gc=False):
     """The step no longer waits for events."""
 
     step: str
@@ -40,7 +40,7 @@ class ForgetWait(msgspec.Struct, frozen=True):
     filter: Any
 
 
-class EndExecution(msgspec.Struct, frozen=True):
+class EndExecution(msgspec.Struct, frozen=True, gc=False):
     """The execution has ended; nothing of it is outstanding any more."""
 
 

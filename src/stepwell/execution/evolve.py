@@ -90,9 +90,15 @@ def _move_step(state: ExecutionState, event: Any) -> StepState:
         step = state.steps[event.step] = StepState()
     if after is not before:
         step.status = after
-        _leave(state, before, event.at)
-        _enter(state, after, event.at)
+        if before in _COUNTED:
+            _leave(state, before, event.at)
+        if after in _COUNTED:
+            _enter(state, after, event.at)
     return step
+
+
+_COUNTED: Final = frozenset({StepStatus.RUNNING, *PARKED_STEP})
+"""The statuses of which the state counts the steps."""
 
 
 def _enter(state: ExecutionState, status: StepStatus, at: int) -> None:
@@ -100,7 +106,7 @@ def _enter(state: ExecutionState, status: StepStatus, at: int) -> None:
         state.in_flight += 1
         if state.active_since is None:
             state.active_since = at
-    elif status in PARKED_STEP:
+    else:
         state.waiting += 1
 
 
@@ -110,7 +116,7 @@ def _leave(state: ExecutionState, status: StepStatus, at: int) -> None:
         if state.in_flight == 0 and state.active_since is not None:
             state.active_before += at - state.active_since
             state.active_since = None
-    elif status in PARKED_STEP:
+    else:
         state.waiting -= 1
 
 

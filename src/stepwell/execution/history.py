@@ -17,7 +17,7 @@ UNHANDLED: Final = frozenset({"", "compensate"})
 """Values of `StepFailed.handled` after which the execution as a whole fails."""
 
 
-class _Happened(msgspec.Struct, frozen=True, array_like=True):
+class _Happened(msgspec.Struct, frozen=True, array_like=True, gc=False):
     at: int
 
 

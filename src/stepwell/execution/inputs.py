@@ -10,21 +10,21 @@ from stepwell.execution.event import Event
 from stepwell.execution.work import Report
 
 
-class Begin(msgspec.Struct, frozen=True):
+class Begin(msgspec.Struct, frozen=True, gc=False):
     """A place under the engine's limit is free."""
 
 
-class QueueTimedOut(msgspec.Struct, frozen=True):
+class QueueTimedOut(msgspec.Struct, frozen=True, gc=False):
     """The execution waited longer for a place than the engine allows. `waited` in microseconds."""
 
     waited: int
 
 
-class TimersDue(msgspec.Struct, frozen=True):
+class TimersDue(msgspec.Struct, frozen=True, gc=False):
     """The instant of at least one timer has come."""
 
 
-class EventArrived(msgspec.Struct, frozen=True):
+class EventArrived(msgspec.Struct, frozen=True, gc=False):
     """An event that the waiting step could want.
 
     `early`: it was found in the store rather than handed over as it came; such an event wakes nothing when it has

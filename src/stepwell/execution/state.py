@@ -10,7 +10,7 @@ from stepwell.base.errors import ErrorInfo
 from stepwell.execution.status import ExecutionStatus, StepStatus
 
 
-class StepState(msgspec.Struct, array_like=True):
+class StepState(msgspec.Struct, array_like=True, gc=False):
     """What is known of one step. Steps that nothing happened to have no state. Instants in microseconds.
 
     Attributes:
@@ -44,7 +44,7 @@ class StepState(msgspec.Struct, array_like=True):
     order: int = 0
 
 
-class ExecutionState(msgspec.Struct):
+class ExecutionState(msgspec.Struct, gc=False):
     """Everything there is to know about an execution. Mutable: one writer owns it and `evolve` changes it in place.
 
     Attributes:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from stepwell.base.members import direct_members
 
+
+@direct_members
 class ExecutionStatus(StrEnum):
     """Of a whole execution."""
 
@@ -17,6 +20,7 @@ class ExecutionStatus(StrEnum):
     CANCELLED = "cancelled"  # an operator ended it
 
 
+@direct_members
 class StepStatus(StrEnum):
     """Of a step."""
 

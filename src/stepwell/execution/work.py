@@ -9,7 +9,7 @@ import msgspec
 from stepwell.base.errors import ErrorInfo
 
 
-class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt of one leaf step, to be done by a worker.
 
     Attributes:
@@ -40,7 +40,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.execution}/{self.step}/{self.attempt}"
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an attempt ended: with a result, or with an error.
 
     Attributes:

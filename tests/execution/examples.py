@@ -1,0 +1,121 @@
+"""History events and states to test with: one of every kind, and random ones."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from hypothesis import strategies as st
+
+from stepwell.base.errors import ErrorInfo
+from stepwell.base.values import Sealed, SecretRef, SecretText
+from stepwell.execution.event import Event
+from stepwell.execution.history import (
+    AttemptFailed,
+    CompensationEnded,
+    CompensationStarted,
+    EventLate,
+    EventReceived,
+    ExecutionCancelled,
+    ExecutionCompleted,
+    ExecutionCreated,
+    ExecutionFailed,
+    ExecutionFailing,
+    ExecutionStarted,
+    HistoryEvent,
+    StepCancelled,
+    StepCompleted,
+    StepFailed,
+    StepScheduled,
+    StepSkipped,
+    TimerStarted,
+    VariablesSet,
+    WaitStarted,
+)
+
+KINDS: tuple[type, ...] = get_args(HistoryEvent)
+
+_ERROR = ErrorInfo("http_error", "the service said no", {"status": 503}, retryable=True)
+_EVENT = Event(
+    id="e1", type="user.verified", source="mail", data={"user": 7}, subject="ada", time=1_700_000_000_000_000
+)
+_SECRETS = {"ref": SecretRef("TOKEN"), "text": SecretText(("Bearer ", SecretRef("TOKEN"), Sealed("x")))}
+
+ONE_OF_EACH: list[HistoryEvent] = [
+    ExecutionCreated(
+        1, "id-1", "orders", "1.2.0", "d1", {"n": 1, "pin": Sealed("1234")}, b"\x00\xff", "key", 60_000_000, 90_000_000,
+        {"v": [1, 2.5, None, True, "ü"]},
+    ),
+    ExecutionStarted(2),
+    StepScheduled(3, "a", 1, {"task": "work", **_SECRETS}),
+    StepCompleted(4, "a", 3, {"id": "u-1"}, (0, 2)),
+    AttemptFailed(5, "b", 1, 4, _ERROR, 15),
+    StepFailed(6, "b", 5, ErrorInfo("timeout", "too slow"), "edge", (1,)),
+    StepSkipped(7, "c", "dead_path", "nothing leads here any more"),
+    StepCancelled(8, "d", "the execution has failed"),
+    WaitStarted(9, "e", "user.verified", {"user": 7, "pin": Sealed(1234)}, 3_600_000_009),
+    TimerStarted(10, "f", 5_000_010),
+    EventReceived(11, "e", _EVENT),
+    EventLate(12, "g", "mail", "e2"),
+    VariablesSet(13, "a", {"n": 2}),
+    ExecutionFailing(14, ErrorInfo("timeout", "the workflow timed out after 1m")),
+    CompensationStarted(15, "step 'b' failed: the service said no"),
+    CompensationEnded(16, "done"),
+    ExecutionCompleted(17, {"user_id": "u-1", "key": Sealed({"nested": [1]})}),
+    ExecutionFailed(18, _ERROR),
+    ExecutionCancelled(19, "ada", "no longer wanted"),
+]  # fmt: skip
+"""One event of every kind, every field filled."""
+
+names = st.text(min_size=1, max_size=8)
+instants = st.integers(-(2**50), 2**50)
+_plain = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=8)
+plain_values: st.SearchStrategy[Any] = st.recursive(
+    _plain,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+"""JSON values without secrets."""
+_refs = st.builds(SecretRef, names)
+_sealed = st.builds(Sealed, plain_values)
+_texts = st.builds(
+    lambda parts: SecretText(tuple(parts)), st.lists(names | _refs | st.builds(Sealed, names), max_size=3)
+)
+values: st.SearchStrategy[Any] = st.recursive(
+    _plain | _refs | _sealed | _texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+"""JSON values with secrets of every kind in them."""
+objects = st.dictionaries(st.text(max_size=4), values, max_size=3)
+errors = st.builds(ErrorInfo, names, names, st.none() | st.dictionaries(names, plain_values, max_size=2), st.booleans())
+_events = st.builds(
+    Event, id=names, type=names, source=names, data=plain_values, subject=st.none() | names, time=instants
+)
+_taken = st.lists(st.integers(0, 9), max_size=2).map(tuple)
+_limits = st.none() | st.integers(0, 2**50)
+
+RANDOM: dict[type, st.SearchStrategy[Any]] = {
+    ExecutionCreated: st.builds(
+        ExecutionCreated, instants, names, names, names, names, values, st.binary(max_size=16), st.none() | names,
+        _limits, _limits, objects,
+    ),
+    ExecutionStarted: st.builds(ExecutionStarted, instants),
+    StepScheduled: st.builds(StepScheduled, instants, names, st.integers(1, 99), st.none() | objects),
+    StepCompleted: st.builds(StepCompleted, instants, names, instants, values, _taken),
+    AttemptFailed: st.builds(AttemptFailed, instants, names, st.integers(1, 99), instants, errors, instants),
+    StepFailed: st.builds(StepFailed, instants, names, instants, errors, names, _taken),
+    StepSkipped: st.builds(StepSkipped, instants, names, names, names),
+    StepCancelled: st.builds(StepCancelled, instants, names, names),
+    WaitStarted: st.builds(WaitStarted, instants, names, names, values, st.none() | instants),
+    TimerStarted: st.builds(TimerStarted, instants, names, instants),
+    EventReceived: st.builds(EventReceived, instants, names, _events),
+    EventLate: st.builds(EventLate, instants, names, names, names),
+    VariablesSet: st.builds(VariablesSet, instants, names, objects),
+    ExecutionFailing: st.builds(ExecutionFailing, instants, errors),
+    CompensationStarted: st.builds(CompensationStarted, instants, names),
+    CompensationEnded: st.builds(CompensationEnded, instants, names),
+    ExecutionCompleted: st.builds(ExecutionCompleted, instants, values),
+    ExecutionFailed: st.builds(ExecutionFailed, instants, errors),
+    ExecutionCancelled: st.builds(ExecutionCancelled, instants, names, names),
+}  # fmt: skip
+"""Random events, by kind."""

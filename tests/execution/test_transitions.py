@@ -1,0 +1,177 @@
+"""The tables of legal moves: all of them are walked, and nothing else is possible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from stepwell.base.errors import InvalidTransition
+from stepwell.definition.model import ErrorStrategy
+from stepwell.execution.evolve import begin, evolve, fold
+from stepwell.execution.history import ExecutionCancelled, ExecutionCreated, HistoryEvent
+from stepwell.execution.inputs import QueueTimedOut
+from stepwell.execution.state import ExecutionState, StepState
+from stepwell.execution.status import ExecutionStatus, StepStatus
+from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
+from tests.decider.story import FLAKY, SECOND, Story, begun, retries, says, step, workflow
+from tests.execution.examples import ONE_OF_EACH
+
+EXAMPLE = {type(event): event for event in ONE_OF_EACH}
+CREATED = EXAMPLE[ExecutionCreated]
+STEP_KINDS = {kind for _, kind in STEP_TRANSITIONS}
+EXECUTION_KINDS = {kind for _, kind in EXECUTION_TRANSITIONS}
+
+DECIDED_LATER = {(status, kind) for status, kind in EXECUTION_TRANSITIONS if kind is ExecutionCancelled}
+"""Moves that are recorded only when an operator asks for them."""
+
+
+def state_in(execution: ExecutionStatus, status: StepStatus = StepStatus.PENDING) -> ExecutionState:
+    """The least state with these statuses; the step is called `a`."""
+    assert isinstance(CREATED, ExecutionCreated)
+    state = begin(CREATED)
+    state.status = execution
+    if status is not StepStatus.PENDING:
+        state.steps["a"] = StepState(status=status)
+        state.in_flight = int(status is StepStatus.RUNNING)
+        state.waiting = int(status in (StepStatus.WAITING, StepStatus.RETRYING))
+        state.active_since = 1 if state.in_flight else None
+    return state
+
+
+def of_kind(kind: type) -> HistoryEvent:
+    """An event of this kind, of the step `a` when it is one of a step."""
+    event = EXAMPLE[kind]
+    return msgspec.structs.replace(event, step="a") if hasattr(event, "step") else event
+
+
+# Each move alone
+
+
+@pytest.mark.parametrize(("before", "kind"), list(STEP_TRANSITIONS))
+def test_a_legal_move_of_a_step_leads_where_the_table_says(before: StepStatus, kind: type) -> None:
+    state = state_in(ExecutionStatus.RUNNING, before)
+    evolve(state, of_kind(kind))
+    after = STEP_TRANSITIONS[before, kind]
+    assert state.steps["a"].status is after
+    assert state.in_flight == (after is StepStatus.RUNNING)
+    assert state.waiting == (after in (StepStatus.WAITING, StepStatus.RETRYING))
+    assert state.seq == 2
+
+
+@pytest.mark.parametrize(("before", "kind"), list(EXECUTION_TRANSITIONS))
+def test_a_legal_move_of_an_execution_leads_where_the_table_says(before: ExecutionStatus, kind: type) -> None:
+    state = state_in(before)
+    evolve(state, of_kind(kind))
+    assert state.status is EXECUTION_TRANSITIONS[before, kind]
+
+
+@pytest.mark.parametrize("before", list(StepStatus))
+@pytest.mark.parametrize("kind", sorted(STEP_KINDS, key=str))
+def test_any_other_move_of_a_step_is_refused_and_changes_nothing(before: StepStatus, kind: type) -> None:
+    if (before, kind) in STEP_TRANSITIONS:
+        return
+    state = state_in(ExecutionStatus.RUNNING, before)
+    untouched = msgspec.msgpack.encode(state.steps), state.seq
+    with pytest.raises(InvalidTransition, match=rf"a: {kind.__name__} while {before}"):
+        evolve(state, of_kind(kind))
+    assert (msgspec.msgpack.encode(state.steps), state.seq) == untouched
+
+
+@pytest.mark.parametrize("before", list(ExecutionStatus))
+@pytest.mark.parametrize("kind", sorted(EXECUTION_KINDS, key=str))
+def test_any_other_move_of_an_execution_is_refused(before: ExecutionStatus, kind: type) -> None:
+    if (before, kind) in EXECUTION_TRANSITIONS:
+        return
+    state = state_in(before)
+    with pytest.raises(InvalidTransition, match=rf"execution id-1: {kind.__name__} while {before}"):
+        evolve(state, of_kind(kind))
+    assert state.status is before
+
+
+@pytest.mark.parametrize("status", [StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED])
+def test_nothing_leads_out_of_an_ended_step(status: StepStatus) -> None:
+    assert not [move for move in STEP_TRANSITIONS if move[0] is status]
+
+
+@pytest.mark.parametrize("status", [ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED])
+def test_nothing_leads_out_of_an_ended_execution(status: ExecutionStatus) -> None:
+    assert not [move for move in EXECUTION_TRANSITIONS if move[0] is status]
+
+
+def test_every_status_can_be_reached() -> None:
+    assert {StepStatus.PENDING, *STEP_TRANSITIONS.values()} == set(StepStatus)
+    assert {ExecutionStatus.PENDING, *EXECUTION_TRANSITIONS.values()} == set(ExecutionStatus)
+
+
+# All moves in stories: what the table allows, the decider does
+
+
+def stories() -> list[Story]:
+    """Stories that walk through everything."""
+    steps = (
+        step("flaky", retry=retries(2)),
+        step("broken", on_failure=says("continue")),
+        step("skipped", when=False),
+        step("sum", type="set", config={"n": 1}),
+        step("bad", type="set", config={"n": "{{ input.nothing }}"}, on_failure=says("continue")),
+        step("pause", type="wait", config={"for": "1s"}),
+        step("event", type="wait_for_event", config={"event_type": "go"}),
+        step("late", type="wait_for_event", config={"event_type": "go", "timeout": "1s"}, on_timeout=says("continue")),
+    )
+    whole = begun(workflow(*steps))
+    whole.failed("flaky", FLAKY)
+    whole.failed("broken")
+    whole.event("event")
+    whole.time(SECOND)
+    whole.done("flaky")
+
+    stopped = begun(workflow(*steps, step("undone", type="noop"), undo=(step("undo"),), deadline=SECOND))
+    stopped.failed("flaky", FLAKY)
+    stopped.time(SECOND)
+    stopped.done("undo")
+
+    refused = Story(workflow(*steps))
+    refused.when(QueueTimedOut(SECOND))
+    ended = begun(workflow(step("a"), on_error=ErrorStrategy(strategy="terminate")))
+    ended.failed("a")
+    return [whole, stopped, refused, ended]
+
+
+def walked(story: Story) -> set[tuple[Any, type]]:
+    """Every move of a story, as the tables write them."""
+    moves = set[tuple[Any, type]]()
+    state = fold(story.history[:1])
+    for event in story.history[1:]:
+        name = getattr(event, "step", None)
+        if type(event) in EXECUTION_KINDS:
+            moves.add((state.status, type(event)))
+        elif type(event) in STEP_KINDS and name is not None:
+            moves.add((state.steps[name].status if name in state.steps else StepStatus.PENDING, type(event)))
+        evolve(state, event)
+    return moves
+
+
+def test_the_decider_walks_every_legal_move() -> None:
+    moves = set[tuple[Any, type]]().union(*(walked(story) for story in stories()))
+    legal = STEP_TRANSITIONS.keys() | EXECUTION_TRANSITIONS.keys()
+    assert {f"{status}: {kind.__name__}" for status, kind in legal - moves - DECIDED_LATER} == set()
+
+
+# Histories
+
+
+def test_a_history_begins_with_its_creation() -> None:
+    with pytest.raises(InvalidTransition, match="a history begins with ExecutionCreated, not ExecutionStarted"):
+        fold(ONE_OF_EACH[1:])
+
+
+def test_an_empty_history_has_no_state() -> None:
+    with pytest.raises(InvalidTransition):
+        fold([])
+
+
+def test_an_execution_is_created_once() -> None:
+    with pytest.raises(InvalidTransition, match="ExecutionCreated in the middle of its history"):
+        fold([CREATED, CREATED])
