@@ -37,7 +37,6 @@ def test_it_registers_a_user(tmp_path: Path) -> None:
     assert done.report["completed_steps"] == STEPS
     assert done.report["output"]["status"] == "active"
     assert done.report["output"]["user_id"] == outputs(done.report)["create_account"]["user_id"]
-    assert "user: publishes user.email_verified: exit status 0" in log_of(tmp_path)
     assert_nowhere(PASSWORD, tmp_path, done)
 
 
