@@ -39,11 +39,15 @@ def import_module(name: str) -> ModuleType:
     try:
         if name.endswith(".py"):
             path = Path(name)
+            if not path.is_file():
+                raise ConfigurationError(f"there is no file {name}", code="import-failed")
             sys.path.insert(0, str(path.resolve().parent))
             return importlib.import_module(path.stem)
         if str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(name)
+    except ConfigurationError:
+        raise
     except Exception as error:  # whatever the module does when it is imported is its author's to mend
         raise ConfigurationError(
             f"the module {name!r} cannot be imported: {type(error).__name__}: {error}",

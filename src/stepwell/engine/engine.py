@@ -415,7 +415,7 @@ class Engine:
         if self._failure is not None:
             return
         self._failure = error
-        _log.error("the engine has stopped: %s", error)
+        _log.info("the engine has stopped: %s", error)  # every caller is told; this is for the record
         self._loaded.clear()
         self._fail_waiters(error)
         self._spawn(self._work().close())
