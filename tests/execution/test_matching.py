@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepwell.base.values import Sealed, SecretRef
+from stepwell.definition.settings_checks import FILTER_COMBINATIONS, FILTER_OPERATORS
 from stepwell.execution.matching import (
     ANY,
+    COMBINATIONS,
     OPERATORS,
     filter_problem,
     match_key_of_filter,
@@ -283,3 +285,25 @@ def test_a_wrong_pattern_is_not_written_to_standard_error(capfd: pytest.CaptureF
     assert filter_problem({"a": {"~regex": "("}}) is not None
     assert not matches({"a": {"~regex": "("}}, {"a": "x"})
     assert capfd.readouterr().err == ""
+
+
+def test_filters_combine_by_and_and_or() -> None:
+    filter_ = {"~or": [{"a": 1}, {"~and": [{"b": {"~gt": 5}}, {"c": "x"}]}], "d": True}
+    assert filter_problem(filter_) is None
+    assert matches(filter_, {"a": 1, "d": True})
+    assert matches(filter_, {"b": 6, "c": "x", "d": True})
+    assert not matches(filter_, {"b": 6, "c": "y", "d": True})
+    assert not matches(filter_, {"a": 1})
+    assert match_key_of_filter(filter_) in match_keys_of_event({"a": 1, "d": True})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"~or": []}, {"~and": {"a": 1}}, {"~or": [1]}, {"~or": [None]}, {"~or": [{"a": {"~no": 1}}]}]
+)
+def test_a_combination_that_is_none_is_named(wrong: dict[str, Any]) -> None:
+    assert filter_problem(wrong) is not None
+
+
+def test_validation_knows_the_same_operators() -> None:
+    assert OPERATORS.keys() == FILTER_OPERATORS
+    assert COMBINATIONS.keys() == FILTER_COMBINATIONS

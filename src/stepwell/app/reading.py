@@ -9,6 +9,7 @@ from stepwell.app.definitions import Definitions
 from stepwell.app.report import event_report, execution_report
 from stepwell.base.errors import NotFound, StepwellError
 from stepwell.base.instants import to_rfc3339
+from stepwell.decider.plan import Plan
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.engine.loaded import snapshot_of
 from stepwell.execution.codec import Codec
@@ -36,7 +37,7 @@ class Reading:
         """
         stored = await self._stored(execution)
         definition = await self._definitions.stored(stored.created.digest)
-        return execution_report(definition, self._fold(stored))
+        return execution_report(Plan(definition), self._fold(stored))
 
     async def definition(self, execution: str) -> WorkflowDefinition:
         """What the execution runs.

@@ -7,17 +7,19 @@ from typing import Any, Final
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.values import masked
-from stepwell.definition.model import WorkflowDefinition
+from stepwell.decider.plan import Plan
+from stepwell.decider.scope import Names
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import WAITING, ExecutionStatus, StepStatus
+from stepwell.expression.errors import ExpressionError
 
 
-def execution_report(definition: WorkflowDefinition, state: ExecutionState) -> dict[str, Any]:
+def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
     """What became of an execution, as JSON values: instants RFC 3339 text, durations in milliseconds."""
-    names = [step.name for step in definition.steps]
-    steps = {name: state.steps.get(name, _UNTOUCHED) for name in names}
-    undoing = {step.name: state.steps.get(step.name, _UNTOUCHED) for step in definition.compensation.steps}
+    steps = {name: state.steps.get(name, _UNTOUCHED) for name in plan.nodes}
+    undoing = {node.name: state.steps.get(node.name, _UNTOUCHED) for node in plan.compensation}
+    names = Names(plan, state)
     return {
         "execution_id": state.id,
         "workflow": state.workflow,
@@ -31,15 +33,16 @@ def execution_report(definition: WorkflowDefinition, state: ExecutionState) -> d
         "duration_ms": _milliseconds(state.started_at, state.completed_at),
         "input": masked(state.input),
         "variables": masked(state.variables),
-        "steps": [step_report(name, step) for name, step in steps.items()],
+        "steps": [_with_input(plan, names, name, step) for name, step in steps.items()],
         "completed_steps": _with_status(steps, StepStatus.COMPLETED),
         "failed_steps": _with_status(steps, StepStatus.FAILED),
         "skipped_steps": _with_status(steps, StepStatus.SKIPPED),
         "compensation": state.compensation,
         "compensation_reason": state.compensation_reason or None,
-        "compensation_steps": [step_report(name, step) for name, step in undoing.items()]
+        "compensation_steps": [_with_input(plan, names, name, step) for name, step in undoing.items()]
         if state.compensation_reason
         else [],
+        "figures": figures_of(plan, state),
     }
 
 
@@ -50,6 +53,48 @@ def shown_status(state: ExecutionState) -> str:
     """The status, or `waiting` when a running execution has nothing to do but wait."""
     parked = state.status is ExecutionStatus.RUNNING and not state.in_flight and state.waiting
     return WAITING if parked else state.status.value
+
+
+def figures_of(plan: Plan, state: ExecutionState) -> dict[str, Any]:
+    """How it went, in numbers; of an execution that still runs, up to now. Only what workers did counts.
+
+    `attempts` of all steps, `retries` among them, `failed_attempts` and their share (`failure_rate`, 0 to 1; null
+    before the first attempt), the time that all steps took together (`busy_ms`), and how many were at work on average
+    while any was (`parallelism`; null before the first has ended).
+    """
+    steps = [step for name, step in state.steps.items() if step.attempts and not _is_control(plan, name)]
+    attempts = sum(step.attempts for step in steps)
+    failed = sum(step.attempts - (step.status not in (StepStatus.FAILED, StepStatus.RETRYING)) for step in steps)
+    times = [(step.started_at, step.completed_at) for step in steps]
+    busy = sum(ended - started for started, ended in times if started is not None and ended is not None)
+    active = state.active_before
+    return {
+        "attempts": attempts,
+        "retries": sum(step.attempts - 1 for step in steps),
+        "failed_attempts": failed,
+        "failure_rate": round(failed / attempts, 4) if attempts else None,
+        "busy_ms": round(busy / 1_000, 3),
+        "parallelism": round(busy / active, 3) if active else None,
+    }
+
+
+def _is_control(plan: Plan, name: str) -> bool:
+    node = plan.node(name)
+    return node is not None and node.is_control
+
+
+def _with_input(plan: Plan, names: Names, name: str, step: StepState) -> dict[str, Any]:
+    """The report of a step with the settings it was run with: recorded, or derived as a recovery would derive them."""
+    report = step_report(name, step)
+    node = plan.node(name)
+    settings = step.input
+    if settings is None and step.attempts and node is not None and step.scheduled_at is not None:
+        try:
+            settings = node.config.render(names.scope(step.scheduled_at, name, "config"))
+        except ExpressionError:
+            settings = None
+    report["input"] = masked(settings)
+    return report
 
 
 def step_report(name: str, step: StepState) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Session(msgspec.Struct, frozen=True):
     definitions: Definitions
     store: Store
     codec: Codec
+    worker: LocalWorker
 
 
 @asynccontextmanager
@@ -113,7 +114,7 @@ async def open_session(
     engine.connect(worker)
     try:
         await engine.open(shard, take_over=take_over)
-        yield Session(engine, definitions, store, codec)
+        yield Session(engine, definitions, store, codec, worker)
     finally:
         await asyncio.shield(engine.close())
 

@@ -151,6 +151,11 @@ class WorkflowEngine:
             report=report,
         )
 
+    async def load(self) -> dict[str, dict[str, int | None]]:
+        """How busy this engine is: `at_work`, `in_line` and `limit` of `workflows` and of `tasks`."""
+        session = await self._open()
+        return {"workflows": session.engine.load(), "tasks": session.worker.load()}
+
     async def publish_event(
         self,
         type: str,  # noqa: A002

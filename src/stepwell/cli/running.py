@@ -169,9 +169,9 @@ class _Run:
             with progress.shown() if progress is not None else nullcontext():
                 work = session.engine.ended(execution)
                 state = await self._interrupts.wait_for(work, self._request.timeout)
-            return Ended(execution_report(plan.definition, state))
+            return Ended(execution_report(plan, state))
         except (Interrupted, OutOfTime) as why:
-            report = execution_report(plan.definition, await session.engine.state(execution))
+            report = execution_report(plan, await session.engine.state(execution))
             return Ended(report, self._unfinished(execution, why))
         except StepwellError as error:
             error.hint = "; ".join(filter(None, (error.hint, self._how_to_go_on(execution))))

@@ -20,6 +20,8 @@ FILTER_OPERATORS = frozenset({
     "~ends", "~nends", "~contains", "~ncontains", "~isnull", "~isempty",
 })  # fmt: skip
 """The operators of an event filter."""
+FILTER_COMBINATIONS = frozenset({"~and", "~or"})
+"""In the place of a path: what stands behind them is a list of filters."""
 
 _ALTERNATIVES: Mapping[str, tuple[str, ...]] = {
     "shell": ("command", "script"),
@@ -188,6 +190,9 @@ def check_filter(written: Any, path: Path, context: Context) -> None:
         context.findings.add("wrong-type", message, path)
         return
     for field, wanted in written.items():
+        if field in FILTER_COMBINATIONS:
+            _check_combined(field, wanted, (*path, field), context)
+            continue
         names = list(wanted) if isinstance(wanted, dict) and any(key.startswith("~") for key in wanted) else []
         if field.startswith("~"):
             message = f"the operator {field!r} stands where a path is expected"
@@ -199,6 +204,18 @@ def check_filter(written: Any, path: Path, context: Context) -> None:
                 hint = context.findings.hint_for(name, FILTER_OPERATORS)
                 message = f"there is no operator {name!r}"
                 context.findings.add("unknown-operator", message, (*path, field, name), hint=hint, key=True)
+
+
+def _check_combined(name: str, wanted: Any, path: Path, context: Context) -> None:
+    if not isinstance(wanted, list) or not wanted:
+        context.findings.add("wrong-type", f"{name} takes a list of filters; saw {describe(wanted)}", path)
+        return
+    for position, filter_ in enumerate(wanted):
+        if isinstance(filter_, dict):
+            check_filter(filter_, (*path, position), context)
+        else:
+            message = f"expected a mapping from paths to values; saw {describe(filter_)}"
+            context.findings.add("wrong-type", message, (*path, position))
 
 
 def _literal_secrets(value: Any, path: Path, context: Context) -> None:

@@ -43,6 +43,10 @@ class Admission:
         """Nobody is told any more that it has waited too long."""
         self._alarm.clear()
 
+    def load(self) -> dict[str, int | None]:
+        """See `Places.load`."""
+        return self._places.load()
+
     def enter(self, hot: Hot) -> bool:
         """Give the execution a place, or put it in line: False."""
         if self._places.take(hot):

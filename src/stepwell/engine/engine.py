@@ -237,6 +237,10 @@ class Engine:
             self._inbox.look()
         return published
 
+    def load(self) -> dict[str, int | None]:
+        """Executions at work, in line for a place, and the limit."""
+        return self._admission.load()
+
     def report(self, report: Report) -> None:
         """An attempt has ended: the dispatcher's callback."""
         hot = self._loaded.get(report.execution)

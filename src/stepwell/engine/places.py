@@ -22,6 +22,11 @@ class Places:
         self._taken = 0
         self._line: deque[Hot] = deque()
 
+    def load(self) -> dict[str, int | None]:
+        """How many places are taken, how many executions stand in line, and how many places there are."""
+        waiting = sum(hot.queued_at is not None for hot in self._line)
+        return {"at_work": self._taken, "in_line": waiting, "limit": self._limit if self._limit < NO_LIMIT else None}
+
     def take(self, hot: Hot) -> bool:
         """Give the execution a place. False when none is free."""
         if hot.has_place:

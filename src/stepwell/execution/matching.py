@@ -1,8 +1,8 @@
 """Which event wakes which wait.
 
 A filter is a map from a dotted path into the event's data to what must stand there: a plain value for equality, or a
-map of `~` operators. All entries must hold. A missing field matches nothing but the negative operators and
-`~isnull: true`.
+map of `~` operators. All entries must hold; `~and` and `~or` hold lists of further filters. A missing field matches
+nothing but the negative operators and `~isnull: true`.
 
 So that an event finds its waits without looking at all of them, every wait is filed under one *match key*: a number
 made from the first equality of its filter. An event computes the keys of all its fields and looks only there. A key
@@ -12,7 +12,7 @@ stored in the clear and could be guessed; and of an item of a list, so that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ def match_key_of_filter(filter_: Any) -> int:
     """The key a wait with this rendered filter is filed under."""
     if isinstance(filter_, Mapping):
         for path in sorted(filter_):
+            if path in COMBINATIONS:
+                continue
             wanted = _equality(filter_[path])
             if wanted is not _MISSING and not _may_pass_a_list(path):
                 return _key(path, wanted)
@@ -44,7 +46,19 @@ def matches(filter_: Any, data: Any) -> bool:
     """Whether an event with this data satisfies the rendered filter. None and an empty map match everything."""
     if not filter_:
         return True
-    return all(_holds(wanted, _resolve(data, path)) for path, wanted in unsealed(filter_).items())
+    return _matches(unsealed(filter_), data)
+
+
+def _matches(filter_: Mapping[str, Any], data: Any) -> bool:
+    for path, wanted in filter_.items():
+        combine = COMBINATIONS.get(path)
+        if combine is None:
+            holds = _holds(wanted, _resolve(data, path))
+        else:
+            holds = combine(_matches(each, data) for each in wanted)
+        if not holds:
+            return False
+    return True
 
 
 def filter_problem(filter_: Any) -> str | None:
@@ -56,11 +70,23 @@ def filter_problem(filter_: Any) -> str | None:
     for path, wanted in filter_.items():
         if not isinstance(path, str):
             return f"a filter's keys are paths in the event's data, and {path!r} is not text"
+        if path in COMBINATIONS:
+            problem = _combination_problem(path, wanted)
+            if problem is not None:
+                return problem
+            continue
         for name in _operators_of(wanted):
             problem = _operator_problem(name, unsealed(wanted[name]))
             if problem is not None:
                 return f"{path}: {problem}"
     return None
+
+
+def _combination_problem(name: str, wanted: Any) -> str | None:
+    if not isinstance(wanted, list) or not wanted:
+        return f"{name} takes a list of filters"
+    problems = (filter_problem(each if each is not None else "null") for each in wanted)
+    return next((f"{name}: {problem}" for problem in problems if problem is not None), None)
 
 
 def _operator_problem(name: str, wanted: Any) -> str | None:
@@ -220,6 +246,9 @@ def _eq(found: Any, wanted: Any) -> bool:
 
 _starts = _text(lambda found, wanted: found.startswith(wanted))
 _ends = _text(lambda found, wanted: found.endswith(wanted))
+
+COMBINATIONS: Final[Mapping[str, Callable[[Iterable[bool]], bool]]] = {"~and": all, "~or": any}
+"""In the place of a path: how the filters in the list behind it are combined."""
 
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "~eq": _eq,

@@ -61,6 +61,10 @@ class LocalWorker(Dispatcher):
         self._abandoned: set[asyncio.Task[None]] = set()
         self._closed = False
 
+    def load(self) -> dict[str, int | None]:
+        """Attempts at work, in line, and the limit."""
+        return {"at_work": len(self._running), "in_line": len(self._queue), "limit": self._max_concurrent}
+
     def dispatch(self, assignment: Assignment) -> None:
         """Begin the work, or queue it. Ignored when the same assignment is queued or running, or after `close`."""
         id_ = assignment.id
