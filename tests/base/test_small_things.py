@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from stepwell.base import errors
 from stepwell.base.derive import derived_bytes, digest
 from stepwell.base.errors import ErrorInfo, InvalidInput, StepwellError
-from stepwell.base.ids import new_execution_id
+from stepwell.base.ids import execution_id
 from stepwell.base.patterns import compiled
 from stepwell.base.suggest import hint_for, nearest
 
@@ -86,7 +87,7 @@ def test_a_digest_is_that_of_the_content() -> None:
 
 
 def test_execution_ids_are_random() -> None:
-    made = {new_execution_id() for _ in range(100)}
+    made = {execution_id(os.urandom(16)) for _ in range(100)}
     assert len(made) == 100
     assert all(uuid.UUID(one).version == 4 and one == one.lower() for one in made)
 

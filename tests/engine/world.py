@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from stepwell.base.derive import derived_bytes
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.plan import Plan
 from stepwell.definition.model import WorkflowDefinition
@@ -100,8 +101,10 @@ class World:
         self.limits = limits
         self.codec = Codec(PlainCipher())
         self.plans: dict[str, Plan] = {}
-        self.work = HandDispatcher()
+        self.new_work: Callable[[], HandDispatcher] = HandDispatcher
+        self.work = self.new_work()
         self.watcher = Watcher()
+        self._drawn = 0
         self.engine = self.new_engine()
 
     def new_engine(self, owner: str = "first") -> Engine:
@@ -113,9 +116,15 @@ class World:
             owner,
             self.limits,
             self.watcher,
+            self._entropy,
         )
         engine.connect(self.work)
         return engine
+
+    def _entropy(self, size: int) -> bytes:
+        """Other bytes each time, and the same in every run of a test."""
+        self._drawn += 1
+        return derived_bytes(b"world", self._drawn, size=size)
 
     async def _plan(self, digest: str) -> Plan:
         return self.plans[digest]
@@ -140,7 +149,7 @@ class World:
         dead._admission.close()
         dead._due.close()
         self.clock.set(self.clock.now() + 60 * SECOND)  # its leases run out
-        self.work = HandDispatcher()
+        self.work = self.new_work()
         self.engine = self.new_engine("second")
         await self.engine.open(take_over=True)
         await self.clock.settle()

@@ -5,6 +5,6 @@ from __future__ import annotations
 import uuid
 
 
-def new_execution_id() -> str:
-    """A random execution id (UUID version 4, lower case with hyphens)."""
-    return str(uuid.uuid4())
+def execution_id(random: bytes) -> str:
+    """An execution id (UUID version 4, lower case with hyphens) of 16 random bytes."""
+    return str(uuid.UUID(bytes=random, version=4))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -18,7 +18,7 @@ import msgspec
 from stepwell.base.clock import Clock
 from stepwell.base.durations import DAY, MINUTE
 from stepwell.base.errors import Conflict, NotFound, StepwellError
-from stepwell.base.ids import new_execution_id
+from stepwell.base.ids import execution_id
 from stepwell.decider.create import Start, create
 from stepwell.decider.decide import decide
 from stepwell.decider.outstanding import outstanding
@@ -86,6 +86,7 @@ class Engine:
     Args:
         owner: unique text for this engine, shown to whoever finds its shards taken.
         observer: told what was committed; None for nobody.
+        entropy: gives that many random bytes.
 
     Give it a dispatcher with `connect`, then `open` it. Everything else may be called from the event loop only.
     """
@@ -99,7 +100,9 @@ class Engine:
         owner: str,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         observer: Observer | None = None,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        self._entropy = entropy
         self._store = store
         self._codec = codec
         self._clock = clock
@@ -270,9 +273,9 @@ class Engine:
     async def _start_new(self, plan: Plan, given: Any, start_key: str | None) -> str:
         now = self._clock.now()
         start = Start(
-            id=new_execution_id(),
+            id=execution_id(self._entropy(16)),
             input=given,
-            seed=os.urandom(16),
+            seed=self._entropy(16),
             start_key=start_key,
             default_timeout=self._limits.default_timeout,
         )
