@@ -6,6 +6,7 @@ import io
 import json
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -293,7 +294,7 @@ def test_a_key_file_that_is_made_is_announced_and_secrets_are_shown_nowhere(step
         shown = stepwell("execution", *look)
         assert shown.status == 0, "looking needs no key"
         assert "correct horse" not in ran.out + ran.err + shown.out + shown.err
-    with sqlite3.connect("stepwell.db") as database:
+    with closing(sqlite3.connect("stepwell.db")) as database, database:
         assert b"correct horse" not in "".join(database.iterdump()).encode()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_looking_makes_no_store(stepwell: Stepwell, folder: Path, command: tuple
 
 @pytest.mark.parametrize("command", LOOKING, ids=" ".join)
 def test_a_file_of_another_program_is_not_touched(stepwell: Stepwell, folder: Path, command: tuple[str, ...]) -> None:
-    with sqlite3.connect("other.db") as database:
+    with closing(sqlite3.connect("other.db")) as database, database:
         database.execute("CREATE TABLE theirs (x)")
     database.close()
     before = Path("other.db").read_bytes()
@@ -223,7 +224,7 @@ def test_a_store_by_its_longer_url_has_its_key_beside_it(stepwell: Stepwell, fol
 
 def test_verifying_finds_what_is_wrong(stepwell: Stepwell, ids: dict[str, str]) -> None:
     assert stepwell("db", "verify") == (0, "", "sqlite:stepwell.db: all is well\n")
-    with sqlite3.connect("stepwell.db") as database:
+    with closing(sqlite3.connect("stepwell.db")) as database, database:
         database.execute("UPDATE executions SET status = 'running', finished_at = NULL WHERE status = 'completed'")
     database.close()
     shown = stepwell("db", "verify")
@@ -273,7 +274,7 @@ def test_the_doctor_looks_at_a_store_that_is_there(stepwell: Stepwell, ids: dict
 
 
 def test_the_doctor_says_what_does_not_work_and_what_to_do(stepwell: Stepwell) -> None:
-    with sqlite3.connect("other.db") as database:
+    with closing(sqlite3.connect("other.db")) as database, database:
         database.execute("CREATE TABLE theirs (x)")
     database.close()
     shown = stepwell("doctor", "--store", "other.db", "--import", "no_module_of_this_name")
