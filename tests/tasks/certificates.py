@@ -66,8 +66,29 @@ def _certificate(
         serial_number=x509.random_serial_number(),
         not_valid_before=BEGIN,
         not_valid_after=END,
-    ).add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+    )
+    builder = (
+        builder.add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
+        .add_extension(_usage(is_authority), critical=True)
+    )
     if not is_authority:
         address = x509.IPAddress(ipaddress.ip_address(name))
         builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _usage(is_authority: bool) -> x509.KeyUsage:
+    """What Python 3.13 and later insist on: an authority says that it signs certificates."""
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
