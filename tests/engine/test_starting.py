@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from stepwell.base.errors import Conflict, FenceLost, StepwellError
+from stepwell.base.errors import Conflict, FenceLost, StepwellError, StoreError
 from stepwell.engine.engine import Limits
 from stepwell.execution.status import ExecutionStatus
 from tests.decider.story import step, workflow
@@ -124,6 +124,23 @@ async def test_an_engine_that_lost_its_shard_stops_and_writes_nothing_more() -> 
             assert (await other.state(execution)).steps["a"].status == "running"
         finally:
             await other.close()
+
+
+async def test_an_engine_outlives_a_store_that_is_busy_when_leases_are_renewed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with a_world() as world:
+        execution = await world.start(ONE)
+
+        async def busy(*arguments: object) -> None:
+            raise StoreError("somebody else writes", code="store-busy")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "renew", busy)
+            patch.setattr(world.store, "forget_events", busy)
+            await world.clock.advance(601 * SECOND)
+        await world.done("a")
+        assert (await world.state(execution)).status is ExecutionStatus.COMPLETED
 
 
 async def test_a_defect_in_deciding_on_one_execution_does_not_stop_the_others(

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, assert_never
 
 import msgspec
 
 from stepwell.base.clock import Clock
 from stepwell.base.durations import DAY, MINUTE
-from stepwell.base.errors import Conflict, NotFound, StepwellError
+from stepwell.base.errors import Conflict, FenceLost, NotFound, StepwellError, StoreError
 from stepwell.base.ids import execution_id
 from stepwell.decider.create import Start, create
 from stepwell.decider.decide import decide
@@ -408,12 +408,25 @@ class Engine:
 
     def _renew_leases(self) -> None:
         self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
-        self._spawn(self._ownership.renew())
+        self._spawn(self._tried_again_later(self._ownership.renew()))
         self._inbox.look()  # in case a call went astray
 
     def _forget_events(self) -> None:
         self._forget_alarm.set(self._clock.now() + FORGET_EVERY)
-        self._spawn(self._store.forget_events(self._clock.now()))
+        self._spawn(self._tried_again_later(self._store.forget_events(self._clock.now())))
+
+    async def _tried_again_later(self, work: Awaitable[Any]) -> None:
+        """Do what is done every so often anyway: a store that is busy now will do it the next time.
+
+        Raises:
+            FenceLost: a shard was taken over; that is for ever.
+        """
+        try:
+            await work
+        except FenceLost:
+            raise
+        except StoreError as error:
+            _log.warning("%s; it is tried again", error)
 
     # ── When it goes wrong ───────────────────────────────────────────────────────────────────────────────────────────
 
