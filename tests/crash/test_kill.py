@@ -154,3 +154,6 @@ def test_a_run_killed_ten_times_loses_and_repeats_nothing_recorded(seed: int, tm
     results = [event.step for event in history if isinstance(event, StepCompleted)]
     assert len(results) == len(set(results)) == WIDTH * LENGTH + 1
     assert set(now) == set(results)
+    verify = [sys.executable, "-m", "stepwell", "db", "verify", "--store", "sqlite:kill.db"]
+    checked = subprocess.run(verify, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
