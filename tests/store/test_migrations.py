@@ -148,6 +148,14 @@ def test_what_is_pending_follows_what_was_applied() -> None:
     assert raised.value.code == "store-migration-changed"
 
 
+async def test_many_that_make_a_store_at_once_all_find_it_theirs(tmp_path: Path) -> None:
+    for number in range(20):
+        stores = [SqliteStore(tmp_path / f"{number}.db") for _ in range(6)]
+        await asyncio.gather(*[store.open() for store in stores])
+        for store in stores:
+            await store.close()
+
+
 async def test_two_that_migrate_at_once_do_it_once(path: Path) -> None:
     stores = [SqliteStore(path) for _ in range(4)]
     await asyncio.gather(*[store.open() for store in stores])

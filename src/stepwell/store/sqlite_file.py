@@ -170,18 +170,26 @@ def _unusable(path: Path, error: OSError | ValueError) -> StoreError:
 
 
 def _refuse_foreign(connection: apsw.Connection, database: Database) -> None:
-    found = connection.pragma("application_id")
-    if found == APPLICATION_ID:
+    found, tables = _marks(connection)
+    if found == APPLICATION_ID or (found == 0 and not tables):  # ours, or a new one
         return
-    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 3")]
-    if found == 0 and not tables:
-        return  # a new one
     what = f"it has the tables {', '.join(tables)}" if tables else f"its application id is {found:#x}"
     raise StoreError(
         f"{database.path} is a database of another program: {what}",
         code="not-a-store",
         hint="name another file; this one was not touched",
     )
+
+
+def _marks(connection: apsw.Connection) -> tuple[int, list[str]]:
+    """The application id and some tables, both of one moment: another process may be making the store right now."""
+    connection.execute("BEGIN")
+    try:
+        found = connection.pragma("application_id")
+        query = "SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 3"
+        return found, [name for (name,) in connection.execute(query)]
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _refuse_read_only(connection: apsw.Connection, database: Database) -> None:
