@@ -96,6 +96,17 @@ async def test_a_wait_times_out_without_being_in_memory() -> None:
         assert state.error.type == "timeout"
 
 
+async def test_a_timer_behind_an_earlier_one_fires_too() -> None:
+    async with a_world() as world:
+        executions = [
+            await world.start(workflow(step("nap", type="wait", config={"for": seconds}))) for seconds in (60, 3_600)
+        ]
+        await world.clock.advance(60 * SECOND)
+        assert [(await world.state(one)).status for one in executions] == ["completed", "running"]
+        await world.clock.advance(3_540 * SECOND)
+        assert [(await world.state(one)).status for one in executions] == ["completed", "completed"]
+
+
 async def test_many_timers_due_at_once_all_fire() -> None:
     async with a_world() as world:
         nap = workflow(step("nap", type="wait", config={"for": 60}))
