@@ -142,7 +142,7 @@ class Story:
         return self.step(name).status.value
 
     def statuses(self) -> dict[str, str]:
-        return {name: self.status(name) for name in [*self.plan.nodes, *self.plan.undoing]}
+        return {name: self.status(name) for name in [*self.plan.nodes, *self.plan.undoing.nodes]}
 
 
 def begun(definition: WorkflowDefinition, given: Any = None) -> Story:

@@ -271,7 +271,7 @@ class Trial:
         self._check_active_time()
 
     def _has_due_retry(self) -> bool:
-        return any(node.name in self.story.state.steps for _, node in self.run.ready)
+        return any(one.key in self.story.state.steps for *_, one in self.run.ready)
 
     def _check_active_time(self) -> None:
         state, witness, now = self.story.state, self.witness, self.story.at

@@ -112,7 +112,7 @@ def test_the_join_is_what_the_edges_mean_unless_it_is_declared(
 
 def test_entries_are_the_steps_that_nothing_leads_to() -> None:
     plan = Plan(workflow(step("b", "a"), step("a"), step("c", on("a", "failure")), step("d")))
-    assert [node.name for node in plan.entries] == ["a", "d"]
+    assert [node.name for node in plan.root.entries] == ["a", "d"]
 
 
 @pytest.mark.parametrize(("strategy", "order"), [(None, ["u", "v"]), ("forward", ["u", "v"]), ("reverse", ["v", "u"])])

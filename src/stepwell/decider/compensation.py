@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stepwell.decider.region import Instance
 from stepwell.decider.start import start_step
 from stepwell.decider.turn import Turn
 from stepwell.execution.history import CompensationEnded
@@ -15,7 +16,7 @@ def continue_compensation(turn: Turn) -> None:
     while run.compensated < len(nodes):
         node = nodes[run.compensated]
         if node.name not in turn.state.steps:
-            start_step(turn, node)
+            start_step(turn, Instance(node, run.undoing))
         if turn.state.steps[node.name].status not in ENDED_STEP:
             return
         run.compensated += 1

@@ -8,31 +8,29 @@ from typing import Any, Final
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
 from stepwell.decider.failure import fail
-from stepwell.decider.leaf import complete, storable
-from stepwell.decider.plan import Node
+from stepwell.decider.leaf import complete
+from stepwell.decider.region import Instance
 from stepwell.decider.turn import Turn
+from stepwell.decider.values import storable
 from stepwell.decider.waits import start_wait, start_wait_for_event
-from stepwell.execution.history import VariablesSet
 
 
-def _noop(turn: Turn, node: Node, config: Mapping[str, Any]) -> None:
-    complete(turn, node, None, turn.at)
+def _noop(turn: Turn, one: Instance, config: Mapping[str, Any]) -> None:
+    complete(turn, one, None, turn.at)
 
 
-def _set(turn: Turn, node: Node, config: dict[str, Any]) -> None:
+def _set(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     """The settings are the variables' new values."""
-    complete(turn, node, storable(config), turn.at)
-    if turn.state.steps[node.name].error is None and config:
-        turn.emit(VariablesSet(turn.at, node.name, config))
+    complete(turn, one, storable(config), turn.at, variables=config)
 
 
-def _fail(turn: Turn, node: Node, config: Mapping[str, Any]) -> None:
+def _fail(turn: Turn, one: Instance, config: Mapping[str, Any]) -> None:
     message = config.get("message")
-    text = str(masked(message)) if message is not None else f"step {node.name!r} says that this has failed"
-    fail(turn, node, ErrorInfo(str(config.get("type") or "failed"), text), turn.at)
+    text = str(masked(message)) if message is not None else f"step {one.node.name!r} says that this has failed"
+    fail(turn, one, ErrorInfo(str(config.get("type") or "failed"), text), turn.at)
 
 
-CONTROL: Final[Mapping[str, Callable[[Turn, Node, dict[str, Any]], None]]] = {
+CONTROL: Final[Mapping[str, Callable[[Turn, Instance, dict[str, Any]], None]]] = {
     "noop": _noop,
     "set": _set,
     "fail": _fail,

@@ -8,9 +8,9 @@ import msgspec
 
 from stepwell.base.errors import InvalidInput
 from stepwell.base.values import check_json
-from stepwell.decider.leaf import storable
 from stepwell.decider.plan import Plan
 from stepwell.decider.scope import Names
+from stepwell.decider.values import storable
 from stepwell.execution.evolve import begin
 from stepwell.execution.history import ExecutionCreated
 from stepwell.expression.errors import ExpressionError

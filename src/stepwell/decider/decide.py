@@ -7,18 +7,22 @@ from typing import assert_never
 
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import ErrorInfo
+from stepwell.decider.advance import act_on, cancel_all, record_owed, stop
+from stepwell.decider.blocks import run_out_of_time
+from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.ending import conclude, give_up
-from stepwell.decider.failure import stop_everything, withdraw_waits
-from stepwell.decider.joins import follow
+from stepwell.decider.failure import end_fallback, fail, waiting_for
+from stepwell.decider.joins import beginning
 from stepwell.decider.leaf import finish_attempt, try_again
-from stepwell.decider.plan import Node
+from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.decider.start import start_step
 from stepwell.decider.turn import Decision, Turn
-from stepwell.decider.waits import end_wait, take_event
-from stepwell.execution.history import ExecutionFailing, ExecutionStarted
-from stepwell.execution.inputs import Begin, EventArrived, Input, QueueTimedOut, TimersDue
-from stepwell.execution.status import ENDED_EXECUTION, ENDED_STEP, ExecutionStatus, StepStatus
+from stepwell.decider.waits import end_wait, note_late, take_event
+from stepwell.execution.commands import ReleaseLock
+from stepwell.execution.history import ExecutionFailing, ExecutionStarted, LockTaken
+from stepwell.execution.inputs import Begin, EventArrived, Input, LockGranted, QueueTimedOut, TimersDue
+from stepwell.execution.status import ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
 from stepwell.execution.work import Report
 
 
@@ -29,14 +33,18 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
     """
     turn = Turn(run, at)
     if run.state.status in ENDED_EXECUTION:
-        return Decision(turn.events, turn.commands)
+        return _after_the_end(turn, came_in)
     match came_in:
         case Report():
-            _take_report(turn, came_in)
+            one = run.open_instance(came_in.step)
+            if one is not None:
+                finish_attempt(turn, one, came_in)
         case TimersDue():
             _fire_timers(turn)
         case EventArrived():
             _hand_over_event(turn, came_in)
+        case LockGranted():
+            _take_lock(turn, came_in)
         case Begin():
             _begin(turn)
         case QueueTimedOut():
@@ -47,23 +55,36 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
     return Decision(turn.events, turn.commands)
 
 
-def _take_report(turn: Turn, report: Report) -> None:
-    node = turn.run.plan.node(report.step)
-    if node is not None and finish_attempt(turn, node, report):
-        _after(turn, node)
+def _after_the_end(turn: Turn, came_in: Input) -> Decision:
+    """A lock that comes too late is given back; nothing else matters any more."""
+    if isinstance(came_in, LockGranted):
+        turn.command(ReleaseLock(came_in.name, came_in.step))
+    return Decision(turn.events, turn.commands)
 
 
 def _hand_over_event(turn: Turn, arrived: EventArrived) -> None:
-    node = turn.run.plan.node(arrived.step)
-    if node is not None and take_event(turn, node, arrived):
-        _after(turn, node)
+    one = turn.run.open_instance(arrived.step)
+    if one is not None:
+        take_event(turn, one, arrived)
+    elif not arrived.early:
+        note_late(turn, arrived.step, arrived.event)
+
+
+def _take_lock(turn: Turn, granted: LockGranted) -> None:
+    one = turn.run.open_instance(granted.step)
+    step = turn.state.steps.get(granted.step)
+    if one is None or step is None or step.held != "mutex" or step.message != granted.name:
+        if step is None or step.lock != granted.name:
+            turn.command(ReleaseLock(granted.name, granted.step))
+        return
+    turn.emit(LockTaken(turn.at, one.key, granted.name))
+    turn.run.make_ready(one)
 
 
 def _begin(turn: Turn) -> None:
     if turn.state.status is ExecutionStatus.PENDING:
         turn.emit(ExecutionStarted(turn.at))
-        for node in turn.run.plan.entries:
-            turn.run.make_ready(node)
+        act_on(turn, turn.run.root, beginning(turn.run.root))
 
 
 def _give_up_queueing(turn: Turn, timed_out: QueueTimedOut) -> None:
@@ -81,20 +102,20 @@ def _fire_timers(turn: Turn) -> None:
         earlier = turn.state.failure
         problem += f"; before that: {earlier.message}" if earlier is not None else ""
         turn.emit(ExecutionFailing(turn.at, ErrorInfo("timeout", problem)))
-        stop_everything(turn, "the workflow ran out of time")
+        cancel_all(turn, turn.run.root, "the workflow ran out of time")
         return
     run, timers = turn.run, turn.run.timers
     while timers and timers[0][0] <= turn.at and not run.is_stopping():
-        due, name = heapq.heappop(timers)
-        node = run.plan.node(name)
-        if node is not None and run.is_due_at(due, name):
-            _fire(turn, node)
+        due, key = heapq.heappop(timers)
+        one = run.open_instance(key)
+        if one is not None and run.is_due_at(due, key):
+            _fire(turn, one)
 
 
 def _out_of_time(turn: Turn) -> str | None:
     """Which bound of the execution as a whole is passed, in words."""
     state, active_until = turn.state, turn.run.active_until()
-    if state.status is not ExecutionStatus.RUNNING:
+    if state.status is not ExecutionStatus.RUNNING or state.hooks_began:
         return None
     if state.deadline is not None and turn.at >= state.deadline:
         return "the workflow passed its deadline"
@@ -103,46 +124,79 @@ def _out_of_time(turn: Turn) -> str | None:
     return None
 
 
-def _fire(turn: Turn, node: Node) -> None:
-    if turn.state.steps[node.name].status is StepStatus.WAITING:
-        end_wait(turn, node)
-        _after(turn, node)
-    elif node.for_compensation:
-        try_again(turn, node)
+def _fire(turn: Turn, one: Instance) -> None:
+    step = turn.state.steps[one.key]
+    if step.status is StepStatus.RUNNING:
+        run_out_of_time(turn, one, format_duration(one.node.timeout or 0))
+    elif step.held == "mutex":
+        turn.command(ReleaseLock(step.message, one.key))
+        fail(turn, one, ErrorInfo("lock_timeout", f"the lock {step.message!r} was not free in time"), turn.at)
+    elif step.held or step.status is StepStatus.RETRYING:
+        turn.run.make_ready(one)
     else:
-        turn.run.make_ready(node)
-
-
-def _after(turn: Turn, node: Node) -> None:
-    """If the step has ended: decide the edges that lead away from it."""
-    if turn.state.steps[node.name].status in ENDED_STEP and not node.for_compensation:
-        follow(turn, node)
+        end_wait(turn, one)
 
 
 def _settle(turn: Turn) -> None:
     """Start what is due, until something is in flight or waited for; when nothing is left, end the execution."""
     run, state = turn.run, turn.state
+    if run.owed:
+        record_owed(turn)
     while state.status in (ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING):
-        if state.status is ExecutionStatus.RUNNING:
-            if not run.is_stopping():
-                _start_ready(turn)
-            if run.is_stopping() and state.waiting:
-                withdraw_waits(turn, "the execution has failed")
-        if state.in_flight or state.waiting:
+        _work_off(turn)
+        if not _is_idle(turn):
             return
         conclude(turn)
 
 
-def _start_ready(turn: Turn) -> None:
+def _work_off(turn: Turn) -> None:
+    """Let constructs go on and start what is due, until neither is left."""
+    run = turn.run
+    while True:
+        if run.is_stopping() and not run.root.stopped:
+            stop(turn, run.root, "the execution has failed")
+        while turn.through:
+            _go_on(turn, turn.through.popleft())
+        if not _start_one(turn) and not turn.through:
+            return
+
+
+def _go_on(turn: Turn, what: Region | Instance) -> None:
+    """Something is through: whoever waits for it goes on."""
+    if isinstance(what, Instance):
+        one = waiting_for(turn, what)
+        if one is not None:
+            end_fallback(turn, one, turn.state.steps[what.key])
+        return
+    owner = what.owner
+    if owner is None or owner.regions is None or owner.regions.get(what.path) is not what:
+        return  # it was stopped, or has been seen to
+    if what.graph.name == "fallback":
+        if what.is_through:
+            end_fallback(turn, owner, turn.step(what.key_of(owner.node.name)))
+    else:
+        CONSTRUCTS[owner.node.kind].look(turn, owner, what)
+
+
+def _start_one(turn: Turn) -> bool:
     run, state = turn.run, turn.state
     limit = run.plan.max_parallel_steps
-    ready = run.ready
-    while ready and (limit is None or state.in_flight < limit):
-        _, node = heapq.heappop(ready)
-        if node.name in state.steps:
-            try_again(turn, node)  # its next try was due
-        else:
-            start_step(turn, node)
-            _after(turn, node)
-        if run.is_stopping():
-            return
+    if not run.ready or (limit is not None and state.in_flight >= limit):
+        return False
+    one = run.next_ready()
+    if one is None:
+        return False
+    step = state.steps.get(one.key)
+    if step is not None and step.status is StepStatus.RETRYING and one.node.kind == "leaf":
+        try_again(turn, one)  # its next try was due
+    elif step is None or step.status in PARKED_STEP:
+        start_step(turn, one)
+    return True
+
+
+def _is_idle(turn: Turn) -> bool:
+    """Whether nothing runs, waits or is due. What has something open must have something to wait for."""
+    run, state = turn.run, turn.state
+    if state.status is ExecutionStatus.COMPENSATING:
+        return not run.undoing.open and not run.undoing.due
+    return run.root.is_through and run.hooks.is_through

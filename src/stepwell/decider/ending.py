@@ -8,19 +8,22 @@ import msgspec
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
+from stepwell.decider.advance import open_region
+from stepwell.decider.blocks import left_over
 from stepwell.decider.compensation import continue_compensation
-from stepwell.decider.leaf import expression_failure, storable
-from stepwell.decider.plan import Node
+from stepwell.decider.region import Instance
 from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
+from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import EndExecution
 from stepwell.execution.history import (
     CompensationStarted,
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionFailing,
+    HooksStarted,
 )
-from stepwell.execution.status import ENDED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.status import ExecutionStatus, StepStatus
 from stepwell.expression.errors import ExpressionError
 
 
@@ -36,7 +39,7 @@ def conclude(turn: Turn) -> None:
 
 
 def _conclude_success(turn: Turn) -> None:
-    problem = _left_over(turn) or _strict_failure(turn)
+    problem = left_over(turn, turn.run.root) or _strict_failure(turn)
     if problem is not None:
         turn.emit(ExecutionFailing(turn.at, problem))
         return
@@ -49,6 +52,11 @@ def _conclude_success(turn: Turn) -> None:
 
 
 def _conclude_failure(turn: Turn, failure: ErrorInfo) -> None:
+    if not turn.state.hooks_began and turn.run.plan.hooks.nodes:
+        turn.emit(HooksStarted(turn.at))
+        turn.run.hooks.names = {"error": final_error(turn, failure).as_dict()}
+        open_region(turn, turn.run.hooks)
+        return
     strategy = _strategy(turn)
     match strategy:
         case "compensate":
@@ -109,32 +117,24 @@ def final_error(turn: Turn, failure: ErrorInfo) -> ErrorInfo:
     """The execution's error: the message of the action that applied, or one that names the step."""
     name = turn.state.failed_step
     node = turn.run.plan.node(name) if name else None
-    if node is None:
+    if node is None or name is None:
         return failure
-    message = _rendered_message(turn, node, failure) or f"step {name!r} failed: {failure.message}"
+    message = (
+        _rendered_message(turn, Instance(node, turn.run.root), failure) or f"step {name!r} failed: {failure.message}"
+    )
     details = {"step": name, "cause": failure.message}
     return msgspec.structs.replace(failure, message=message, details=details, retryable=False)
 
 
-def _rendered_message(turn: Turn, node: Node, failure: ErrorInfo) -> str:
-    template = node.message_for(failure.type)
+def _rendered_message(turn: Turn, one: Instance, failure: ErrorInfo) -> str:
+    template = one.node.message_for(failure.type)
     if template is None:
         return ""
-    names = error_names(failure, turn.state.steps[node.name].attempts)
+    names = error_names(failure, turn.step(one.key).attempts)
     try:
-        return str(masked(turn.render(node, template, "message", names, failed_outcome(failure))))
+        return str(masked(turn.render(one, template, "message", names, failed_outcome(failure))))
     except ExpressionError as error:
         return f"{failure.message} (the message of its action cannot be built: {error.message})"
-
-
-def _left_over(turn: Turn) -> ErrorInfo | None:
-    """Steps that nothing will ever start: never a silent hang."""
-    steps = turn.state.steps
-    left = [name for name in turn.run.plan.nodes if name not in steps or steps[name].status not in ENDED_STEP]
-    if not left:
-        return None
-    shown = ", ".join(left[:10]) + (", ..." if len(left) > 10 else "")
-    return ErrorInfo("stuck", f"nothing runs or waits, and these steps can never start: {shown}")
 
 
 def _strict_failure(turn: Turn) -> ErrorInfo | None:

@@ -1,55 +1,166 @@
 """What happens when a step fails. Written once, here.
 
-Retry, then `on_failure` or `on_timeout`, then failure edges, then the workflow's strategy (`ending`).
+Retry, then `on_failure` or `on_timeout`, then failure edges, then the fallback, then whatever is around the step: the
+construct it stands in, or the workflow's strategy (`ending`).
 """
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Any, assert_never
+
+import msgspec
 
 from stepwell.base.errors import ErrorInfo
-from stepwell.decider.plan import Node
-from stepwell.decider.run import is_taken
+from stepwell.decider.advance import act_on, ended, open_region, stop
+from stepwell.decider.edges import Taken, taken_edges
+from stepwell.decider.joins import after_fallback, is_taken
+from stepwell.decider.region import Instance, Region
 from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
-from stepwell.execution.commands import ForgetWait, StopStep
-from stepwell.execution.history import AttemptFailed, StepCancelled, StepFailed
+from stepwell.decider.values import expression_failure, storable
+from stepwell.execution.history import AttemptFailed, FallbackStarted, StepFailed, VariablesSet
 from stepwell.execution.state import StepState
-from stepwell.execution.status import ENDED_STEP, PARKED_STEP, StepStatus
+from stepwell.execution.status import StepStatus
 from stepwell.expression.errors import ExpressionError
 
 
-def fail_or_retry(turn: Turn, node: Node, error: ErrorInfo, started_at: int) -> None:
+def fail_or_retry(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
     """An attempt failed: try again when the policy says so, else the step has failed."""
-    step = turn.state.steps[node.name]
-    if not _wants_retry(turn, node, step, error):
-        fail(turn, node, error, started_at)
+    step = turn.state.steps[one.key]
+    if not _wants_retry(turn, one, step, error):
+        fail(turn, one, error, started_at)
         return
-    delay = node.retry_for(error.type).policy.delay_after(step.attempts, turn.state.seed, node.name)
-    turn.emit(AttemptFailed(turn.at, node.name, step.attempts, started_at, error, turn.at + delay))
-    turn.run.arm(turn.at + delay, node.name)
+    delay = one.node.retry_for(error.type).policy.delay_after(step.attempts, turn.state.seed, one.key)
+    turn.emit(AttemptFailed(turn.at, one.key, step.attempts, started_at, error, turn.at + delay))
+    one.regions = None
+    turn.run.arm(turn.at + delay, one.key)
 
 
-def _wants_retry(turn: Turn, node: Node, step: StepState, error: ErrorInfo) -> bool:
-    retry = node.retry_for(error.type)
-    if step.attempts >= retry.policy.max_attempts or turn.run.is_stopping():
+def _wants_retry(turn: Turn, one: Instance, step: StepState, error: ErrorInfo) -> bool:
+    retry = one.node.retry_for(error.type)
+    if step.attempts >= retry.policy.max_attempts or one.region.stopped:
+        return False
+    if not retry.policy.tries_again_after(error.type, retryable=error.retryable or retry.when is not None):
         return False
     if retry.when is None:
-        return error.retryable
+        return True
     names = error_names(error, step.attempts)
     try:
-        return retry.when.holds(turn.scope(node, f"retry/{step.attempts}", names, failed_outcome(error)))
+        return retry.when.holds(turn.scope(one, f"retry/{step.attempts}", names, failed_outcome(error)))
     except ExpressionError:
         return False  # a condition that cannot be evaluated asks for no retry
 
 
-def fail(turn: Turn, node: Node, error: ErrorInfo, started_at: int) -> None:
-    """The step has failed for good; say how that was handled."""
-    turn.emit(StepFailed(turn.at, node.name, started_at, error, _handling(node, error)))
+def fail(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
+    """The step has failed for good; say how that was handled, or have something else tried in its place."""
+    failed = StepState(status=StepStatus.FAILED, error=error)
+    try:
+        taken = taken_edges(turn, one, failed, failed_outcome(error), error_names(error, turn.step(one.key).attempts))
+    except ExpressionError as problem:
+        taken = Taken()
+        error = msgspec.structs.replace(
+            error, message=f"{error.message} (an edge cannot be decided: {problem.message})"
+        )
+    handled = _handling(turn, one, error, msgspec.structs.replace(failed, taken=taken.numbers))
+    may_fall_back = not handled and not one.region.stopped and turn.step(one.key).block != "fallback"
+    if may_fall_back and one.node.fallback_for(error.type) is not None:
+        fall_back(turn, one, error, started_at)
+        return
+    end_failed(turn, one, error, started_at, handled, taken=taken)
 
 
-def _handling(node: Node, error: ErrorInfo) -> str:
-    action = node.action_for(error.type)
+def end_failed(
+    turn: Turn,
+    one: Instance,
+    error: ErrorInfo,
+    started_at: int,
+    handled: str,
+    *,
+    taken: Taken | None = None,
+    output: Any = None,
+) -> None:
+    """Record that the step has failed, and tell what is around it."""
+    region = one.region
+    if not handled:
+        handled = _unhandled(turn, one)
+    numbers = taken.numbers if taken is not None else ()
+    turn.emit(StepFailed(turn.at, one.key, started_at, error, handled, numbers, output))
+    if taken is not None and taken.variables:
+        turn.emit(VariablesSet(turn.at, one.key, taken.variables))
+    if handled == "up":
+        region.failure = region.failure or (error if region.graph.name == "body" else inside(error, one))
+        if not region.holds_on:
+            stop(turn, region, f"step {one.node.name!r} has failed")
+    elif turn.run.is_stopping() and not turn.run.root.stopped:
+        stop(turn, turn.run.root, "the execution has failed")
+    ended(turn, one)
+
+
+def fall_back(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
+    """Have something else stand in for the step: a value at once, another step, or a body of its own."""
+    fallback = one.node.fallback_for(error.type)
+    assert fallback is not None, "asked for only where there is one"
+    if fallback.value is not None:
+        names = error_names(error, turn.step(one.key).attempts)
+        try:
+            value = storable(turn.render(one, fallback.value, "fallback", names, failed_outcome(error)))
+        except ExpressionError as problem:
+            end_failed(turn, one, expression_failure(problem), started_at, "")
+            return
+        end_failed(turn, one, error, started_at, "fallback", output=value)
+        return
+    turn.emit(FallbackStarted(turn.at, one.key, error, started_at))
+    turn.run.begin(one)
+    if fallback.step is not None:
+        act_on(turn, one.region, after_fallback(one.region, one.node, fallback.step))
+    else:
+        open_region(turn, fallback_region(one, error))
+
+
+def fallback_region(one: Instance, error: ErrorInfo) -> Region:
+    """Where the body runs that stands in for a step; its expressions see the `error`."""
+    fallback = one.node.fallback_for(error.type)
+    assert fallback is not None, "asked for only where there is one"
+    assert fallback.graph is not None, "asked for only where it is a body"
+    path = f"{one.region.path},fallback" if one.region.path else "fallback"
+    return Region(fallback.graph, one, path, {"error": error.as_dict()}, holds_on=True)
+
+
+def end_fallback(turn: Turn, one: Instance, stand_in: StepState) -> None:
+    """What stood in for a failed step has ended: well, so that its output is the step's, or the step has failed."""
+    step = turn.state.steps[one.key]
+    assert step.error is not None, "only a failed step has a fallback"
+    started_at = step.started_at if step.started_at is not None else turn.at
+    if stand_in.status is StepStatus.COMPLETED:
+        end_failed(turn, one, step.error, started_at, "fallback", output=stand_in.output)
+        return
+    error = step.error
+    if stand_in.error is not None:
+        message = f"{error.message} (and its fallback failed: {stand_in.error.message})"
+        error = msgspec.structs.replace(error, message=message)
+    end_failed(turn, one, error, started_at, "")
+
+
+def waiting_for(turn: Turn, stand_in: Instance) -> Instance | None:
+    """The step that the stand-in runs for."""
+    for one in stand_in.region.open.values():
+        step = turn.state.steps[one.key]
+        if step.block == "fallback" and step.error is not None:
+            fallback = one.node.fallback_for(step.error.type)
+            if fallback is not None and fallback.step == stand_in.node.name:
+                return one
+    return None
+
+
+def _unhandled(turn: Turn, one: Instance) -> str:
+    """Who answers for a failure that the step itself does not handle: nobody, for a step of the root."""
+    if one.node.is_stand_in and waiting_for(turn, one) is not None:
+        return "stand_in"
+    return "up" if one.region.owner is not None else ""
+
+
+def _handling(turn: Turn, one: Instance, error: ErrorInfo, failed: StepState) -> str:
+    action = one.node.action_for(error.type)
     if action is not None:
         match action.action:
             case "continue" | "skip":
@@ -60,28 +171,13 @@ def _handling(node: Node, error: ErrorInfo) -> str:
                 pass
             case _:
                 assert_never(action.action)
-    failed = StepState(status=StepStatus.FAILED, error=error)
-    return "edge" if any(is_taken(link, failed) for link in node.links) else ""
+    if error.type == "max_visits":
+        return ""
+    return "edge" if any(is_taken(link, failed) for link in one.node.links) else ""
 
 
-def withdraw_waits(turn: Turn, reason: str) -> None:
-    """Cancel every step that waits for an event, a timer or its next attempt."""
-    for name, step in turn.state.steps.items():
-        if step.status in PARKED_STEP:
-            _cancel(turn, name, step, reason)
-
-
-def stop_everything(turn: Turn, reason: str) -> None:
-    """Cancel what waits and what is in flight, have its work stopped, and start nothing that is due."""
-    turn.run.ready.clear()
-    for name, step in turn.state.steps.items():
-        if step.status not in ENDED_STEP:
-            _cancel(turn, name, step, reason)
-
-
-def _cancel(turn: Turn, name: str, step: StepState, reason: str) -> None:
-    if step.status is StepStatus.RUNNING:
-        turn.command(StopStep(f"{turn.state.id}/{name}/{step.attempts}"))
-    elif step.event_type is not None:
-        turn.command(ForgetWait(name, step.event_type, step.filter))
-    turn.emit(StepCancelled(turn.at, name, reason))
+def inside(error: ErrorInfo, one: Instance) -> ErrorInfo:
+    """The error of a step as that of what it stands in."""
+    details = dict(error.details) if isinstance(error.details, dict) else {}
+    details.setdefault("step", one.key)
+    return msgspec.structs.replace(error, message=f"step {one.node.name!r} failed: {error.message}", details=details)

@@ -1,53 +1,246 @@
-"""What the end of a step means for those that wait for it."""
+"""What the end of a step means for those that wait for it: pure counting, the same when it happens and when a history
+is folded again. `advance` turns what is counted into what happens.
+
+Every edge is (source, predicate, target). When the source ends, each of its edges is taken or dead, and deadness goes
+on from step to step (dead-path elimination, as in WS-BPEL 2.0, 11.6.1). Where steps run in circles, an edge that leads
+back begins its loop anew when it is taken, and is nothing when it is not; an edge that leads out of a tangle of cycles
+is dead only when nothing in the tangle can run any more.
+"""
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
-from stepwell.base.errors import ErrorInfo
-from stepwell.decider.plan import Node
-from stepwell.decider.run import arrive, settle_join, verdict
-from stepwell.decider.turn import Turn
-from stepwell.execution.history import ExecutionFailing, StepSkipped
-from stepwell.execution.status import ExecutionStatus
+from stepwell.decider.graph import Link, Node
+from stepwell.decider.region import Arrivals, Region, Rounds
+from stepwell.execution.state import StepState
+from stepwell.execution.status import StepStatus
 
 
-def follow(turn: Turn, node: Node) -> None:
-    """The step has ended: decide its edges, and, where a join is decided by that, what stands behind it.
+class Outcome(NamedTuple):
+    """What a step's join says: it is due (`visit`, after `delay` microseconds), or its path is dead.
 
-    Once nothing new may start, nothing more is decided: what stands behind stays as it is.
+    `said`: `run`; `dead`, which is recorded and goes on; `passed_by`: dead for this round, which goes on and is not
+    recorded; `unreached`: no round ever came to it, which is recorded and has gone on already.
     """
-    ended = [node]
-    while ended and not turn.run.is_stopping():
-        source = ended.pop()
-        state = turn.state.steps[source.name]
-        for link in source.links:
-            arrivals = arrive(turn.run, link, state)
-            if not arrivals.settled and _settle(turn, link.target):
-                ended.append(link.target)
+
+    node: Node
+    said: Literal["run", "dead", "passed_by", "unreached"]
+    visit: int = 1
+    delay: int = 0
 
 
-def _settle(turn: Turn, node: Node) -> bool:
-    """Act on what the step's join says now. True when the step has ended by it: its path is dead."""
-    said = verdict(turn.run, node)
-    match said:
-        case "open":
-            return False
-        case "run":
-            settle_join(turn.run, node)
-            return False
-        case "dead":
-            turn.run.arrivals[node.name].settled = True
-            if isinstance(node.join, int):
-                _fail_unreachable_join(turn, node)
-            turn.emit(StepSkipped(turn.at, node.name, "dead_path", "nothing leads here any more"))
-            return True
+def beginning(region: Region, delay: int = 0) -> Iterator[Outcome]:
+    """The steps that nothing leads to."""
+    for node in region.graph.entries:
+        yield _run(region, node, delay)
+
+
+def after_end(region: Region, node: Node, step: StepState) -> Iterator[Outcome]:
+    """What follows from the end of a step."""
+    rounds = region.rounds
+    if rounds is None:
+        for link in node.links:
+            if link.on != "fallback" or step.block != "fallback":
+                outcome = _count(region, link, is_taken(link, step))
+                if outcome is not None:
+                    yield outcome
+        return
+    rounds.running[node.tangle or node.name] -= 1
+    for link in node.links:
+        if link.on != "fallback" or step.block != "fallback":
+            yield from _count_again(region, rounds, link, is_taken(link, step))
+    yield from _close(region, rounds, node)
+
+
+def after_fallback(region: Region, node: Node, name: str) -> Iterator[Outcome]:
+    """The step `name` is to stand in for this one, which has failed."""
+    for link in node.links:
+        if link.on == "fallback" and link.target.name == name:
+            if region.rounds is not None:
+                yield from _decided(region, region.rounds, link, taken=True)
+            else:
+                outcome = _count(region, link, taken=True)
+                if outcome is not None:
+                    yield outcome
+
+
+def withdraw(region: Region, node: Node) -> None:
+    """A step that was made due will not run after all."""
+    if region.rounds is not None:
+        region.rounds.running[node.tangle or node.name] -= 1
+
+
+def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
+    """What follows from the path of a step being dead."""
+    rounds = region.rounds
+    for link in node.links:
+        if rounds is None:
+            outcome = _count(region, link, taken=False)
+            if outcome is not None:
+                yield outcome
+        elif link.leaves is None and link.body is None:
+            yield from _decided(region, rounds, link, taken=False)
+    if rounds is not None and node.tangle is not None:
+        yield from _close_tangle(region, rounds, node.tangle)
+
+
+def is_taken(link: Link, step: StepState) -> bool:
+    """Whether an edge is taken, once its source has ended."""
+    if link.number is not None and link.number not in step.taken:
+        return False
+    return is_outcome(link.on, link.source, step)
+
+
+def is_outcome(on: str, source: Node, step: StepState) -> bool:
+    """Whether a step has ended in the way that an edge asks for."""
+    status = step.status
+    if status is StepStatus.COMPLETED or status is StepStatus.COMPENSATED:
+        return on in ("satisfied", "success", "complete")
+    if status is StepStatus.FAILED:
+        if step.handled == "fallback":
+            return on in ("satisfied", "success", "complete")
+        if step.error is not None and step.error.type == "max_visits":
+            return on == "satisfied" and step.handled == "continue"
+        if is_timeout(step) and source.has_timeout_link and on in ("timeout", "failure"):
+            return on == "timeout"
+        return on in ("failure", "complete") or (on == "satisfied" and step.handled == "continue")
+    if status is StepStatus.SKIPPED and step.reason in ("condition", "action"):
+        return on in ("satisfied", "skipped")
+    return False
+
+
+def is_timeout(step: StepState) -> bool:
+    """Whether the step failed by running out of time."""
+    return step.error is not None and step.error.type == "timeout"
+
+
+def _arrivals(region: Region, node: Node) -> Arrivals:
+    arrivals = region.arrivals.get(node.name)
+    if arrivals is None:
+        arrivals = region.arrivals[node.name] = Arrivals()
+    return arrivals
+
+
+def _count(region: Region, link: Link, taken: bool) -> Outcome | None:
+    """Count an edge that is decided once and for all."""
+    node = link.target
+    if node.inbound == 1 and node.join != "each":  # most steps: no counting
+        if taken and (node.join in ("all", "sync", "any") or node.join == 1):
+            return _run(region, node, link.delay)
+        return _dead(node)
+    arrivals = _arrivals(region, node)
+    if taken:
+        arrivals.taken += 1
+        arrivals.delay = max(arrivals.delay, link.delay)
+    else:
+        arrivals.dead += 1
+    if arrivals.settled:
+        return None
+    return _verdict(region, node, arrivals)
+
+
+def _verdict(region: Region, node: Node, arrivals: Arrivals) -> Outcome | None:
+    """What a step's join says, or None as long as it is open.
+
+    `all`: every edge taken. `sync`: none undecided and at least one taken. `any` and a number: at the n-th taken edge.
+    """
+    undecided = node.inbound - arrivals.taken - arrivals.dead
+    match node.join:
+        case "all":
+            said = "dead" if arrivals.dead else ("open" if undecided else "run")
+        case "sync":
+            said = "open" if undecided else ("run" if arrivals.taken else "dead")
         case _:
-            assert_never(said)
+            wanted = 1 if node.join in ("any", "each") else int(node.join)
+            said = "run" if arrivals.taken >= wanted else ("open" if arrivals.taken + undecided >= wanted else "dead")
+    if said == "open":
+        return None
+    arrivals.settled = True
+    return _run(region, node, arrivals.delay) if said == "run" else _dead(node)
 
 
-def _fail_unreachable_join(turn: Turn, node: Node) -> None:
-    if turn.state.failure is None and turn.state.status is ExecutionStatus.RUNNING:
-        left = node.inbound - turn.run.arrivals[node.name].dead
-        message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {left} can be taken"
-        turn.emit(ExecutionFailing(turn.at, ErrorInfo("join_unsatisfiable", message)))
+def _run(region: Region, node: Node, delay: int) -> Outcome:
+    rounds = region.rounds
+    if rounds is None:
+        return Outcome(node, "run", 1, delay)
+    visit = rounds.visits[node.name] = rounds.visits.get(node.name, 0) + 1
+    what = node.tangle or node.name
+    rounds.running[what] = rounds.running.get(what, 0) + 1
+    return Outcome(node, "run", visit, delay)
+
+
+def _dead(node: Node) -> Outcome:
+    return Outcome(node, "dead" if node.tangle is None else "passed_by")
+
+
+# ── Where steps can run more than once ───────────────────────────────────────────────────────────────────────────────
+
+
+def _count_again(region: Region, rounds: Rounds, link: Link, taken: bool) -> Iterator[Outcome]:
+    """Count an edge whose source may run again, or that may itself begin a round anew."""
+    if link.body is not None:
+        if taken:
+            for name in link.body:
+                region.arrivals.pop(name, None)
+            yield _run(region, link.target, link.delay)
+            _arrivals(region, link.target).settled = True
+    elif link.leaves is not None or link.source.join == "each":
+        if taken and (link.target.join == "each" or link not in rounds.taken):
+            rounds.taken.add(link)
+            if link.leaves is not None or link.target.join in ("each", "any") or isinstance(link.target.join, int):
+                yield from _decided(region, rounds, link, taken=True)
+    else:
+        yield from _decided(region, rounds, link, taken)
+
+
+def _decided(region: Region, rounds: Rounds, link: Link, taken: bool) -> Iterator[Outcome]:
+    node = link.target
+    if node.tangle is not None and link.source.tangle is not node.tangle:
+        rounds.undecided[node.tangle] -= 1
+    if node.join != "each":
+        outcome = _count(region, link, taken)
+        if outcome is not None:
+            yield outcome
+        return
+    arrivals = _arrivals(region, node)
+    arrivals.taken += taken
+    arrivals.dead += not taken
+    if taken:
+        yield _run(region, node, link.delay)
+    elif arrivals.dead == node.inbound:
+        arrivals.settled = True
+        yield _dead(node)
+
+
+def _close(region: Region, rounds: Rounds, node: Node) -> Iterator[Outcome]:
+    """Decide what is decided by nothing of the step, or of its tangle, being able to run any more."""
+    if node.tangle is not None:
+        yield from _close_tangle(region, rounds, node.tangle)
+    elif node.join == "each":
+        yield from _close_each(region, rounds, node)
+
+
+def _close_tangle(region: Region, rounds: Rounds, tangle: frozenset[str]) -> Iterator[Outcome]:
+    if rounds.running.get(tangle) or rounds.undecided[tangle] or tangle in rounds.closed:
+        return
+    rounds.closed.add(tangle)
+    for node in region.graph.nodes.values():
+        if node.name in tangle and node.name not in rounds.visits:
+            yield Outcome(node, "unreached")
+    for link in region.graph.exits[tangle]:
+        if link not in rounds.taken:
+            yield from _decided(region, rounds, link, taken=False)
+
+
+def _close_each(region: Region, rounds: Rounds, node: Node) -> Iterator[Outcome]:
+    arrivals = region.arrivals.get(node.name)
+    if arrivals is None or arrivals.settled or arrivals.taken + arrivals.dead < node.inbound:
+        return
+    if rounds.running[node.name]:
+        return
+    arrivals.settled = True
+    for link in node.links:
+        if link not in rounds.taken or link.target.join in ("all", "sync"):
+            yield from _decided(region, rounds, link, link in rounds.taken)

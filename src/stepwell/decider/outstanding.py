@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepwell.decider.leaf import assignment_again
 from stepwell.decider.run import Run
-from stepwell.execution.commands import AwaitEvent, Command, RunStep
+from stepwell.execution.commands import AwaitEvent, Command, RunStep, TakeLock
 from stepwell.execution.status import StepStatus
 
 
@@ -15,12 +15,14 @@ def outstanding(run: Run) -> list[Command]:
     that is known stays one wait.
     """
     commands: list[Command] = []
-    for name, step in run.state.steps.items():
-        node = run.plan.node(name)
-        if node is None:
-            continue
-        if step.status is StepStatus.RUNNING:
-            commands.append(RunStep(assignment_again(run, node)))
-        elif step.status is StepStatus.WAITING and step.event_type is not None:
-            commands.append(AwaitEvent(name, step.event_type, step.filter))
+    for key, step in run.state.steps.items():
+        if step.status is StepStatus.RUNNING and step.block is None:
+            one = run.open_instance(key)
+            if one is not None:
+                commands.append(RunStep(assignment_again(run, one), one.node.gates))
+        elif step.status is StepStatus.WAITING:
+            if step.held == "mutex":
+                commands.append(TakeLock(step.message, key))
+            elif step.event_type is not None and not step.held:
+                commands.append(AwaitEvent(key, step.event_type, step.filter))
     return commands

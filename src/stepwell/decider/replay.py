@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stepwell.decider.plan import Plan
+from stepwell.decider.restore import run_of
 from stepwell.decider.run import Run
 from stepwell.execution.evolve import fold
 from stepwell.execution.history import HistoryEvent
@@ -17,4 +18,4 @@ def replay(plan: Plan, events: Iterable[HistoryEvent], snapshot: ExecutionState 
     Raises:
         InvalidTransition: the events are not a history.
     """
-    return Run(plan, fold(events, snapshot))
+    return run_of(plan, fold(events, snapshot))

@@ -3,48 +3,68 @@
 from __future__ import annotations
 
 import heapq
-from typing import Literal
 
-from stepwell.decider.plan import Link, Node, Plan
+from stepwell.decider.graph import Node
+from stepwell.decider.plan import Plan
+from stepwell.decider.region import Instance, Region
 from stepwell.decider.scope import Names
-from stepwell.execution.state import ExecutionState, StepState
-from stepwell.execution.status import ENDED_STEP, PARKED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.state import ExecutionState
+from stepwell.execution.status import PARKED_STEP, ExecutionStatus, StepStatus
 
-
-class Arrivals:
-    """How many of a step's inbound edges are decided, and how; and whether its join has spoken."""
-
-    __slots__ = ("dead", "settled", "taken")
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self.dead = 0
-        self.settled = False
+Due = tuple[int, tuple[int, ...], str, Instance]
+"""An instance in line: position of its step, the rounds it is in, its key."""
 
 
 class Run:
     """An execution in memory: its plan, its state, and what follows from the two.
 
     Attributes:
-        arrivals: for steps that are not yet due, by name.
-        ready: a heap, by position, of the steps that are due and wait for a place under `max_parallel_steps`: they
-            start in the order of the definition, whatever made them due.
-        timers: a heap of (due, step); an entry counts only while the step's state still says so.
+        root: the region of the definition's steps.
+        undoing: the region of `compensation.steps`; hooks: that of `config.on_error`.
+        nested: the open instances outside the root region, by key.
+        ready: a heap of the instances that are due and wait for a place under `max_parallel_steps`: they start in the
+            order of the definition, whatever made them due.
+        timers: a heap of (due, key); an entry counts only while the step's state still says so.
+        owed: steps whose paths are dead and for which that is not recorded yet.
+        held: instances that wait for a milestone.
+        latest: for each step that runs more than once, or in a block, the key of its latest instance.
         compensated: how many compensation steps are known to be over; there may be more.
     """
 
-    __slots__ = ("arrivals", "compensated", "names", "plan", "ready", "state", "timers")
+    __slots__ = (
+        "compensated",
+        "held",
+        "hooks",
+        "latest",
+        "names",
+        "nested",
+        "owed",
+        "plan",
+        "ready",
+        "root",
+        "state",
+        "timers",
+        "undoing",
+    )
 
     def __init__(self, plan: Plan, state: ExecutionState) -> None:
         self.plan = plan
         self.state = state
-        self.arrivals: dict[str, Arrivals] = {}
-        self.ready: list[tuple[int, Node]] = []
+        self.root = Region(plan.root, holds_on=plan.drains)
+        self.undoing = Region(plan.undoing, holds_on=True)
+        self.hooks = Region(plan.hooks, holds_on=True)
+        self.nested: dict[str, Instance] = {}
+        self.ready: list[Due] = []
         self.timers: list[tuple[int, str]] = []
+        self.owed: list[tuple[Region, Node]] = []
+        self.held: dict[str, Instance] = {}
+        self.latest: dict[str, str] = {}
         self.compensated = 0
-        self.names = Names(plan, state)
-        if state.status is not ExecutionStatus.PENDING:
-            _restore(self)
+        self.names = Names(plan, state, self.latest)
+
+    def open_instance(self, key: str) -> Instance | None:
+        """The instance of that key, if it has begun and not ended."""
+        return self.root.open.get(key) or self.nested.get(key)
 
     def next_due(self) -> int | None:
         """The earliest instant at which something is due without anything coming in."""
@@ -54,7 +74,7 @@ class Run:
         while timers and not self.is_due_at(*timers[0]):
             heapq.heappop(timers)
         due = timers[0][0] if timers else None
-        if state.status is ExecutionStatus.RUNNING:
+        if state.status is ExecutionStatus.RUNNING and not state.hooks_began:
             for bound in (state.deadline, self.active_until()):
                 due = bound if due is None or (bound is not None and bound < due) else due
         return due
@@ -71,98 +91,61 @@ class Run:
         state = self.state
         return state.failure is not None and state.status is ExecutionStatus.RUNNING and not self.plan.drains
 
-    def make_ready(self, node: Node) -> None:
+    def next_ready(self) -> Instance | None:
+        """The first in line, out of the line; those that were withdrawn are passed over."""
+        while self.ready:
+            instance = heapq.heappop(self.ready)[-1]
+            if instance.in_line and not instance.region.stopped:
+                instance.in_line = False
+                instance.region.due -= 1
+                return instance
+        return None
+
+    def make_ready(self, instance: Instance) -> None:
         """The step is due: it starts as soon as there is a place for it."""
-        heapq.heappush(self.ready, (node.position, node))
+        instance.in_line = True
+        instance.region.due += 1
+        heapq.heappush(self.ready, (instance.node.position, _rounds(instance), instance.key, instance))
 
-    def is_due_at(self, due: int, step: str) -> bool:
+    def is_due_at(self, due: int, key: str) -> bool:
         """Whether the step still waits for that instant."""
-        state = self.state.steps[step]
-        return state.due == due and state.status in PARKED_STEP
+        step = self.state.steps.get(key)
+        if step is None or step.due != due:
+            return False
+        return step.status in PARKED_STEP or (step.status is StepStatus.RUNNING and step.block is not None)
 
-    def arm(self, due: int, step: str) -> None:
+    def arm(self, due: int, key: str) -> None:
         """Note that something is due for the step."""
-        heapq.heappush(self.timers, (due, step))
+        heapq.heappush(self.timers, (due, key))
+
+    def begin(self, instance: Instance) -> None:
+        """The step has begun, or waits: it is open until it ends."""
+        region = instance.region
+        region.open[instance.key] = instance
+        if region is not self.root:
+            self.nested[instance.key] = instance
+        self.note_latest(instance.node.name, instance.key, region.path)
+
+    def note_latest(self, name: str, key: str, path: str) -> None:
+        """Of a step that runs more than once, or in a block, this is its latest instance; runs of what `for_each` or
+        `repeat` repeats are not it."""
+        if key == name:
+            return
+        node = self.plan.by_name.get(name)
+        if node is not None and sum(part.isdigit() for part in path.split(",")) == node.graph.rounds:
+            self.latest[name] = key
+
+    def end(self, instance: Instance) -> None:
+        """The step is no longer open."""
+        region = instance.region
+        region.open.pop(instance.key, None)
+        if region is not self.root:
+            self.nested.pop(instance.key, None)
 
 
-def _restore(run: Run) -> None:
-    """Build the counters from the state of every step that something happened to."""
-    nodes, steps = run.plan.nodes, run.state.steps
-    for name, step in steps.items():
-        node = nodes.get(name)
-        if step.due is not None and step.status in PARKED_STEP:
-            run.arm(step.due, name)
-        if node is not None and step.status in ENDED_STEP:
-            for link in node.links:
-                arrive(run, link, step)
-    for name, node in nodes.items():
-        if name in steps:
-            if name in run.arrivals:
-                run.arrivals[name].settled = True
-        elif verdict(run, node) == "run":
-            settle_join(run, node)
-
-
-def settle_join(run: Run, node: Node) -> None:
-    """The join of the step is satisfied: it is due, and later edges change nothing."""
-    arrivals = run.arrivals.get(node.name)
-    if arrivals is not None:
-        arrivals.settled = True
-    run.make_ready(node)
-
-
-def arrive(run: Run, link: Link, source: StepState) -> Arrivals:
-    """Count the edge as taken or dead, by how its source ended."""
-    arrivals = run.arrivals.get(link.target.name)
-    if arrivals is None:
-        arrivals = run.arrivals[link.target.name] = Arrivals()
-    if is_taken(link, source):
-        arrivals.taken += 1
-    else:
-        arrivals.dead += 1
-    return arrivals
-
-
-def is_taken(link: Link, source: StepState) -> bool:
-    """Whether an edge is taken, once its source has ended."""
-    status, on = source.status, link.on
-    if status is StepStatus.COMPLETED:
-        return on in ("satisfied", "success", "complete")
-    if status is StepStatus.FAILED:
-        if is_timeout(source) and link.source.has_timeout_link and on in ("timeout", "failure"):
-            return on == "timeout"
-        return on in ("failure", "complete") or (on == "satisfied" and source.handled == "continue")
-    if status is StepStatus.SKIPPED and source.reason == "condition":
-        return on in ("satisfied", "skipped")
-    return False
-
-
-def is_timeout(step: StepState) -> bool:
-    """Whether the step failed by running out of time."""
-    return step.error is not None and step.error.type == "timeout"
-
-
-Verdict = Literal["run", "dead", "open"]
-
-
-def verdict(run: Run, node: Node) -> Verdict:
-    """What a step's join says: `run`, `dead` (it can never run), or `open` (undecided).
-
-    `all`: every edge taken. `sync`: none undecided and at least one taken. `any` and a number: at the n-th taken edge.
-    """
-    if node.inbound == 0:
-        return "run"
-    arrivals = run.arrivals.get(node.name)
-    if arrivals is None:
-        return "open"
-    undecided = node.inbound - arrivals.taken - arrivals.dead
-    match node.join:
-        case "all":
-            return "dead" if arrivals.dead else ("open" if undecided else "run")
-        case "sync":
-            return "open" if undecided else ("run" if arrivals.taken else "dead")
-        case _:
-            wanted = 1 if node.join == "any" else int(node.join)
-            if arrivals.taken >= wanted:
-                return "run"
-            return "open" if arrivals.taken + undecided >= wanted else "dead"
+def _rounds(instance: Instance) -> tuple[int, ...]:
+    path = instance.region.path
+    if not path:
+        return ()
+    numbers = (part.lstrip("#~") for part in path.split(","))
+    return tuple(int(number) if number.isdigit() else 0 for number in numbers)

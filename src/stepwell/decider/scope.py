@@ -8,6 +8,7 @@ from typing import Any, Final
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
 from stepwell.decider.plan import Plan
+from stepwell.decider.region import Instance, Region
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import StepStatus
 from stepwell.expression.errors import UnavailableOutput
@@ -17,11 +18,13 @@ from stepwell.expression.scope import Lookup, Outcome, Scope
 class Names:
     """The root names of one execution, and the scopes made from them."""
 
-    __slots__ = ("_base", "_steps", "state")
+    __slots__ = ("_base", "_latest", "_plan", "_steps", "state")
 
-    def __init__(self, plan: Plan, state: ExecutionState) -> None:
+    def __init__(self, plan: Plan, state: ExecutionState, latest: Mapping[str, str] | None = None) -> None:
         self.state = state
-        self._steps = StepsLookup(plan, state)
+        self._plan = plan
+        self._latest: Mapping[str, str] = latest if latest is not None else {}
+        self._steps = StepsLookup(plan, state, self._latest)
         self._base: dict[str, Any] = {
             "input": state.input,
             "vars": state.variables,
@@ -36,14 +39,25 @@ class Names:
         purpose: str,
         extra: Mapping[str, Any] | None = None,
         outcome: Outcome | None = None,
+        region: Region | None = None,
     ) -> Scope:
-        """The names as they stand; `now`, `step` and `purpose` fix what `now()`, `uuid()` and the like give."""
-        names = self._base if extra is None else {**self._base, **extra}
+        """The names as they stand; `now`, `step` and `purpose` fix what `now()`, `uuid()` and the like give.
+
+        Steps are read, and names of items are known, as in `region`.
+        """
+        names: Mapping[str, Any] = self._base
+        if region is not None and region.path:
+            names = {**names, "steps": StepsLookup(self._plan, self.state, self._latest, region), **region.names}
+        elif region is not None and region.names:
+            names = {**names, **region.names}
+        if extra is not None:
+            names = {**names, **extra}
         return Scope(names, now, self.state.seed, (step, purpose), outcome)
 
-    def finishing(self, step: str, output: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Names for what is evaluated just before a step's completion is recorded: its output and new variables."""
-        return {"steps": self._steps.with_output(step, output), "vars": {**self.state.variables, **variables}}
+    def finishing(self, instance: Instance, ended: StepState, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Names for what is evaluated just before the end of a step is recorded: how it ends, and new variables."""
+        steps = StepsLookup(self._plan, self.state, self._latest, instance.region, (instance.node.name, ended))
+        return {"steps": steps, "vars": {**self.state.variables, **variables}}
 
 
 class AboutLookup(Lookup):
@@ -81,29 +95,43 @@ _ABOUT: Final[Mapping[str, Callable[[ExecutionState], str]]] = {
 class StepsLookup(Lookup):
     """`steps`: every step of the definition by name."""
 
-    __slots__ = ("_finishing", "_plan", "_state")
+    __slots__ = ("_finishing", "_latest", "_plan", "_region", "_state")
 
-    def __init__(self, plan: Plan, state: ExecutionState, finishing: tuple[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        state: ExecutionState,
+        latest: Mapping[str, str],
+        region: Region | None = None,
+        finishing: tuple[str, StepState] | None = None,
+    ) -> None:
         self._plan = plan
         self._state = state
+        self._latest = latest
+        self._region = region
         self._finishing = finishing
-
-    def with_output(self, step: str, output: Any) -> StepsLookup:
-        """The same, with one step seen as completed with this output."""
-        return StepsLookup(self._plan, self._state, (step, output))
 
     def __getitem__(self, name: str) -> Any:
         if self._finishing is not None and self._finishing[0] == name:
-            return StepLookup(name, StepState(status=StepStatus.COMPLETED, output=self._finishing[1]))
-        step = self._state.steps.get(name)
+            return StepLookup(name, self._finishing[1])
+        step = self._state.steps.get(self._key(name))
         if step is None:
             if self._plan.node(name) is None:
                 raise KeyError(name)
             step = _UNTOUCHED
         return StepLookup(name, step, self._state)
 
+    def _key(self, name: str) -> str:
+        """The instance that is meant: that of the innermost region that the reader is in, else the latest one."""
+        region = self._region
+        while region is not None:
+            if name in region.graph.nodes:
+                return region.key_of(name)
+            region = region.owner.region if region.owner is not None else None
+        return self._latest.get(name, name)
+
     def names(self) -> Iterable[str]:
-        return self._plan.nodes
+        return self._plan.by_name
 
 
 _UNTOUCHED = StepState()
@@ -135,7 +163,7 @@ class StepLookup(Lookup):
             UnavailableOutput: it did not complete, or was skipped and compensation asks: nothing is to be undone.
         """
         step = self._step
-        if step.status is StepStatus.COMPLETED:
+        if step.status is StepStatus.COMPLETED or step.handled == "fallback":
             return step.output
         compensating = self._state is not None and bool(self._state.compensation_reason)
         if step.status is StepStatus.SKIPPED and step.reason == "condition" and not compensating:
@@ -199,3 +227,8 @@ def error_names(error: ErrorInfo, attempt: int) -> dict[str, Any]:
 def failed_outcome(error: ErrorInfo) -> Outcome:
     """What `failed()`, `timed_out()` and the like say there."""
     return Outcome(failed=True, timed_out=error.type == "timeout")
+
+
+def succeeded_outcome(result: Any) -> Outcome:
+    """What `succeeded()` and `result()` say of a step that ended well."""
+    return Outcome(succeeded=True, result=result)

@@ -1,37 +1,106 @@
-"""Starting a step that is due: its condition, its settings, and then what its type says."""
+"""Starting a step that is due: what holds it back, its condition, its settings, and then what its type says."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from stepwell.base.errors import ErrorInfo
+from stepwell.decider.advance import ended, hold
+from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.control import CONTROL
-from stepwell.decider.failure import fail
-from stepwell.decider.leaf import expression_failure, start_leaf
-from stepwell.decider.plan import Node
+from stepwell.decider.failure import end_failed, fail
+from stepwell.decider.leaf import start_leaf
+from stepwell.decider.region import Instance, Region
 from stepwell.decider.turn import Turn
+from stepwell.decider.values import expression_failure
+from stepwell.execution.commands import TakeLock
 from stepwell.execution.history import StepSkipped
+from stepwell.execution.status import ENDED_STEP, StepStatus
 from stepwell.expression.errors import ExpressionError, UnavailableOutput
 
 
-def start_step(turn: Turn, node: Node) -> None:
+def start_step(turn: Turn, one: Instance) -> None:
     """Start the step, or skip it by its condition. When that or its settings cannot be evaluated it has failed.
 
     A compensation step that reads what never came to be is skipped instead: there is nothing to undo.
     """
+    node = one.node
     try:
-        if node.when is not None and not node.when.holds(turn.scope(node, "when")):
-            turn.emit(StepSkipped(turn.at, node.name, "condition", "its condition does not hold"))
+        if not node.is_plain and not _may_start(turn, one):
+            return
+        if node.when is not None and not node.when.holds(turn.scope(one, "when")):
+            skip(turn, one, "condition", "its condition does not hold")
+        elif node.kind == "leaf":
+            start_leaf(turn, one, turn.render(one, node.config, "config"))
         else:
-            _start(turn, node, turn.render(node, node.config, "config"))
+            _start_control(turn, one)
     except ExpressionError as error:
         if node.for_compensation and isinstance(error, UnavailableOutput):
-            turn.emit(StepSkipped(turn.at, node.name, "unavailable", error.message))
+            skip(turn, one, "unavailable", error.message)
         else:
-            fail(turn, node, expression_failure(error), turn.at)
+            fail(turn, one, expression_failure(error), turn.at)
 
 
-def _start(turn: Turn, node: Node, config: dict[str, Any]) -> None:
-    if node.is_control:
-        CONTROL[node.step.type](turn, node, config)
+def skip(turn: Turn, one: Instance, reason: str, message: str) -> None:
+    """The step will not run."""
+    turn.emit(StepSkipped(turn.at, one.key, reason, message))
+    ended(turn, one)
+
+
+def _start_control(turn: Turn, one: Instance) -> None:
+    node = one.node
+    if node.kind in CONSTRUCTS:
+        CONSTRUCTS[node.kind].start(turn, one)
     else:
-        start_leaf(turn, node, config)
+        CONTROL[node.kind](turn, one, turn.render(one, node.config, "config"))
+
+
+def _may_start(turn: Turn, one: Instance) -> bool:
+    """Whether nothing holds the step back: too many visits, a milestone, a lock."""
+    limit = one.node.step.max_visits
+    if limit is not None and one.visit > limit:
+        message = f"step {one.node.name!r} was visited {limit} times, which is its max_visits"
+        handled = "continue" if _goes_on(one) else ""
+        end_failed(turn, one, ErrorInfo("max_visits", message), turn.at, handled)
+        return False
+    return _is_at_milestone(turn, one) and _has_lock(turn, one)
+
+
+def _goes_on(one: Instance) -> bool:
+    action = one.node.action_for("max_visits")
+    return action is not None and action.action in ("continue", "skip")
+
+
+def _is_at_milestone(turn: Turn, one: Instance) -> bool:
+    """Whether all that must be over is over, and none of what must not be has ended."""
+    milestone = one.node.step.milestone
+    if milestone is None:
+        return True
+    passed = next((name for name in milestone.before if _status(turn, one, name) in ENDED_STEP), None)
+    if passed is not None:
+        skip(turn, one, "milestone", f"step {passed!r} has ended")
+        return False
+    if all(_status(turn, one, name) is StepStatus.COMPLETED for name in milestone.after):
+        return True
+    if turn.step(one.key).held != "milestone":
+        hold(turn, one, "milestone", detail=", ".join(milestone.after))
+    else:
+        turn.run.begin(one)
+    turn.run.held[one.key] = one
+    return False
+
+
+def _status(turn: Turn, one: Instance, name: str) -> StepStatus:
+    region: Region | None = one.region
+    while region is not None and name not in region.graph.nodes:
+        region = region.owner.region if region.owner is not None else None
+    return turn.step(region.key_of(name) if region is not None else name).status
+
+
+def _has_lock(turn: Turn, one: Instance) -> bool:
+    mutex = one.node.step.mutex
+    if mutex is None or turn.step(one.key).lock:
+        return True
+    assert one.node.lock_name is not None, "compiled with the mutex"
+    name = str(turn.render(one, one.node.lock_name, "mutex"))
+    hold(turn, one, "mutex", turn.at + mutex.timeout if mutex.timeout is not None else None, name)
+    turn.command(TakeLock(name, one.key))
+    return False

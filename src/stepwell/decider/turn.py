@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
-from stepwell.decider.plan import Node
+from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.execution.commands import Command
 from stepwell.execution.evolve import evolve
@@ -28,9 +29,14 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
 
 class Turn:
-    """Collects what is decided. Every event is folded into the state at once, so that what follows sees it."""
+    """Collects what is decided. Every event is folded into the state at once, so that what follows sees it.
 
-    __slots__ = ("at", "commands", "events", "run", "state")
+    Attributes:
+        through: regions of which nothing is left to run, and steps that stood in for failed ones and have ended: what
+            they were opened or run for has yet to go on.
+    """
+
+    __slots__ = ("at", "commands", "events", "run", "state", "through")
 
     def __init__(self, run: Run, at: int) -> None:
         self.run = run
@@ -38,6 +44,7 @@ class Turn:
         self.at = at
         self.events: list[HistoryEvent] = []
         self.commands: list[Command] = []
+        self.through: deque[Region | Instance] = deque()
 
     def emit(self, event: HistoryEvent) -> None:
         """Record that this happened."""
@@ -53,16 +60,16 @@ class Turn:
         return self.state.steps.get(name) or StepState()
 
     def scope(
-        self, node: Node, purpose: str, extra: Mapping[str, Any] | None = None, outcome: Outcome | None = None
+        self, one: Instance, purpose: str, extra: Mapping[str, Any] | None = None, outcome: Outcome | None = None
     ) -> Scope:
         """What expressions of this step see now; those of a compensation step also see the `error` that it undoes."""
-        if node.for_compensation and self.state.failure is not None:
+        if one.node.for_compensation and self.state.failure is not None:
             extra = {"error": self.state.failure.as_dict(), **(extra or {})}
-        return self.run.names.scope(self.at, node.name, purpose, extra, outcome)
+        return self.run.names.scope(self.at, one.key, purpose, extra, outcome, one.region)
 
     def render(
         self,
-        node: Node,
+        one: Instance,
         template: Template,
         purpose: str,
         extra: Mapping[str, Any] | None = None,
@@ -73,4 +80,4 @@ class Turn:
         Raises:
             ExpressionError: it cannot be rendered.
         """
-        return template.render(_NOTHING if template.constant else self.scope(node, purpose, extra, outcome))
+        return template.render(_NOTHING if template.constant else self.scope(one, purpose, extra, outcome))

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
+from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.control import CONTROL
-from stepwell.definition.model import CONTROL_TYPES, FailureAction, Path, Step, WorkflowDefinition
+from stepwell.definition.model import CONTROL_TYPES, FailureAction, Path, Step, WorkflowDefinition, all_steps
 
-_STEP_KEYS: Final = (
-    "for_each", "repeat", "compensate", "circuit_breaker", "bulkhead", "rate_limit", "queue", "resources", "cache",
-    "checkpoint", "max_visits",
-)  # fmt: skip
+_STEP_KEYS: Final = ("queue", "resources", "cache")
 
 
 def unsupported(definition: WorkflowDefinition, leaf_types: Collection[str]) -> list[tuple[Path, str]]:
@@ -21,7 +19,8 @@ def unsupported(definition: WorkflowDefinition, leaf_types: Collection[str]) -> 
         leaf_types: the types that have a task handler; names of registered tasks are among them.
     """
     found = list(_of_config(definition))
-    for step in (*definition.steps, *definition.compensation.steps):
+    groups = (definition.steps, definition.compensation.steps, definition.config.on_error.steps)
+    for step in (step for group in groups for step in all_steps(group)):
         found.extend(_of_step(step, leaf_types))
     found.extend(
         (step.path, "edges between compensation steps: they run one after the other")
@@ -39,10 +38,6 @@ def _of_config(definition: WorkflowDefinition) -> Iterator[tuple[Path, str]]:
         yield (*path, "cancellation"), "compensation on cancellation"
     if config.on_error.notify is not None:
         yield (*path, "on_error", "notify"), "notifications"
-    if config.on_error.steps:
-        yield (*path, "on_error"), "steps in on_error"
-    if config.policies:
-        yield (*path, "policies"), "named policies"
     path = ("spec", "compensation")
     if compensation.strategy == "parallel":
         yield (*path, "strategy"), "parallel compensation"
@@ -54,33 +49,32 @@ def _of_config(definition: WorkflowDefinition) -> Iterator[tuple[Path, str]]:
 
 def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, str]]:
     if step.type in CONTROL_TYPES:
-        if step.type not in CONTROL:
+        if step.type not in CONTROL and step.type not in CONSTRUCTS:
             yield (*step.path, "type"), f"steps of type {step.type!r}"
-        elif step.retry is not None or step.timeout is not None:
-            yield step.path, f"retry and timeout of a step of type {step.type!r}"
-        for action in (step.on_failure, step.on_timeout):
-            if action is not None and action.action == "retry":
-                yield action.path, f"the action 'retry' of a step of type {step.type!r}"
+        elif step.type in CONTROL and step.timeout is not None:
+            yield (*step.path, "timeout"), f"a timeout of a step of type {step.type!r}"
     elif step.type not in leaf_types:
         yield (*step.path, "type"), f"steps of type {step.type!r}"
+    if step.compensate is not None:
+        yield (*step.path, "compensate"), "'compensate'"
+        if step.compensate.type not in leaf_types and step.compensate.type not in CONTROL:
+            yield step.compensate.path, f"steps of type {step.compensate.type!r}"
     for key in _STEP_KEYS:
         if getattr(step, key) is not None:
             yield (*step.path, key), f"{key!r}"
-    if step.delay:
-        yield (*step.path, "delay"), "'delay'"
-    if step.join == "each":
-        yield (*step.path, "join"), "'join: each'"
-    for edge in step.edges:
-        if edge.when is not None or edge.publish or edge.delay or edge.decision is not None:
-            yield edge.path or step.path, "edges with a condition, a delay or a publish of their own"
-    yield from _of_action(step.on_failure)
-    yield from _of_action(step.on_timeout)
+    if step.checkpoint is not None:
+        yield (*step.path, "checkpoint"), "'checkpoint'"
+    yield from _of_action(step.on_failure, leaf_types)
+    yield from _of_action(step.on_timeout, leaf_types)
 
 
-def _of_action(action: FailureAction | None) -> Iterator[tuple[Path, str]]:
+def _of_action(action: FailureAction | None, leaf_types: Collection[str]) -> Iterator[tuple[Path, str]]:
     if action is None:
         return
-    if action.action in ("fallback", "pause"):
+    if action.action == "pause":
         yield action.path, f"the action {action.action!r}"
     if action.notify is not None:
         yield action.path, "notifications"
+    body = action.fallback.body if action.fallback is not None else None
+    if body is not None and body.type not in leaf_types and body.type not in CONTROL:
+        yield body.path, f"steps of type {body.type!r}"

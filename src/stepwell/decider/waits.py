@@ -7,10 +7,13 @@ from typing import Any
 from stepwell.base.durations import format_duration, parse_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import from_rfc3339
-from stepwell.decider.failure import fail
-from stepwell.decider.leaf import complete, expression_failure, storable
-from stepwell.decider.plan import DEFAULT_EVENT_TIMEOUT, Node
+from stepwell.decider.failure import fail, fail_or_retry
+from stepwell.decider.graph import DEFAULT_EVENT_TIMEOUT
+from stepwell.decider.keys import split_key
+from stepwell.decider.leaf import complete
+from stepwell.decider.region import Instance
 from stepwell.decider.turn import Turn
+from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import AwaitEvent, ForgetWait
 from stepwell.execution.event import Event
 from stepwell.execution.history import EventLate, EventReceived, TimerStarted, WaitStarted
@@ -21,15 +24,16 @@ from stepwell.execution.status import StepStatus
 from stepwell.expression.errors import ExpressionError, UnavailableOutput, Undefined
 
 
-def start_wait(turn: Turn, node: Node, config: dict[str, Any]) -> None:
+def start_wait(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     """`wait {for | until}`."""
     try:
         due = _due(config, turn.at)
     except ValueError as error:
-        fail(turn, node, ErrorInfo("invalid_config", f"wait: {error}"), turn.at)
+        fail(turn, one, ErrorInfo("invalid_config", f"wait: {error}"), turn.at)
         return
-    turn.emit(TimerStarted(turn.at, node.name, due))
-    turn.run.arm(due, node.name)
+    turn.emit(TimerStarted(turn.at, one.key, due))
+    turn.run.begin(one)
+    turn.run.arm(due, one.key)
 
 
 def _due(config: dict[str, Any], at: int) -> int:
@@ -41,7 +45,7 @@ def _due(config: dict[str, Any], at: int) -> int:
     return at + parse_duration(config.get("for"))
 
 
-def start_wait_for_event(turn: Turn, node: Node, config: dict[str, Any]) -> None:
+def start_wait_for_event(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     """`wait_for_event {event_type, filter, timeout}`. Only the filter may hold secrets: the rest is stored readable."""
     event_type: Any = config.get("event_type")
     filter_ = storable(config.get("filter"))
@@ -53,43 +57,46 @@ def start_wait_for_event(turn: Turn, node: Node, config: dict[str, Any]) -> None
     except ValueError as error:
         problem = f"timeout: {error}"
     if problem is not None:
-        fail(turn, node, ErrorInfo("invalid_config", f"wait_for_event: {problem}"), turn.at)
+        fail(turn, one, ErrorInfo("invalid_config", f"wait_for_event: {problem}"), turn.at)
         return
     due = turn.at + timeout
-    turn.emit(WaitStarted(turn.at, node.name, event_type, filter_, due))
-    turn.run.arm(due, node.name)
-    turn.command(AwaitEvent(node.name, event_type, filter_))
+    turn.emit(WaitStarted(turn.at, one.key, event_type, filter_, due))
+    turn.run.begin(one)
+    turn.run.arm(due, one.key)
+    turn.command(AwaitEvent(one.key, event_type, filter_))
 
 
-def take_event(turn: Turn, node: Node, arrived: EventArrived) -> bool:
-    """An event came for a wait: it wakes it (or fails it), or it came too late, or it was another one.
-
-    True when the wait has ended by it.
-    """
-    event, step = arrived.event, turn.step(node.name)
-    seen = event_identity(event.source, event.id) in turn.state.consumed
-    if step.event_type != event.type or (seen and (arrived.early or step.status is not StepStatus.WAITING)):
-        return False
+def take_event(turn: Turn, one: Instance, arrived: EventArrived) -> None:
+    """An event came for a wait: it wakes it (or fails it), or it is another one."""
+    event, step = arrived.event, turn.state.steps[one.key]
+    if step.event_type != event.type or step.status is not StepStatus.WAITING:
+        return
+    if arrived.early and event_identity(event.source, event.id) in turn.state.consumed:
+        return
     try:
-        wanted = matches(step.filter, event.data) and _condition_holds(turn, node, event)
+        wanted = matches(step.filter, event.data) and _condition_holds(turn, one, event)
     except ExpressionError as error:
-        return _fail_filter(turn, node, step, error)
-    if not wanted:
-        return False
-    if step.status is StepStatus.WAITING:
-        _wake(turn, node, step, event)
-        return True
-    if is_timed_out(step):
-        turn.emit(EventLate(turn.at, node.name, event.source, event.id))
-    return False
+        turn.command(ForgetWait(one.key, event.type, step.filter))
+        fail(turn, one, expression_failure(error), _began(turn, step))
+        return
+    if wanted:
+        _wake(turn, one, step, event)
 
 
-def _fail_filter(turn: Turn, node: Node, step: StepState, error: ExpressionError) -> bool:
-    if step.status is not StepStatus.WAITING or step.event_type is None:
-        return False
-    turn.command(ForgetWait(node.name, step.event_type, step.filter))
-    fail(turn, node, expression_failure(error), _began(turn, step))
-    return True
+def note_late(turn: Turn, key: str, event: Event) -> None:
+    """An event came for a step that waits no more: recorded when its time was up, else of no consequence."""
+    step = turn.state.steps.get(key)
+    if step is None or step.event_type != event.type or not is_timed_out(step):
+        return
+    if event_identity(event.source, event.id) in turn.state.consumed or not matches(step.filter, event.data):
+        return
+    node = turn.run.plan.node(split_key(key)[0])
+    try:
+        wanted = node is not None and _condition_holds(turn, Instance(node, turn.run.root), event)
+    except ExpressionError:
+        return
+    if wanted:
+        turn.emit(EventLate(turn.at, key, event.source, event.id))
 
 
 def is_timed_out(step: StepState) -> bool:
@@ -97,36 +104,38 @@ def is_timed_out(step: StepState) -> bool:
     return step.status is StepStatus.FAILED and step.error is not None and step.error.type == "timeout"
 
 
-def _condition_holds(turn: Turn, node: Node, event: Event) -> bool:
+def _condition_holds(turn: Turn, one: Instance, event: Event) -> bool:
     """Whether the filter that is an expression holds; it does not when the event lacks what it reads."""
-    if node.event_filter is None:
+    if one.node.event_filter is None:
         return True
     try:
-        return node.event_filter.holds(turn.scope(node, f"filter/{event.id}", {"event": event.as_dict()}))
+        return one.node.event_filter.holds(turn.scope(one, f"filter/{event.id}", {"event": event.as_dict()}))
     except UnavailableOutput:
         raise
     except Undefined:
         return False
 
 
-def _wake(turn: Turn, node: Node, step: StepState, event: Event) -> None:
-    turn.command(ForgetWait(node.name, event.type, step.filter))
-    turn.emit(EventReceived(turn.at, node.name, event))
+def _wake(turn: Turn, one: Instance, step: StepState, event: Event) -> None:
+    turn.command(ForgetWait(one.key, event.type, step.filter))
+    turn.emit(EventReceived(turn.at, one.key, event))
     extra = {"event": event.as_dict()}
-    complete(turn, node, {"event_data": event.data}, _began(turn, step), extra)
+    complete(turn, one, {"event_data": event.data}, _began(turn, step), extra)
 
 
 def _began(turn: Turn, step: StepState) -> int:
     return step.started_at if step.started_at is not None else turn.at
 
 
-def end_wait(turn: Turn, node: Node) -> None:
+def end_wait(turn: Turn, one: Instance) -> None:
     """The time of a waiting step has come: a timer ends well, a wait for an event has timed out."""
-    step = turn.state.steps[node.name]
+    step = turn.state.steps[one.key]
     started = _began(turn, step)
     if step.event_type is None:
-        complete(turn, node, None, started)
+        complete(turn, one, None, started)
         return
     waited = format_duration(turn.at - started if step.due is None else step.due - started)
-    turn.command(ForgetWait(node.name, step.event_type, step.filter))
-    fail(turn, node, ErrorInfo("timeout", f"no event {step.event_type!r} came within {waited}"), started)
+    turn.command(ForgetWait(one.key, step.event_type, step.filter))
+    fail_or_retry(
+        turn, one, ErrorInfo("timeout", f"no event {step.event_type!r} came within {waited}", retryable=True), started
+    )

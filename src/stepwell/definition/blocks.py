@@ -36,8 +36,7 @@ def blocks(kind: str, settings: Mapping[str, Any]) -> list[Block]:
         case "parallel_group":
             return _at(settings, ("steps",), "steps")
         case "loop":
-            named = settings.get("as")
-            names = frozenset({named if isinstance(named, str) else ITEM_NAMES[0], ITEM_NAMES[1]})
+            names = loop_names(settings)
             return [Block("steps", ("steps",), settings["steps"], names)] if "steps" in settings else []
         case "conditional":
             found = [block for key in ("then", "else") for block in _at(settings, (key,), key)]
@@ -48,6 +47,14 @@ def blocks(kind: str, settings: Mapping[str, Any]) -> list[Block]:
             return list(_states(settings))
         case _:
             return []
+
+
+def loop_names(settings: Mapping[str, Any]) -> frozenset[str]:
+    """What the steps of a loop see: the number of the round, and with `items` or `count` the item (or that number)."""
+    if settings.get("items") is None and settings.get("count") is None:
+        return frozenset(ITEM_NAMES[1:])
+    named = settings.get("as")
+    return frozenset({named if isinstance(named, str) else ITEM_NAMES[0], ITEM_NAMES[1]})
 
 
 def conditions(kind: str, settings: Mapping[str, Any]) -> list[tuple[Path, Any, Place]]:

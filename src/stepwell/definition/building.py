@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from stepwell.definition import document as doc
-from stepwell.definition.building_policies import Policy, build_policy, build_retry, plain
-from stepwell.definition.building_steps import Around, build_steps
+from stepwell.definition.building_bodies import Around
+from stepwell.definition.building_policies import Policy, build_policy, plain
+from stepwell.definition.building_retry import build_retry
+from stepwell.definition.building_steps import build_steps
 from stepwell.definition.building_triggers import build_triggers
 from stepwell.definition.context import Context
 from stepwell.definition.json_schemas import check_schema
@@ -21,8 +23,9 @@ from stepwell.definition.model import (
     WorkflowConfig,
 )
 from stepwell.definition.places import CONCURRENCY_KEY, FAILURE, UNDO, UNDO_WHEN, VARS, WORKFLOW_OUTPUT
-from stepwell.definition.reading import bad_name, read, wrong_type
-from stepwell.definition.shapes import NAME, Doc
+from stepwell.definition.reading import read, wrong_type
+from stepwell.definition.shapes import Doc
+from stepwell.definition.words import check_variable
 
 D = TypeVar("D", bound=Doc)
 
@@ -101,7 +104,7 @@ def _config(written: doc.ConfigDoc | None, parts: Parts, context: Context) -> No
         on_error=_on_error(
             written.on_error, (*path, "on_error"), Around(retry=retry, config=UNDO, when=UNDO_WHEN), context
         ),
-        policies=_policies(written.policies, (*path, "policies"), context),
+        policies=_policies(written.policies, (*path, "policies"), context, Around(retry=retry)),
         strict_failures=bool(written.strict_failures),
     )
 
@@ -128,8 +131,10 @@ def _on_error(written: doc.ErrorStrategyDoc | None, path: Path, around: Around, 
     return ErrorStrategy(strategy=written.strategy, notify=notify, steps=steps)
 
 
-def _policies(written: dict[str, doc.PolicyDoc] | None, path: Path, context: Context) -> dict[str, Policy]:
-    built = {name: build_policy(policy, (*path, name), context) for name, policy in (written or {}).items()}
+def _policies(
+    written: dict[str, doc.PolicyDoc] | None, path: Path, context: Context, around: Around
+) -> dict[str, Policy]:
+    built = {name: build_policy(policy, (*path, name), context, around) for name, policy in (written or {}).items()}
     return {name: policy for name, policy in built.items() if policy is not None}
 
 
@@ -152,8 +157,7 @@ def _vars(spec: dict[str, Any], parts: Parts, context: Context) -> None:
         wrong_type("a mapping from name to first value", written, ("spec", key), findings)
         return
     for name, value in written.items():
-        if not NAME.fullmatch(name):
-            findings.add("bad-name", bad_name(name), ("spec", key, name), key=True)
+        check_variable(name, ("spec", key, name), context)
         context.template(value, ("spec", key, name), VARS)
     parts.vars = tuple(written.items())
 

@@ -9,7 +9,8 @@ from stepwell.definition import document as doc
 from stepwell.definition.context import Context
 from stepwell.definition.model import Dependency, Edge, EdgeOn, Path
 from stepwell.definition.places import EDGE_PUBLISH, EDGE_WHEN
-from stepwell.definition.shapes import as_names
+from stepwell.definition.shapes import as_names, is_certain
+from stepwell.definition.words import check_variable
 
 _OUTCOME_FUNCTIONS = frozenset({"succeeded", "failed", "timed_out", "skipped"})
 
@@ -74,6 +75,7 @@ def _next_entry(entry: doc.NextDoc, path: Path, name: str, context: Context, nam
     asks = condition is not None and not _OUTCOME_FUNCTIONS.isdisjoint(condition.functions)
     publish = entry.publish or {}
     for variable, value in publish.items():
+        check_variable(variable, (*path, "publish", variable), context)
         context.template(value, (*path, "publish", variable), EDGE_PUBLISH, name, names)
     return Edge(
         to=as_names(entry.to),
@@ -88,10 +90,12 @@ def _next_entry(entry: doc.NextDoc, path: Path, name: str, context: Context, nam
 def _decision(
     written: list[doc.DecisionDoc] | None, path: Path, name: str, context: Context, names: frozenset[str]
 ) -> list[Edge]:
-    """The branches in order, those that are the default last; more than one default is a finding."""
+    """The branches in order, the default last; more than one default is a finding."""
+    if written is None:
+        return []
     branches: list[Edge] = []
     defaults: list[Edge] = []
-    for position, entry in enumerate(written or ()):
+    for position, entry in enumerate(written):
         place = (*path, position)
         to = as_names(entry.default) if isinstance(entry.default, (str, list)) else as_names(entry.next)
         is_default = entry.default is not None and entry.default is not False
@@ -102,7 +106,28 @@ def _decision(
     for extra in defaults[1:]:
         first = context.findings.place(defaults[0].path)
         context.findings.add("several-defaults", f"a decision has one default; the first is in {first}", extra.path)
+    _check_order(branches, defaults, path, context)
     return branches + defaults[:1]
+
+
+def _check_order(branches: list[Edge], defaults: list[Edge], path: Path, context: Context) -> None:
+    """A branch that is never taken, one that seems not to be, and a decision that may take none."""
+    findings = context.findings
+    if not branches and not defaults:
+        findings.add("missing-key", "a decision needs a branch: `{when, next}`", path)
+        return
+    certain = next((number for number, edge in enumerate(branches) if is_certain(edge.when)), None)
+    if certain is not None:
+        for edge in branches[certain + 1 :] + defaults[:1]:
+            message = f"this branch is never taken: the one in {findings.place(branches[certain].path)} always is"
+            findings.add("unreachable-branch", message, edge.path, hint="write it before, or take it out")
+    elif not defaults:
+        message = "no branch is certainly taken: when no condition holds, nothing follows"
+        findings.add("decision-without-default", message, path, hint="add a branch `{default: STEP}`", key=True)
+    for edge in branches:
+        if defaults and edge.path > defaults[0].path:
+            message = "this branch stands behind the default, which is taken only when no branch is"
+            findings.add("default-not-last", message, edge.path, hint="write the default last")
 
 
 def _check_branch(

@@ -3,63 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from stepwell.definition import document as doc
-from stepwell.definition.blocks import ITEM_NAMES, Block, blocks, conditions, without
+from stepwell.definition.blocks import ITEM_NAMES, Block, blocks, conditions, loop_names, without
+from stepwell.definition.building_bodies import DEFAULT_TYPE, Around, build_undo, either, settings_of
 from stepwell.definition.building_edges import build_dependencies, build_edges
 from stepwell.definition.building_policies import (
     build_action,
     build_breaker,
     build_bulkhead,
     build_cache,
+    build_milestone,
+    build_mutex,
     build_rate_limit,
-    build_retry,
+    build_resources,
     inline_or_name,
-    plain,
 )
+from stepwell.definition.building_retry import build_retry
 from stepwell.definition.context import MAX_STEPS, Context
-from stepwell.definition.model import Iteration, Path, Repetition, Step, StepBody
-from stepwell.definition.places import (
-    CONFIG,
-    ITEM_WHEN,
-    ITEMS,
-    OUTPUT,
-    PUBLISH,
-    REPEAT_WHEN,
-    UNDO,
-    WHEN,
-    Place,
-)
+from stepwell.definition.model import Bulkhead, Iteration, Path, Repetition, Step
+from stepwell.definition.places import ITEM_WHEN, ITEMS, OUTPUT, PUBLISH, REPEAT_WHEN
 from stepwell.definition.reading import bad_name, describe, read, wrong_type
-from stepwell.definition.settings_checks import check_type
-from stepwell.definition.shapes import NAME, Doc, is_expression
-from stepwell.policy.retry import RetryPolicy
-
-DEFAULT_TYPE = "service_call"
-
-RESERVED = frozenset({
-    "input", "parameters", "vars", "variables", "steps", "task", "tasks", "item", "index", "system", "workflow",
-    "execution", "secrets", "event", "response", "result", "error",
-})  # fmt: skip
-"""Names that mean something in expressions, so no step is called that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What the steps of a block inherit from where it stands.
-
-    Attributes:
-        names: names of items that their expressions see.
-        retry: the workflow's own policy, for what a step's policy leaves out.
-        config, when: the place of their settings and conditions.
-    """
-
-    names: frozenset[str] = frozenset()
-    retry: RetryPolicy | None = None
-    config: Place = CONFIG
-    when: Place = WHEN
+from stepwell.definition.settings_checks import check_list, check_type
+from stepwell.definition.shapes import NAME, as_names, is_expression
+from stepwell.definition.words import RESERVED, check_item_names, check_variable
 
 
 def build_steps(written: Any, path: Path, context: Context, around: Around) -> tuple[Step, ...]:
@@ -76,7 +45,8 @@ def build_steps(written: Any, path: Path, context: Context, around: Around) -> t
             message = f"the workflow has more than {MAX_STEPS:,} steps"
             context.findings.add("too-many-steps", message, path, hint="use a loop, `for_each` or sub-workflows")
         return ()
-    found = [_step(name, entry, place, context, around) for name, entry, place in _entries(written, path)]
+    within = replace(around, beside=_names(written))
+    found = [_step(name, entry, place, context, within) for name, entry, place in _entries(written, path)]
     return tuple(step for step in found if step is not None)
 
 
@@ -85,6 +55,14 @@ def _entries(written: list[Any] | dict[str, Any], path: Path) -> Iterator[tuple[
         yield from ((name, {} if entry is None else entry, (*path, name)) for name, entry in written.items())
     else:
         yield from ((None, entry, (*path, position)) for position, entry in enumerate(written))
+
+
+def _names(written: list[Any] | dict[str, Any]) -> frozenset[str]:
+    """The names of the steps written here, as far as they have any."""
+    if isinstance(written, dict):
+        return frozenset(written)
+    names = (entry.get("name") for entry in written if isinstance(entry, dict))
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _step(key: str | None, entry: Any, path: Path, context: Context, around: Around) -> Step | None:
@@ -96,17 +74,20 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
     names = around.names if iteration is None else around.names | {iteration.as_name, iteration.index_name}
     kind = written.type or DEFAULT_TYPE
     inner = replace(around, names=names)
-    settings, config_path = _settings(written, path, context)
+    settings, config_path = settings_of(written, path, context)
     config, nested = _config(kind, settings, config_path, name, context, inner)
     check_type(kind, written.type is not None, settings, config_path, path, context)
-    when, when_path = _either(written, "when", "condition", path, context)
+    when, when_path = either(written, "when", "condition", path, context)
     context.condition(when, when_path, around.when, name, around.names)
     context.template(written.output, (*path, "output"), OUTPUT, name, names)
     publish = written.publish or {}
     for variable, value in publish.items():
-        context.template(value, (*path, "publish", variable), PUBLISH, name, names)
-    for key in ("on_failure", "on_timeout"):
-        _check_fallback(getattr(written, key), (*path, key, "fallback"), context)
+        check_variable(variable, (*path, "publish", variable), context)
+        context.template(value, (*path, "publish", variable), PUBLISH, name, around.names)
+
+    def bulkhead(each: doc.BulkheadDoc) -> Bulkhead:
+        return build_bulkhead(each, (*path, "bulkhead"), name, context, inner)
+
     return Step(
         name=name,
         type=kind,
@@ -124,17 +105,20 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
         retry=build_retry(written.retry, around.retry, (*path, "retry"), context, name, names),
         timeout=written.timeout,
         delay=written.delay or 0,
-        on_failure=build_action(written.on_failure, (*path, "on_failure"), context, name, names),
-        on_timeout=build_action(written.on_timeout, (*path, "on_timeout"), context, name, names),
-        compensate=_body(written.compensate, (*path, "compensate"), name, context, inner),
+        on_failure=build_action(written.on_failure, (*path, "on_failure"), name, context, around),
+        on_timeout=build_action(written.on_timeout, (*path, "on_timeout"), name, context, around),
+        compensate=build_undo(written.compensate, (*path, "compensate"), name, context, inner),
         circuit_breaker=inline_or_name(written.circuit_breaker, build_breaker),
-        bulkhead=inline_or_name(written.bulkhead, build_bulkhead),
+        bulkhead=inline_or_name(written.bulkhead, bulkhead),
         rate_limit=inline_or_name(written.rate_limit, build_rate_limit),
         queue=written.queue,
-        resources=plain(written.resources),
-        cache=build_cache(written.cache, (*path, "cache"), context, name, names),
+        resources=build_resources(written.resources, (*path, "resources"), context),
+        cache=build_cache(written.cache, (*path, "cache"), name, context, names),
         checkpoint=written.checkpoint,
         max_visits=written.max_visits,
+        mutex=build_mutex(written.mutex, (*path, "mutex"), name, context, around.names),
+        cancels=as_names(written.cancels),
+        milestone=build_milestone(written.milestone, (*path, "milestone"), context),
         parallel=written.parallel,
         description=written.description or "",
     )
@@ -159,27 +143,7 @@ def _name(key: str | None, written: doc.StepDoc, entry: dict[str, Any], path: Pa
     return name if name is not None else f"step {'/'.join(map(str, path))}"
 
 
-def _either(written: Doc, first: str, second: str, path: Path, context: Context) -> tuple[Any, Path]:
-    """The value of one of two keys that mean the same, and where it stands."""
-    values = {key: getattr(written, "with_" if key == "with" else key) for key in (first, second)}
-    if all(value is not None for value in values.values()):
-        message = f"`{first}` and `{second}` mean the same; only one of them can be given"
-        context.findings.add("conflicting-keys", message, (*path, second), key=True)
-    key = first if values[first] is not None else second
-    return values[key], (*path, key)
-
-
 # Settings
-
-
-def _settings(written: doc.StepDoc | doc.StepBodyDoc, path: Path, context: Context) -> tuple[dict[str, Any], Path]:
-    config, config_path = _either(written, "config", "with", path, context)
-    if config is None:
-        return {}, (*path, "config")
-    if not isinstance(config, dict):
-        wrong_type("a mapping", config, config_path, context.findings)
-        return {}, config_path
-    return config, config_path
 
 
 def _config(
@@ -189,8 +153,10 @@ def _config(
     found = blocks(kind, settings)
     asked = conditions(kind, settings)
     for place, value, kind_of_place in asked:
-        names = around.names | (frozenset(ITEM_NAMES) if kind == "loop" else frozenset())
+        names = around.names | loop_names(settings) if kind == "loop" else around.names
         context.condition(value, (*path, *place), kind_of_place, name, names)
+    if isinstance(settings.get("as"), str) and kind == "loop":
+        check_item_names((settings["as"], (*path, "as")), (ITEM_NAMES[1], (*path, "index")), around.names, context)
     config = without(settings, [block.path for block in found])
     rendered = without(config, [place for place, _, _ in asked])
     context.template(rendered, path, around.config, name, around.names)
@@ -201,37 +167,6 @@ def _config(
 def _block(block: Block, path: Path, context: Context, around: Around) -> tuple[Step, ...]:
     inner = replace(around, names=around.names | block.names)
     return build_steps(block.steps, (*path, *block.path), context, inner)
-
-
-def _body(written: doc.StepBodyDoc | None, path: Path, name: str, context: Context, around: Around) -> StepBody | None:
-    """`compensate`: a type and its settings."""
-    if written is None:
-        return None
-    kind = written.type or DEFAULT_TYPE
-    settings, config_path = _settings(written, path, context)
-    undoing = replace(around, config=UNDO)
-    config, nested = _config(kind, settings, config_path, name, context, undoing)
-    if nested:
-        context.findings.add("wrong-value", f"a step of type {kind!r} cannot undo another", (*path, "type"))
-    check_type(kind, written.type is not None, settings, config_path, path, context)
-    return StepBody(
-        type=kind,
-        config=config,
-        retry=build_retry(written.retry, around.retry, (*path, "retry"), context, name, around.names),
-        timeout=written.timeout,
-        path=path,
-    )
-
-
-def _check_fallback(written: Any, path: Path, context: Context) -> None:
-    """A fallback with a type or settings is a step to run instead; anything else is a value."""
-    fallback = written.fallback if isinstance(written, doc.FailureActionDoc) else None
-    if not isinstance(fallback, dict) or not fallback.keys() & {"type", "config", "with"}:
-        return
-    body = read(doc.StepBodyDoc, fallback, path, context.findings)
-    if body is not None:
-        settings, config_path = _settings(body, path, context)
-        check_type(body.type or DEFAULT_TYPE, body.type is not None, settings, config_path, path, context)
 
 
 # Running a step several times
@@ -259,10 +194,7 @@ def _iteration(
 
 def _for_each(written: doc.ForEachDoc, path: Path, name: str, context: Context, names: frozenset[str]) -> Iteration:
     item, index = written.as_ or ITEM_NAMES[0], written.index or ITEM_NAMES[1]
-    for key, chosen in (("as", item), ("index", index)):
-        if chosen in RESERVED - set(ITEM_NAMES):
-            message = f"{chosen!r} means something else in expressions, so no item can be called that"
-            context.findings.add("reserved-name", message, (*path, key), hint="choose another name")
+    check_item_names((item, (*path, "as")), (index, (*path, "index")), names, context)
     _check_items(written.items, (*path, "items"), name, context, names)
     context.condition(written.when, (*path, "when"), ITEM_WHEN, name, names | {item, index})
     return Iteration(
@@ -280,7 +212,9 @@ def _check_items(items: Any, path: Path, name: str, context: Context, names: fro
     if not isinstance(items, list) and not is_expression(items):
         message = f"expected a list, or an expression that yields one; saw {describe(items)}"
         context.findings.add("wrong-type", message, path)
-    context.template(items, path, ITEMS, name, names)
+    template = context.template(items, path, ITEMS, name, names)
+    if isinstance(items, str) and template is not None:
+        check_list(template.kind, path, context)
 
 
 def _repetition(

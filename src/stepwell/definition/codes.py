@@ -90,6 +90,12 @@ CODES: dict[str, Code] = {
     ),
     "impossible-join": _error("A join waits for more edges than lead to the step.", "Lower it or add edges."),
     "unreachable-step": _error("No way leads to a step.", "Let a step that is reached lead into it."),
+    "impossible-milestone": _error(
+        "A step waits for what can only come after it, or only before it.", "Name a step that can end in time."
+    ),
+    "fallback-has-edges": _error(
+        "A step that stands in for another one is reached by an edge as well.", "Take the edge out."
+    ),
     "several-defaults": _error("A decision has more than one default.", "Keep one."),
     "unknown-type": _error("A step's type is neither built in nor a plug-in's nor a task.", "Correct or register it."),
     "unknown-task": _error("A task is not registered.", "Import the module that registers it, or correct the name."),
@@ -99,6 +105,7 @@ CODES: dict[str, Code] = {
     "unknown-rule": _error("A validation rule is neither built in nor registered.", "Register it or name a service."),
     "unknown-policy": _error("A policy is not declared, or of another kind.", "Declare it in `spec.config.policies`."),
     # Expressions
+    "not-a-condition": _error("A condition is something that is neither true nor false.", "Compare it with something."),
     "expression-syntax": _error("An expression cannot be read.", "Mend the place that is shown."),
     "unknown-function": _error("An expression calls a function that does not exist.", "Correct its name."),
     "misplaced-function": _error(
@@ -127,10 +134,45 @@ CODES: dict[str, Code] = {
     "duplicate-dependency": _warning("A step is named twice in `depends_on`.", "Remove one."),
     "unknown-workflow": _warning("A workflow is not stored yet.", "Store it before it is needed."),
     "unrecognised-type": _warning("A step's type looks like a misspelt built-in one.", "Correct it."),
+    "unrecognised-error": _warning("A type of error looks like a misspelt built-in one.", "Correct it."),
     "timeout-too-long": _warning(
         "A step may take longer than the whole workflow.", "Shorten one, or lengthen the other."
     ),
     "no-timeout": _warning("What follows a timeout never happens: there is none.", "Give the step a `timeout`."),
     "no-effect": _warning("A key has no effect beside another.", "Take it out, or change the other."),
+    "undeclared-policy": _warning(
+        "A policy is not declared in the document, so it must be in the server's configuration.",
+        "Declare it in `spec.config.policies`, or see that the configuration has it.",
+    ),
+    "unrecognised-step": _warning(
+        "A fallback is taken as a value, though it looks like a step.",
+        "Correct the name of the step or add its `type`; a value that is meant is written `\"{{ 'text' }}\"`.",
+    ),
+    "cancels-later-step": _warning(
+        "A step cancels one that can only start after it.", "Take the edge out, or do not cancel it."
+    ),
+    "decision-without-default": _warning(
+        "A decision has no branch that is certainly taken.",
+        "Add `{default: step}`; without one nothing follows when no condition holds.",
+    ),
+    "default-not-last": _warning(
+        "A branch stands behind the default of its decision.",
+        "Write the default last: it is taken when no other branch is, wherever it stands.",
+    ),
+    "unreachable-branch": _warning(
+        "A branch, case or transition stands behind one that is always taken.", "Take it out, or change the order."
+    ),
+    "unreachable-state": _warning("No transition leads to a state.", "Let one lead there, or take the state out."),
+    "endless-state": _warning(
+        "From a state no final state can be reached.", "Mark a state as `final: true`, or add a transition to one."
+    ),
+    "duplicate-checkpoint": _warning("Two steps set the same checkpoint.", "Give each a name of its own."),
+    "shadowed-name": _warning(
+        "The name of an item hides that of an item around it.", "Choose another name with `as` or `index`."
+    ),
+    "confusing-name": _warning(
+        "A variable is called like a name that expressions use for something else.",
+        "It is read as `vars.NAME` only; choose another name.",
+    ),
     "literal-secret": _warning("A secret seems to stand in plain text.", 'Write "{{ secrets.NAME }}".'),
 }

@@ -10,6 +10,7 @@ from stepwell.definition.codes import CODES
 from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
 from stepwell.definition.places import Place, Use
+from stepwell.expression.data import a_kind
 from stepwell.expression.errors import ExpressionSyntaxError
 from stepwell.expression.template import Template, compile_condition, compile_template
 
@@ -67,12 +68,24 @@ class Context:
         self, value: Any, path: Path, place: Place, step: str | None = None, names: frozenset[str] = frozenset()
     ) -> Template | None:
         """Compile a condition; None when there is none. What is wrong is recorded."""
-        if value is None or isinstance(value, bool) or not self._affords(1, path):
+        if value is None or isinstance(value, bool):
+            return None
+        if not isinstance(value, str):
+            self._no_condition(a_kind(value), path)
+            return None
+        if not self._affords(1, path):
             return None
         problems: list[ExpressionSyntaxError] = []
         condition = compile_condition(value, outcome=place.outcome, problems=problems)
+        if condition.kind not in ("", "boolean"):
+            self._no_condition(f"always {'an' if condition.kind == 'object' else 'a'} {condition.kind}", path)
         self._note(condition, problems, Use(condition.references, value, path, place, step, names))
         return condition
+
+    def _no_condition(self, what: str, path: Path) -> None:
+        message = f"a condition is true, false or an expression that yields one of them; this is {what}"
+        hint = "compare it with something: `input.x == 'approved'`, `input.n > 3`, `input.list != []`"
+        self.findings.add("not-a-condition", message, path, hint=hint)
 
     def _affords(self, count: int, path: Path) -> bool:
         """Whether there is something to compile, and not too much for one workflow."""

@@ -49,6 +49,8 @@ class RetryDoc(Doc):
     multiplier: Annotated[float, Field(ge=1, le=1_000)] | None = optional("By how much an exponential wait grows.")
     jitter: Annotated[float, Field(ge=0, le=1)] | None = optional("By which fraction a wait varies.")
     when: Any = optional("An expression over `error`, `result` and `attempt`: whether to try again.")
+    retry_on: Names | None = optional("Types of error that are tried again, and no others; whatever the task says.")
+    give_up_on: Names | None = optional("Types of error that are not tried again; wins over `retry_on`.")
 
 
 class CircuitBreakerDoc(Doc):
@@ -67,7 +69,7 @@ class BulkheadDoc(Doc):
     max_concurrent: Count = required("Calls running at once.")
     max_queue_size: Annotated[int, Field(ge=0)] | None = optional("Calls waiting; the next one is rejected.")
     timeout: Timeout | None = optional("How long a call waits.")
-    fallback: Any = optional("The value that a rejected call gives.")
+    fallback: Any = optional("What a rejected call gives instead of an error; as in `on_failure`.")
 
 
 class RateLimitDoc(Doc):
@@ -245,7 +247,10 @@ class FailureActionDoc(Doc):
     )
     message: Any = optional("The execution's error message; expressions see `error`.")
     max_attempts: Annotated[int, Field(ge=1, le=NO_LIMIT)] | None = optional("For `retry`: all tries counted.")
-    fallback: Any = optional("For `fallback`: a step (type and config) to run instead, or a value to use.")
+    fallback: Any = optional(
+        "For `fallback`: the name of a step beside this one, or a step (a mapping with `type`), to run instead; "
+        "anything else is the value to use."
+    )
     compensation_workflow: str | None = optional("For `compensate`: a workflow that undoes this one.")
     notify: NotifyChoice | None = optional("Who is told.")
 
@@ -355,6 +360,29 @@ RateLimitChoice = Annotated[
 ]
 
 
+MutexKey = Annotated[str, Field(min_length=1)]
+
+
+class MutexDoc(Doc):
+    """A lock that one step at a time holds, of whatever execution."""
+
+    key: MutexKey = required("The lock's name; expressions allowed.")
+    timeout: Timeout | None = optional("How long to wait for it; for ever when left out.")
+
+
+class MilestoneDoc(Doc):
+    """When the step may start, once it is due; at least one of both."""
+
+    after: Names | None = optional("Only when these have completed; it waits for them.")
+    before: Names | None = optional("Only when none of these has ended; otherwise it is skipped.")
+
+
+MutexChoice = Annotated[
+    Annotated[MutexKey, Tag(TEXT)] | Annotated[MutexDoc, Tag(shape_tag(MutexDoc))],
+    shapes("the name of a lock or a mapping with `key`", text=TEXT, mapping=shape_tag(MutexDoc)),
+]
+
+
 class StepDoc(Doc):
     """A step."""
 
@@ -392,6 +420,9 @@ class StepDoc(Doc):
     cache: CacheDoc | None = optional("Reuse a recorded result.")
     checkpoint: Annotated[str, Field(min_length=1)] | None = optional("A name to roll the execution back to.")
     max_visits: Count | None = optional("How often a step of a cycle may run; without it a cycle is an error.")
+    mutex: MutexChoice | None = optional("A lock that it holds from its start to its end.")
+    cancels: Names | None = optional("Steps that are cancelled when it completes, if they have not ended.")
+    milestone: MilestoneDoc | None = optional("Between which other steps it may start.")
     parallel: bool | None = optional("A hint; independent steps run side by side anyway.")
 
 

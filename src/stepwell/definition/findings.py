@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection
 
 from stepwell.base.spans import Source, Span
@@ -16,6 +17,9 @@ MAX_FINDINGS = 1_000
 
 _MAX_COMPARISONS = 200_000
 """Names compared while looking for the nearest one, for the whole document: some seconds of work."""
+
+_SURELY = 0.8
+"""How alike two names are when the one is surely meant by the other: a letter in five or so."""
 
 _LONGEST = 500
 """Characters of a message: one that quotes the document does not repeat all of it."""
@@ -78,10 +82,21 @@ class Findings:
         """`line N`, for a message that names a second place."""
         return f"line {self._span(path, True, None).line}"
 
+    def entry_path(self, path: Path, position: int) -> Path:
+        """The path of entry `position` of what stands at `path`: a list, or its only entry written without one."""
+        node = self.tree.node(path) if self.tree is not None else None
+        return (*path, position) if node is not None and isinstance(node.value, list) else path
+
     def hint_for(self, name: str, known: Collection[str]) -> str | None:
         """`did you mean ...?` or the known names; None when the document has made us compare enough names."""
         affordable = self.can_compare(len(known)) and len(name) <= _LONGEST
         return hint_for(name, known) if affordable else None
+
+    def meant(self, name: str, known: Collection[str]) -> str | None:
+        """The known name of which this is surely a misspelling; None when there is none, or no more can be compared."""
+        if len(name) > _LONGEST or not self.can_compare(len(known)):
+            return None
+        return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=_SURELY)), None)
 
     def can_compare(self, names: int) -> bool:
         """Whether one more look at so many names is affordable; it is counted when it is."""

@@ -7,14 +7,73 @@ reports them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 
-from stepwell.definition.model import Step
+from stepwell.definition.model import Bulkhead, Step
 
 _CHUNK = 4_096
 """Steps looked up at once in `not_upstream`: bounds memory at half a kilobyte for every step of the graph."""
 
 Adjacency = list[list[int]]
+
+
+class StepGraph:
+    """The graph of a group of steps by their positions; what is asked of it is worked out once.
+
+    A step that stands in for another one follows it, as if an edge led there. Edges from a step to itself are left out.
+    """
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The position of each name; the first one where two steps have the same."""
+        return {step.name: node for node, step in reversed(list(enumerate(self.steps)))}
+
+    @cached_property
+    def successors(self) -> Adjacency:
+        """The steps that each one leads to."""
+        found: Adjacency = [[] for _ in self.steps]
+        index = self.index
+        for node, step in enumerate(self.steps):
+            for dependency in step.depends_on:
+                source = index.get(dependency.step, node)
+                if source != node:
+                    found[source].append(node)
+            for edge in step.edges:
+                found[node] += [index[to] for to in edge.to if index.get(to, node) != node]
+            found[node] += [index[name] for name in fallbacks_of(step) if index.get(name, node) != node]
+        return found
+
+    @cached_property
+    def predecessors(self) -> Adjacency:
+        """The steps that lead to each one."""
+        found: Adjacency = [[] for _ in self.steps]
+        for node, targets in enumerate(self.successors):
+            for target in targets:
+                found[target].append(node)
+        return found
+
+    @cached_property
+    def components(self) -> list[list[int]]:
+        """The strongly connected components, each before those that lead to it."""
+        return _components(self.successors)
+
+    @cached_property
+    def component(self) -> list[int]:
+        """The number of each step's component."""
+        numbers = [0] * len(self.steps)
+        for number, members in enumerate(self.components):
+            for node in members:
+                numbers[node] = number
+        return numbers
+
+    @property
+    def tangles(self) -> list[list[int]]:
+        """The components that are more than one step: where steps run in circles."""
+        return [members for members in self.components if len(members) > 1]
 
 
 def batches(steps: Sequence[Step]) -> list[tuple[str, ...]]:
@@ -23,7 +82,7 @@ def batches(steps: Sequence[Step]) -> list[tuple[str, ...]]:
     What stands in the same layer can run side by side. The steps of a cycle stand in the order in which they are first
     reached.
     """
-    levels = _levels(steps)[0]
+    levels = _levels(StepGraph(steps))
     layers: list[list[str]] = [[] for _ in range(max(levels, default=-1) + 1)]
     for step, level in zip(steps, levels, strict=True):
         layers[level].append(step.name)
@@ -32,41 +91,34 @@ def batches(steps: Sequence[Step]) -> list[tuple[str, ...]]:
 
 def critical_path(steps: Sequence[Step]) -> tuple[str, ...]:
     """The names along a longest way through the graph, by number of steps, each step of a cycle counted once."""
-    levels, components, component = _levels(steps)
+    graph = StepGraph(steps)
+    levels, components, component = _levels(graph), graph.components, graph.component
     if not levels:
         return ()
-    _, predecessors = _adjacency(steps)
     at = levels.index(max(levels))
     path = [at]
     while levels[at]:
-        before = {component[node] for member in components[component[at]] for node in predecessors[member]}
+        before = {component[node] for member in components[component[at]] for node in graph.predecessors[member]}
         before.add(component[at])
         at = next(node for number in sorted(before) for node in components[number] if levels[node] == levels[at] - 1)
         path.append(at)
     return tuple(steps[node].name for node in reversed(path))
 
 
-def cycles(steps: Sequence[Step]) -> list[tuple[str, ...]]:
+def cycles(graph: StepGraph) -> list[tuple[str, ...]]:
     """A shortest cycle in every tangle that no `max_visits` bounds, as `("a", "b", "a")`.
 
     A cycle is allowed when one of its steps has `max_visits`. A step that depends on itself alone is not among them.
     """
-    successors, _ = _adjacency(steps)
+    if not graph.tangles:
+        return []
+    steps = graph.steps
     free = [step.max_visits is None for step in steps]
-    bounded = [[to for to in targets if free[to]] if free[node] else [] for node, targets in enumerate(successors)]
-    tangles = [tangle for tangle in _components(bounded) if len(tangle) > 1]
-    return [tuple(steps[node].name for node in _shortest_cycle(tangle, bounded)) for tangle in tangles]
-
-
-def unstarted(steps: Sequence[Step]) -> list[tuple[str, ...]]:
-    """The names of the steps of every tangle of cycles that no other step leads into: nothing ever starts them.
-
-    A step is reached unless it, or one that leads to it, stands in such a tangle.
-    """
-    successors, predecessors = _adjacency(steps)
-    tangles = [set(tangle) for tangle in _components(successors) if len(tangle) > 1]
-    closed = [tangle for tangle in tangles if all(tangle.issuperset(predecessors[node]) for node in tangle)]
-    return [tuple(steps[node].name for node in sorted(tangle)) for tangle in closed]
+    unbounded = [
+        [to for to in targets if free[to]] if free[node] else [] for node, targets in enumerate(graph.successors)
+    ]
+    found = [tangle for tangle in _components(unbounded) if len(tangle) > 1]
+    return [tuple(steps[node].name for node in _shortest_cycle(tangle, unbounded)) for tangle in found]
 
 
 def inbound_counts(steps: Sequence[Step]) -> dict[str, int]:
@@ -80,12 +132,26 @@ def inbound_counts(steps: Sequence[Step]) -> dict[str, int]:
     return counts
 
 
-def not_upstream(steps: Sequence[Step], pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+def fallback_steps(steps: Sequence[Step]) -> frozenset[str]:
+    """The names of the steps of this group that only run in place of another one: those named as a fallback.
+
+    They are no entries, although no edge leads to them.
+    """
+    return frozenset(name for step in steps for name in fallbacks_of(step))
+
+
+def fallbacks_of(step: Step) -> Iterator[str]:
+    """The names of the steps that may run in place of this one: after a failure, a timeout, or a full bulkhead."""
+    bulkhead = step.bulkhead if isinstance(step.bulkhead, Bulkhead) else None
+    for holder in (step.on_failure, step.on_timeout, bulkhead):
+        if holder is not None and holder.fallback is not None and holder.fallback.step is not None:
+            yield holder.fallback.step
+
+
+def not_upstream(graph: StepGraph, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of the (later, earlier) `pairs` of names where no way leads from the earlier step to the later one."""
-    index = _index(steps)
-    successors, predecessors = _adjacency(steps)
-    components = _components(successors)
-    component = _numbers(components)
+    index, predecessors = graph.index, graph.predecessors
+    components, component = graph.components, graph.component
     before = {later: set(predecessors[index[later]]) for later in {pair[0] for pair in pairs}}
     asked = [(later, earlier) for later, earlier in pairs if index[earlier] not in before[later]]
     wanted = sorted({component[index[earlier]] for _, earlier in asked})
@@ -117,54 +183,24 @@ def _reached_from(
     return reached
 
 
-def _index(steps: Sequence[Step]) -> dict[str, int]:
-    """The position of each name; the first one where two steps have the same."""
-    return {step.name: node for node, step in reversed(list(enumerate(steps)))}
-
-
-def _adjacency(steps: Sequence[Step]) -> tuple[Adjacency, Adjacency]:
-    """Successors and predecessors of each step by position, without edges from a step to itself."""
-    index = _index(steps)
-    successors: Adjacency = [[] for _ in steps]
-    predecessors: Adjacency = [[] for _ in steps]
-    for node, step in enumerate(steps):
-        pairs: list[tuple[int | None, int | None]] = [(index.get(each.step), node) for each in step.depends_on]
-        pairs += [(node, index.get(to)) for edge in step.edges for to in edge.to]
-        for source, target in pairs:
-            if source is not None and target is not None and source != target:
-                successors[source].append(target)
-                predecessors[target].append(source)
-    return successors, predecessors
-
-
-def _levels(steps: Sequence[Step]) -> tuple[list[int], list[list[int]], list[int]]:
-    """The layer of each step, the strongly connected components, and the number of each step's component.
+def _levels(graph: StepGraph) -> list[int]:
+    """The layer of each step.
 
     A tangle of cycles lies in the layers after everything that leads into it, and before everything after it.
     """
-    successors, predecessors = _adjacency(steps)
-    components = _components(successors)
-    component = _numbers(components)
-    levels = [0] * len(steps)
+    predecessors, components, component = graph.predecessors, graph.components, graph.component
+    levels = [0] * len(graph.steps)
     last = [0] * len(components)
     for number in range(len(components) - 1, -1, -1):
         members = components[number]
         before = [component[node] for member in members for node in predecessors[member]]
         base = max((last[other] + 1 for other in before if other != number), default=0)
         entries = [node for node in members if any(component[other] != number for other in predecessors[node])]
-        distances = _distances(entries or members[:1], set(members), successors)
+        distances = _distances(entries or members[:1], set(members), graph.successors)
         for node, distance in distances.items():
             levels[node] = base + distance
         last[number] = base + max(distances.values())
-    return levels, components, component
-
-
-def _numbers(components: list[list[int]]) -> list[int]:
-    numbers = [0] * sum(map(len, components))
-    for number, members in enumerate(components):
-        for node in members:
-            numbers[node] = number
-    return numbers
+    return levels
 
 
 def _distances(entries: list[int], inside: set[int], successors: Adjacency) -> dict[int, int]:

@@ -54,6 +54,17 @@ def _compiles(schema: dict[str, Any], path: Path, findings: Findings) -> bool:
     return True
 
 
+def check_value(value: Any, schema: dict[str, Any], path: Path, findings: Findings) -> None:
+    """Check that a default, which stands at `path`, satisfies the schema that is meant for it."""
+    try:
+        problems = list(_validator(schema).iter_errors(value))
+    except ValueError:  # the schema is none: that is recorded already
+        return
+    for error in problems:
+        message = f"the default does not satisfy the schema: {error.message}"
+        findings.add("bad-default", message, (*path, *error.instance_path))
+
+
 def _check_defaults(schema: dict[str, Any], path: Path, findings: Findings) -> bool:
     """Check that every `default` satisfies the schema it stands in."""
     fine = True

@@ -13,6 +13,9 @@ from typing import Any, Literal
 import msgspec
 
 from stepwell.base.spans import Source, Span
+from stepwell.policy.limits import Bulkhead as Bulkhead
+from stepwell.policy.limits import CircuitBreaker as CircuitBreaker
+from stepwell.policy.limits import RateLimit as RateLimit
 from stepwell.policy.retry import RetryPolicy
 
 Path = tuple[str | int, ...]
@@ -28,6 +31,9 @@ CONTROL_TYPES = frozenset({
     "state_machine", "dynamic", "set", "checkpoint", "fail", "noop",
 })  # fmt: skip
 """Step types that the engine does itself; no worker sees them."""
+
+BLOCK_TYPES = frozenset({"parallel_group", "conditional", "loop", "state_machine", "dynamic"})
+"""Control types that hold steps of their own."""
 
 DependencyOn = Literal["satisfied", "success", "failure", "timeout", "complete", "skipped"]
 EdgeOn = Literal["success", "failure", "timeout", "complete"]
@@ -88,42 +94,45 @@ class Repetition(msgspec.Struct, frozen=True, kw_only=True):
     delay: int = 0
 
 
+class StepBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A type and its settings, without a place in the graph: what `compensate` and a fallback hold."""
+
+    type: str
+    config: Mapping[str, Any] = {}
+    retry: RetryPolicy | None = None
+    timeout: int | None = None
+    path: Path = ()
+
+
+class Fallback(msgspec.Struct, frozen=True, kw_only=True):
+    """What takes the place of a step that failed, or of a call that a bulkhead rejected: one of three.
+
+    Attributes:
+        step: the name of a step of the same group, which is run instead. No edge leads to it, and it runs only so
+            (see `stepwell.definition.graph.fallback_steps`).
+        body: a type and settings that are run instead.
+        value: with neither of them, the raw template of the value that becomes the output.
+    """
+
+    step: str | None = None
+    body: StepBody | None = None
+    value: Any = None
+    path: Path = ()
+
+
 class FailureAction(msgspec.Struct, frozen=True, kw_only=True):
-    """What `on_failure` or `on_timeout` says when it holds a mapping with `action`."""
+    """What `on_failure` or `on_timeout` says when it holds a mapping with `action`.
+
+    `fallback` is there exactly when `action` is `fallback`.
+    """
 
     action: Action = "terminate"
     message: Any = None
     max_attempts: int | None = None
-    fallback: Any = None
+    fallback: Fallback | None = None
     compensation_workflow: str | None = None
     notify: Any = None
     path: Path = ()
-
-
-class CircuitBreaker(msgspec.Struct, frozen=True, kw_only=True):
-    """Fail fast after `threshold` failures within `window`; try again after `open_for`. Microseconds."""
-
-    threshold: int = 5
-    call_timeout: int | None = None
-    open_for: int = 300_000_000
-    window: int = 60_000_000
-    half_open_calls: int = 1
-
-
-class Bulkhead(msgspec.Struct, frozen=True, kw_only=True):
-    """At most `max_concurrent` running and `max_queue_size` waiting, for at most `timeout` microseconds."""
-
-    max_concurrent: int
-    max_queue_size: int = 0
-    timeout: int | None = None
-    fallback: Any = None
-
-
-class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """At most `limit` starts in every `per` microseconds."""
-
-    limit: int
-    per: int
 
 
 class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,13 +150,27 @@ class Cache(msgspec.Struct, frozen=True, kw_only=True):
     ttl: int | None = None
 
 
-class StepBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A type and its settings, without a place in the graph: what `compensate` holds."""
+class Mutex(msgspec.Struct, frozen=True, kw_only=True):
+    """A lock that the step holds from its start to its end; no other step of any execution holds it meanwhile.
 
-    type: str
-    config: Mapping[str, Any] = {}
-    retry: RetryPolicy | None = None
+    Attributes:
+        key: the raw template of the lock's name.
+        timeout: the most microseconds to wait for it; None waits for ever.
+    """
+
+    key: Any
     timeout: int | None = None
+    path: Path = ()
+
+
+class Milestone(msgspec.Struct, frozen=True, kw_only=True):
+    """When a step that is due may start: once all of `after` have completed, and before any of `before` has ended.
+
+    The named steps stand in the same group, or in one around it. At least one of both is not empty.
+    """
+
+    after: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     path: Path = ()
 
 
@@ -159,6 +182,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             construct are not in here but in `blocks`.
         blocks: the nested steps of a control construct by block name (`then`, `else`, `cases.0`, `steps`, ...).
         retry: None means the workflow's own policy (`WorkflowConfig.retry`).
+        cancels: the names of steps, of the same group or of one around it, that are cancelled when this one completes,
+            as far as they have not ended.
         parallel: a hint kept from the document; independent steps run side by side anyway.
     """
 
@@ -189,6 +214,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     cache: Cache | None = None
     checkpoint: str | None = None
     max_visits: int | None = None
+    mutex: Mutex | None = None
+    cancels: tuple[str, ...] = ()
+    milestone: Milestone | None = None
     parallel: bool | None = None
     description: str = ""
 

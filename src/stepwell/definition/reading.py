@@ -67,6 +67,11 @@ def describe(value: Any) -> str:
             return "a mapping"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 step`, `3 steps`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def wrong_type(expected: str, value: Any, path: Path, findings: Findings) -> None:
     """Record that the value at `path` is of another type than expected."""
     findings.add("wrong-type", f"{_subject(path)}expected {expected}, saw {describe(value)}", path)

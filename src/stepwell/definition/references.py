@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from stepwell.definition.building import Parts
 from stepwell.definition.context import Context
 from stepwell.definition.graph import cycles, not_upstream
+from stepwell.definition.groups import Group, Groups
 from stepwell.definition.json_schemas import unknown_property
 from stepwell.definition.model import Step
 from stepwell.definition.places import ROOTS, VARS, Use
@@ -28,51 +27,25 @@ EXECUTION_FIELDS = frozenset({"id", "execution_id", "name", "version", "started_
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def check_references(parts: Parts, steps: list[Step], context: Context) -> None:
+def check_references(parts: Parts, groups: Groups, context: Context) -> None:
     """Check every name that an expression reads. What is wrong is recorded."""
-    checker = _Checker(parts, steps, context)
+    checker = _Checker(parts, groups, context)
     for use in context.uses:
         for reference in use.references:
             checker.check(use, reference)
     checker.check_order()
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """Where a step stands: the number of its block, and the step that the block is nested in."""
-
-    block: int
-    parent: str | None
-
-
-@dataclass(slots=True)
-class _Block:
-    steps: tuple[Step, ...]
-    asked: dict[tuple[str, str], list[tuple[Use, Reference]]] = field(default_factory=dict)
-
-
 class _Checker:
-    def __init__(self, parts: Parts, steps: list[Step], context: Context) -> None:
+    def __init__(self, parts: Parts, groups: Groups, context: Context) -> None:
         self._context = context
         self._findings = context.findings
         self._schema = parts.input_schema or {}
-        self._variables = _variables(parts, steps)
+        self._variables = _variables(parts, groups.everything)
         self._declared = {name: position for position, (name, _) in enumerate(parts.vars)}
-        self._any_variable = any(step.type == "dynamic" for step in steps)
-        self._standing: dict[str, _Standing] = {}
-        self._blocks: list[_Block] = []
-        for group in (parts.steps, parts.compensation.steps, parts.config.on_error.steps):
-            self._place(group, None)
-
-    def _place(self, group: tuple[Step, ...], parent: str | None) -> None:
-        pending: list[tuple[tuple[Step, ...], str | None]] = [(group, parent)]
-        while pending:
-            steps, inside = pending.pop()
-            number = len(self._blocks)
-            self._blocks.append(_Block(steps))
-            for step in steps:
-                self._standing.setdefault(step.name, _Standing(number, inside))
-                pending.extend((block, step.name) for _, block in step.blocks)
+        self._any_variable = any(step.type == "dynamic" for step in groups.everything)
+        self._groups = groups
+        self._asked: dict[Group, dict[tuple[str, str], list[tuple[Use, Reference]]]] = {}
 
     def check(self, use: Use, reference: Reference) -> None:
         root = reference.path[0]
@@ -112,7 +85,7 @@ class _Checker:
             hint = f"a variable is read as `vars.{name}`"
         elif name in self._schema.get("properties", {}):
             hint = f"an input is read as `input.{name}`"
-        elif name in self._standing:
+        elif name in self._groups.of:
             hint = f"a step is read as `steps.{name}.output`"
         self._add("unknown-name", f"`{name}` is not defined", use, reference, hint)
 
@@ -151,7 +124,7 @@ class _Checker:
         name = reference.path[1] if len(reference.path) > 1 else None
         if not isinstance(name, str):
             return
-        if name not in self._standing:
+        if name not in self._groups.of:
             self._add("unknown-step", f"there is no step {name!r}", use, reference, self._step_hint(name))
             return
         read = reference.path[2] if len(reference.path) > 2 else None
@@ -160,16 +133,17 @@ class _Checker:
             gave = f"what the step gave is in `steps.{name}.output.{read}`"
             hint = nearest if nearest.startswith("did you mean") else gave
             self._add("unknown-field", f"a step has no field {read!r}", use, reference, hint)
-        if use.step is not None and use.step in self._standing and not use.place.any_step:
+        if use.step is not None and use.step in self._groups.of and not use.place.any_step:
             self._ask_order(use, reference, use.step, name, optional=reference.optional)
 
     def _step_hint(self, name: str) -> str | None:
-        if not self._findings.can_compare(len(self._standing)):
+        known = self._groups.of
+        if not self._findings.can_compare(len(known)):
             return None
-        hyphenated = next((other for other in self._standing if other.startswith(f"{name}-")), None)
+        hyphenated = next((other for other in known if other.startswith(f"{name}-")), None)
         if hyphenated is not None:
             return f"a name with a hyphen is written steps['{hyphenated}']"
-        return self._findings.hint_for(name, self._standing.keys())
+        return self._findings.hint_for(name, known.keys())
 
     def _ask_order(self, use: Use, reference: Reference, later: str, earlier: str, *, optional: bool) -> None:
         """Note that `later` reads `earlier`; a way must lead from it in the innermost block that both are in."""
@@ -179,32 +153,24 @@ class _Checker:
             if not use.place.after:
                 self._too_early(use, reference, f"{earlier!r} has not run when this is evaluated")
             return
-        chain = dict(self._chain(later))
-        shared = next(((block, name) for block, name in self._chain(earlier) if block in chain), None)
+        shared = self._groups.shared(later, earlier)
         if shared is None:
             self._too_early(use, reference, f"{earlier!r} never runs before {later!r}")
             return
-        block, outer = shared
-        if chain[block] != outer:
-            self._blocks[block].asked.setdefault((chain[block], outer), []).append((use, reference))
+        group, inner, outer = shared
+        if inner != outer:
+            asked = self._asked.setdefault(group, {})
+            asked.setdefault((inner, outer), []).append((use, reference))
         elif outer == earlier:
             self._too_early(use, reference, f"{earlier!r} has not ended: {later!r} is a part of it")
 
-    def _chain(self, name: str) -> Iterator[tuple[int, str]]:
-        """The step and those it is nested in, inside out, each with the number of its block."""
-        current: str | None = name
-        while current is not None:
-            standing = self._standing[current]
-            yield standing.block, current
-            current = standing.parent
-
     def check_order(self) -> None:
         """Warn about everything that is read of a step from which no way leads to the reader."""
-        for block in self._blocks:
-            if not block.asked or cycles(block.steps):
+        for group, asked in self._asked.items():
+            if cycles(group.graph):
                 continue
-            for pair in not_upstream(block.steps, block.asked):
-                for use, reference in block.asked[pair]:
+            for pair in not_upstream(group.graph, asked):
+                for use, reference in asked[pair]:
                     message = f"{reference.path[1]!r} may not have run yet: no way leads from it to {use.step!r}"
                     hint = (
                         f"add it to `depends_on`, or say what to use then: `{_written(use, reference)}... | default(x)`"

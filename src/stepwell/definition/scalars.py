@@ -11,11 +11,13 @@ from typing import Any
 
 from stepwell.base.values import MAX_INTEGER, MIN_INTEGER
 
-_WORDS: dict[str, Any] = {
+WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+"""Unquoted words that are no text."""
+
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OTHER_BASE = re.compile(r"0o([0-7]+)|0x([0-9a-fA-F]+)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -36,8 +38,8 @@ def plain_scalar(text: str) -> Any:
     Raises:
         BadNumber: for infinity, not-a-number, and integers of more than 64 bits.
     """
-    if text in _WORDS:
-        return _WORDS[text]
+    if text in WORDS:
+        return WORDS[text]
     return number(text) if text[0] in _NUMERIC_START else text
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from stepwell.definition.building_steps import DEFAULT_TYPE
+from stepwell.definition.building_bodies import DEFAULT_TYPE
 from stepwell.definition.document import StepBodyDoc, StepDoc, WorkflowDoc
 from stepwell.definition.settings import SETTINGS
 from stepwell.definition.shapes import Doc

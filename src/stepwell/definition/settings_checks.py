@@ -6,12 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stepwell.definition.context import Context
-from stepwell.definition.json_schemas import check_schema
+from stepwell.definition.context import Context, expressions_in
+from stepwell.definition.json_schemas import check_schema, check_value
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, Path
-from stepwell.definition.reading import bad_name, describe, read
+from stepwell.definition.reading import counted, describe, read
 from stepwell.definition.settings import SETTINGS
-from stepwell.definition.shapes import NAME, is_expression
+from stepwell.definition.shapes import is_certain, is_expression
+from stepwell.definition.state_machines import check_state_machine
+from stepwell.definition.words import check_variable
+from stepwell.expression.template import compile_template
 
 BUILT_IN = LEAF_TYPES | CONTROL_TYPES
 
@@ -98,6 +101,28 @@ def _conditional(settings: dict[str, Any], path: Path, context: Context) -> None
         if settings.get(key) is not None:
             message = f"`{key}` does not go with `{right}`"
             context.findings.add("conflicting-keys", message, (*path, key), key=True)
+    if isinstance(settings.get("cases"), list):
+        _cases(settings, path, context)
+
+
+def _cases(settings: dict[str, Any], path: Path, context: Context) -> None:
+    findings = context.findings
+    if not settings["cases"]:
+        findings.add("no-steps", "there are no cases here", (*path, "cases"), hint="give it at least one")
+    certain: int | None = None
+    for position, case in enumerate(settings["cases"]):
+        place = (*path, "cases", position)
+        when = case.get("when", ...) if isinstance(case, dict) else ...
+        if certain is not None:
+            message = f"this case is never taken: the one in {findings.place((*path, 'cases', certain))} always is"
+            findings.add("unreachable-branch", message, place, hint="write it before, or take it out")
+        elif when is None:
+            findings.add("missing-key", "a case needs `when`: its condition", place, hint="or write it as `default`")
+        elif when is not ... and is_certain(when):
+            certain = position
+    if certain is not None and settings.get("default") is not None:
+        message = f"the default is never taken: the case in {findings.place((*path, 'cases', certain))} always is"
+        findings.add("unreachable-branch", message, (*path, "default"), hint="take one of them out", key=True)
 
 
 def _http(settings: dict[str, Any], path: Path, context: Context) -> None:
@@ -108,8 +133,7 @@ def _http(settings: dict[str, Any], path: Path, context: Context) -> None:
 
 def _set(settings: dict[str, Any], path: Path, context: Context) -> None:
     for variable in settings:
-        if not NAME.fullmatch(variable):
-            context.findings.add("bad-name", bad_name(variable), (*path, variable), key=True)
+        check_variable(variable, (*path, variable), context)
 
 
 def _service_call(settings: dict[str, Any], path: Path, context: Context) -> None:
@@ -140,23 +164,41 @@ def _wait_for_event(settings: dict[str, Any], path: Path, context: Context) -> N
     check_filter(settings.get("filter"), (*path, "filter"), context)
 
 
-def _state_machine(settings: dict[str, Any], path: Path, context: Context) -> None:
-    states = settings.get("states")
-    if not isinstance(states, dict):
-        return
-    _check_state(settings.get("initial"), states, (*path, "initial"), context)
-    for name, state in states.items():
-        transitions = state.get("transitions") if isinstance(state, dict) else None
-        for position, transition in enumerate(transitions if isinstance(transitions, list) else ()):
-            if isinstance(transition, dict):
-                place = (*path, "states", name, "transitions", position, "to")
-                _check_state(transition.get("to"), states, place, context)
+def _parallel_group(settings: dict[str, Any], path: Path, context: Context) -> None:
+    wanted, steps = settings.get("wait_for"), settings.get("steps")
+    count = len(steps) if isinstance(steps, (list, dict)) else 0
+    if count and type(wanted) is int and wanted > count:
+        message = f"`wait_for: {wanted}` can never be met: the group has {counted(count, 'step')}"
+        context.findings.add("impossible-join", message, (*path, "wait_for"), hint="at most as many as there are")
 
 
-def _check_state(name: Any, states: Mapping[str, Any], path: Path, context: Context) -> None:
-    if isinstance(name, str) and name not in states:
-        hint = context.findings.hint_for(name, states.keys())
-        context.findings.add("unknown-state", f"there is no state {name!r}", path, hint=hint)
+def _loop(settings: dict[str, Any], path: Path, context: Context) -> None:
+    findings, most = context.findings, settings.get("max_iterations")
+    items, count = settings.get("items"), settings.get("count")
+    asked = len(items) if isinstance(items, list) else count
+    if type(most) is int and type(asked) is int and asked > most > 0:
+        message = f"{counted(asked, 'round')} are asked for, but `max_iterations` allows {most}"
+        findings.add("wrong-value", message, (*path, "max_iterations"), hint="raise it, or leave it out")
+    if is_expression(items):
+        check_list(compile_template(items, problems=[]).kind, (*path, "items"), context)
+    if items is None and count is None:
+        for key in ("as", "concurrency"):
+            if settings.get(key) is not None:
+                message = f"`{key}` has no effect: a loop with a condition has no items, and runs one round at a time"
+                findings.add("no-effect", message, (*path, key), key=True)
+
+
+def check_list(kind: str, path: Path, context: Context) -> None:
+    """Check that an expression that should yield a list does not always yield something else."""
+    if kind not in ("", "list"):
+        message = f"expected a list, or an expression that yields one; this is always a {kind}"
+        context.findings.add("wrong-type", message, path)
+
+
+def _approval(settings: dict[str, Any], path: Path, context: Context) -> None:
+    schema, default = settings.get("response_schema"), settings.get("default")
+    if isinstance(schema, dict) and default is not None and not expressions_in(default):
+        check_value(default, schema, (*path, "default"), context.findings)
 
 
 _CHECKS: Mapping[str, Callable[[dict[str, Any], Path, Context], None]] = {
@@ -168,7 +210,10 @@ _CHECKS: Mapping[str, Callable[[dict[str, Any], Path, Context], None]] = {
     "workflow": _workflow,
     "validation": _validation,
     "wait_for_event": _wait_for_event,
-    "state_machine": _state_machine,
+    "state_machine": check_state_machine,
+    "parallel_group": _parallel_group,
+    "loop": _loop,
+    "approval": _approval,
 }
 
 

@@ -65,6 +65,13 @@ def is_expression(value: object) -> bool:
     return isinstance(value, str) and "{{" in value
 
 
+def is_certain(when: object) -> bool:
+    """Whether a condition, as it is written, always holds."""
+    if isinstance(when, str):
+        return when.strip().removeprefix("{{").removesuffix("}}").strip() in ("true", "True")
+    return when is True
+
+
 class OrExpression:
     """Marks a type whose place may be taken by a text with `{{ ... }}` in it; what it yields is checked when run."""
 
@@ -91,7 +98,7 @@ def _duration(value: Any) -> int:
 def _positive_duration(value: Any) -> int:
     duration = _duration(value)
     if duration == 0:
-        raise wrong("bad-duration", "a timeout of zero can never be met")
+        raise wrong("bad-duration", "must be longer than zero")
     return duration
 
 
@@ -164,6 +171,17 @@ def _quantity(pattern: re.Pattern[str], examples: str) -> Any:
 
 CpuQuantity = _quantity(_CPU, "a number of processors such as 2, 0.5 or 500m")
 MemoryQuantity = _quantity(_MEMORY, "a number of bytes such as 512Mi, 2Gi or 1000000")
+
+
+_UNITS = {"m": 0.001, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def amount(quantity: str | float) -> float:
+    """How many processors or bytes a quantity of a document is."""
+    if not isinstance(quantity, str):
+        return quantity
+    digits = quantity.rstrip("mkKMGTi")
+    return float(digits) * _UNITS.get(quantity[len(digits) :], 1.0)
 
 
 # One of several shapes

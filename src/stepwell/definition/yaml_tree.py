@@ -6,20 +6,23 @@ document is refused before it costs anything.
 
 from __future__ import annotations
 
+import string
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
-from stepwell.definition.scalars import BadNumber, number, plain_scalar
+from stepwell.definition.scalars import WORDS, BadNumber, number, plain_scalar
 from stepwell.definition.text import LONE_SURROGATE, Lines, shortened
 from stepwell.definition.tree import MAX_ALIASED, MAX_DEPTH, MAX_PARTS, MAX_VALUES, WEIGHT, Node
 from stepwell.definition.yaml_syntax import syntax_finding
 
 _MERGE_KEY = "<<"
 _STANDARD = "tag:yaml.org,2002:"
+_LETTERS = frozenset(string.ascii_letters)
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 """Only its events are used; the C library is ten times faster."""
 
@@ -69,23 +72,23 @@ class _Reader:
         self._muted = 0
 
     def read(self, loader: Any) -> Node | None:
+        handlers: dict[type, Callable[[Any], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._begin,
+            yaml.SequenceStartEvent: self._begin,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+        }
         while True:
             event = loader.get_event()
-            match event:
-                case yaml.ScalarEvent():
-                    self._scalar(event)
-                case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                    self._begin(event)
-                case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                    self._end(event)
-                case yaml.AliasEvent():
-                    self._alias(event)
-                case yaml.DocumentStartEvent() if self._root is not None:
-                    return self._second_document(event)
-                case yaml.StreamEndEvent():
-                    return self._root
-                case _:
-                    pass
+            handler = handlers.get(type(event))
+            if handler is not None:
+                handler(event)
+            elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
+                return self._second_document(event)
+            elif isinstance(event, yaml.StreamEndEvent):
+                return self._root
 
     def _second_document(self, event: Any) -> Node | None:
         message = "a second document begins here; a file holds one workflow"
@@ -95,18 +98,22 @@ class _Reader:
     # Values
 
     def _scalar(self, event: Any) -> None:
-        self._step(event)
-        value = self._scalar_value(event)
+        text: str = event.value
+        self._count += 1
+        if self._count > MAX_VALUES:
+            self._too_many(event)
+        plain = event.tag is None and event.implicit[0]
+        value = text if plain and text[:1] in _LETTERS and text not in WORDS else self._scalar_value(event)
         node = Node(value, event.start_mark.index, event.end_mark.index)
-        weight = len(event.value) // WEIGHT
+        weight = len(text) // WEIGHT
         self._count += weight
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, 1 + weight)
         parent = self._open[-1] if self._open else None
-        if parent is not None and parent.key is None and isinstance(parent.node.children, dict):
-            self._key(parent, node, plain=event.implicit[0] and event.tag is None)
+        if parent is not None and parent.key is None and parent.node.keys is not None:
+            self._key(parent, node, plain=plain)
         else:
-            self._attach(node, event)
+            self._attach(node, node.end, event)
 
     def _scalar_value(self, event: Any) -> Any:
         tag: str | None = event.tag
@@ -158,19 +165,23 @@ class _Reader:
             message = f"aliases repeat more than {MAX_ALIASED:,} values"
             self._report("too-many-aliases", message, event, hint="repeat less, or use a loop in the workflow")
             raise _Refused
-        self._check_count(event)
+        if self._count > MAX_VALUES:
+            self._too_many(event)
         if len(self._open) + _height(node, {}) > MAX_DEPTH:
             self._too_deep(event)
+        end = event.end_mark.index
         parent = self._open[-1] if self._open else None
-        if parent is not None and parent.key is None and isinstance(parent.node.children, dict):
-            self._key(parent, Node(node.value, event.start_mark.index, event.end_mark.index), plain=False)
+        if parent is not None and parent.key is None and parent.node.keys is not None:
+            self._key(parent, Node(node.value, event.start_mark.index, end), plain=False)
         else:
-            self._attach(node, event)
+            self._attach(node, end if node.children is None else node.end, event)
 
     # Lists and mappings
 
     def _begin(self, event: Any) -> None:
-        self._step(event)
+        self._count += 1
+        if self._count > MAX_VALUES:
+            self._too_many(event)
         if len(self._open) >= MAX_DEPTH:
             self._too_deep(event)
         mapping = isinstance(event, yaml.MappingStartEvent)
@@ -195,10 +206,10 @@ class _Reader:
         if frame.anchor is not None:
             self._anchors[frame.anchor] = (node, self._count - frame.before + 1)
         parent = self._open[-1] if self._open else None
-        if parent is not None and parent.key is None and isinstance(parent.node.children, dict):
+        if parent is not None and parent.key is None and parent.node.keys is not None:
             self._key(parent, node, plain=False)
         else:
-            self._attach(node, event)
+            self._attach(node, event.end_mark.index if node.children is None else node.end, event)
 
     def _unquoted(self, node: Node, event: Any) -> Node:
         self._muted -= 1
@@ -222,13 +233,15 @@ class _Reader:
             self._add("bad-key", message, span, parent.path, hint=f'keys are text; quote it: "{shortened(key)}"')
         parent.key = (key, node.start, node.end)
 
-    def _attach(self, node: Node, event: Any) -> None:
+    def _attach(self, node: Node, end: int, event: Any) -> None:
+        """Put a value, which ends at `end`, into the list or mapping that is open."""
         if not self._open:
             self._root = node
             return
         frame = self._open[-1]
         into = frame.node
-        into.end = max(into.end, event.end_mark.index if node.children is None else node.end)
+        if end > into.end:
+            into.end = end
         if len(into.value) >= MAX_PARTS:
             message = f"a list or mapping has more than {MAX_PARTS:,} parts"
             self._report("too-large", message, event, hint="split it, or read it from a file in a step")
@@ -238,12 +251,12 @@ class _Reader:
             into.value.append(node.value)
             return
         assert frame.key is not None
-        key, start, end = frame.key
+        key, start, key_end = frame.key
         frame.key = None
         if start < 0:
             self._collect_merge(frame, node, event)
         else:
-            self._put(frame, key, start, end, node)
+            self._put(frame, key, start, key_end, node)
 
     def _put(self, frame: _Open, key: str, start: int, end: int, node: Node) -> None:
         into = frame.node
@@ -284,19 +297,12 @@ class _Reader:
 
     # Limits and findings
 
-    def _step(self, event: Any) -> None:
-        self._count += 1
-        self._check_count(event)
+    def _too_many(self, event: Any) -> NoReturn:
+        message = f"the document has more than {MAX_VALUES:,} values"
+        self._report("too-large", message, event, hint="split it into several workflows, or make the steps in a loop")
+        raise _Refused
 
-    def _check_count(self, event: Any) -> None:
-        if self._count > MAX_VALUES:
-            message = f"the document has more than {MAX_VALUES:,} values"
-            self._report(
-                "too-large", message, event, hint="split it into several workflows, or make the steps in a loop"
-            )
-            raise _Refused
-
-    def _too_deep(self, event: Any) -> None:
+    def _too_deep(self, event: Any) -> NoReturn:
         message = f"lists and mappings are nested more than {MAX_DEPTH} deep"
         self._muted = 0
         self._report("too-deep", message, event, hint="give inner parts a workflow of their own")

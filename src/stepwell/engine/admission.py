@@ -11,7 +11,6 @@ from stepwell.engine.places import Places
 from stepwell.execution.commands import RunStep
 from stepwell.execution.inputs import Begin, QueueTimedOut
 from stepwell.execution.status import ExecutionStatus
-from stepwell.execution.work import Assignment
 
 
 class Admission:
@@ -29,7 +28,7 @@ class Admission:
         max_workflows: int | None,
         queue_timeout: int | None,
         clock: Clock,
-        dispatch: Callable[[Assignment], None],
+        dispatch: Callable[[RunStep], None],
         take: Callable[[Hot, Begin | QueueTimedOut], None],
     ) -> None:
         self._places = Places(max_workflows)
@@ -63,7 +62,7 @@ class Admission:
     def run_step(self, hot: Hot, command: RunStep) -> None:
         """Dispatch the attempt, or hold it until the execution has a place."""
         if self.enter(hot):
-            self._dispatch(command.assignment)
+            self._dispatch(command)
         else:
             hot.held.append(command)
 
@@ -72,7 +71,7 @@ class Admission:
         while (hot := self._places.next_in_line()) is not None:
             held, hot.held = hot.held, []
             for command in held:
-                self._dispatch(command.assignment)
+                self._dispatch(command)
             if hot.run.state.status is ExecutionStatus.PENDING and not hot.refused:
                 self._take(hot, Begin())
             elif not held and not hot.run.state.in_flight:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -27,22 +27,34 @@ from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
 from stepwell.engine.admission import Admission
 from stepwell.engine.alarm import Alarm
+from stepwell.engine.changes import note_commands
 from stepwell.engine.committer import Committer, Entry
 from stepwell.engine.due import Due
+from stepwell.engine.gatekeeper import Gatekeeper
+from stepwell.engine.gates import GateState
 from stepwell.engine.hot import Hot
-from stepwell.engine.inbox import Inbox
+from stepwell.engine.inbox import Inbox, input_of
 from stepwell.engine.loaded import Loaded, PlanSource, snapshot_of
 from stepwell.engine.ownership import RENEW_EVERY, Ownership
 from stepwell.execution.codec import Codec
-from stepwell.execution.commands import AwaitEvent, Command, EndExecution, ForgetWait, RunStep, StopStep
+from stepwell.execution.commands import (
+    AwaitEvent,
+    Command,
+    EndExecution,
+    ForgetWait,
+    ReleaseLock,
+    RunStep,
+    StopStep,
+    TakeLock,
+)
 from stepwell.execution.event import Event
 from stepwell.execution.evolve import begin, fold
 from stepwell.execution.history import ExecutionCreated
-from stepwell.execution.inputs import Begin, EventArrived, Input
-from stepwell.execution.matching import match_key_of_filter
+from stepwell.execution.inputs import Begin, Input
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
 from stepwell.execution.work import Report
+from stepwell.policy.gates import Gates
 from stepwell.ports import (
     Change,
     Dispatcher,
@@ -54,14 +66,11 @@ from stepwell.ports import (
     Published,
     Store,
     StoredExecution,
-    Wait,
 )
 
 _log = logging.getLogger(__name__)
 FORGET_EVERY: Final = 10 * MINUTE
 """Events whose time has passed are deleted this often."""
-
-_decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +96,7 @@ class Engine:
         owner: unique text for this engine, shown to whoever finds its shards taken.
         observer: told what was committed; None for nobody.
         entropy: gives that many random bytes.
+        service_gates: what stands before every call of a service, beside the gates of the step, by the service's name.
 
     Give it a dispatcher with `connect`, then `open` it. Everything else may be called from the event loop only.
     """
@@ -101,6 +111,7 @@ class Engine:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         observer: Observer | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
+        service_gates: Mapping[str, Gates] | None = None,
     ) -> None:
         self._entropy = entropy
         self._store = store
@@ -113,9 +124,9 @@ class Engine:
         self._committer = Committer(store, self._ownership, self._on_committed, self._on_failure)
         self._due = Due(self._loaded, store, clock, self._committer, self._ownership, self._take)
         self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
-        self._admission = Admission(
-            limits.max_workflows, limits.queue_timeout, clock, lambda work: self._work().dispatch(work), self._take
-        )
+        self._service_gates = service_gates or {}
+        self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
+        self._admission = Admission(limits.max_workflows, limits.queue_timeout, clock, self._dispatch, self._take)
         self._renew_alarm = Alarm(clock, self._renew_leases)
         self._forget_alarm = Alarm(clock, self._forget_events)
         self._waiters: dict[str, list[asyncio.Future[ExecutionState]]] = {}
@@ -157,6 +168,7 @@ class Engine:
     async def close(self) -> None:
         """Stop: work in flight is stopped without a result, and goes on when the execution is next resumed."""
         self._admission.close()
+        self._gatekeeper.close()
         self._renew_alarm.clear()
         self._forget_alarm.clear()
         self._due.close()
@@ -244,8 +256,14 @@ class Engine:
         """Executions at work, in line for a place, and the limit."""
         return self._admission.load()
 
+    def gates(self) -> list[GateState]:
+        """What can be seen of the circuit breakers, bulkheads and rate limits used since the engine was opened."""
+        return self._gatekeeper.states()
+
     def report(self, report: Report) -> None:
         """An attempt has ended: the dispatcher's callback."""
+        if self._gatekeeper.passages:
+            self._gatekeeper.ended(report)
         hot = self._loaded.get(report.execution)
         if hot is not None and self._failure is None:
             self._take(hot, report)
@@ -308,7 +326,7 @@ class Engine:
         except Exception as error:  # a defect: the state in memory is spoilt, what is stored is not
             self._quarantine(hot, error)
             return
-        if decision.events:
+        if decision.events or decision.commands:
             self._submit(hot, decision, consumed)
         elif consumed:
             self._committer.submit(Entry(None, None, None, consumed))
@@ -325,11 +343,11 @@ class Engine:
         change = Change(
             handle=hot.handle,
             seq=state.seq,
-            events=self._codec.encode_events(decision.events),
+            events=self._codec.encode_events(decision.events) if decision.events else b"",
             create=create,
             summary=hot.new_summary(),
         )
-        _note_waits(change, decision.commands, state.created_at)
+        note_commands(change, decision.commands, hot.run, self._codec, self._clock.now())
         if hot.wants_snapshot():
             change.snapshot = self._codec.encode_state(state)
             hot.snapshot_seq = state.seq
@@ -368,8 +386,9 @@ class Engine:
                 self._admission.run_step(hot, command)
             case StopStep():
                 hot.held = [held for held in hot.held if held.assignment.id != command.assignment_id]
+                self._gatekeeper.stop(command.assignment_id)
                 self._work().stop(command.assignment_id)
-            case AwaitEvent() | ForgetWait():
+            case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock():
                 pass  # its row was written, or deleted, with the events
             case EndExecution():
                 for future in self._waiters.get(hot.handle.id, ()):
@@ -378,16 +397,22 @@ class Engine:
             case _:
                 assert_never(command)
 
+    def _dispatch(self, command: RunStep) -> None:
+        if command.gates is None and not self._service_gates:  # by far the most
+            self._work().dispatch(command.assignment)
+        else:
+            self._gatekeeper.dispatch(command.assignment, command.gates)
+
     # ── The outside ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _hand_over(self, item: InboxItem) -> None:
         """Act on an inbox item; it is deleted together with its effects."""
         hot = await self._loaded.load(item.execution) if item.execution is not None else None
-        if hot is None or item.step is None or item.kind not in ("event", "early_event"):
+        came_in = input_of(item)
+        if hot is None or came_in is None:
             self._committer.submit(Entry(None, None, None, (item.id,)))
             return
-        event = _decode_event(item.payload)
-        self._take(hot, EventArrived(item.step, event, early=item.kind == "early_event"), (item.id,))
+        self._take(hot, came_in, (item.id,))
         if not hot.uncommitted and hot.may_leave(self._clock.now()):
             self._loaded.drop(hot)
 
@@ -436,6 +461,7 @@ class Engine:
             return
         self._failure = error
         _log.info("the engine has stopped: %s", error)  # every caller is told; this is for the record
+        self._gatekeeper.close()
         self._loaded.clear()
         self._fail_waiters(error)
         self._spawn(self._work().close())
@@ -507,16 +533,3 @@ def _new_execution(plan: Plan, created: ExecutionCreated) -> NewExecution:
         start_key=created.start_key,
         tags=plan.definition.tags,
     )
-
-
-def _note_waits(change: Change, commands: Sequence[Command], since: int) -> None:
-    """Put the waits that begin and end with these commands into the change."""
-    for command in commands:
-        if type(command) is RunStep:
-            continue
-        if isinstance(command, AwaitEvent):
-            wait = Wait(command.step, command.event_type, match_key_of_filter(command.filter), since)
-            change.waits_begun = (*change.waits_begun, wait)
-        elif isinstance(command, ForgetWait):
-            wait = Wait(command.step, command.event_type, match_key_of_filter(command.filter), since)
-            change.waits_ended = (*change.waits_ended, wait)

@@ -5,9 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
+import msgspec
+
+from stepwell.execution.event import Event
+from stepwell.execution.inputs import EventArrived, Input, LockGranted
 from stepwell.ports import InboxItem, Store
 
 PAGE = 500
+_decode_event = msgspec.msgpack.Decoder(Event).decode
+
+
+def input_of(item: InboxItem) -> Input | None:
+    """What an inbox item means to the execution it is for; None when it means nothing (any more)."""
+    if item.step is None:
+        return None
+    match item.kind:
+        case "event" | "early_event":
+            return EventArrived(item.step, _decode_event(item.payload), early=item.kind == "early_event")
+        case "lock_granted":
+            return LockGranted(item.step, item.payload.decode())
+        case _:
+            return None
 
 
 class Inbox:

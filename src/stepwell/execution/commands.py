@@ -10,12 +10,14 @@ from typing import Any, TypeAlias
 import msgspec
 
 from stepwell.execution.work import Assignment
+from stepwell.policy.gates import Gates
 
 
 class RunStep(msgspec.Struct, frozen=True, gc=False):
-    """Dispatch this attempt."""
+    """Dispatch this attempt, through the gates of its step if it has any."""
 
     assignment: Assignment
+    gates: Gates | None = None
 
 
 class StopStep(msgspec.Struct, frozen=True, gc=False):
@@ -40,8 +42,23 @@ class ForgetWait(msgspec.Struct, frozen=True, gc=False):
     filter: Any
 
 
+class TakeLock(msgspec.Struct, frozen=True, gc=False):
+    """Ask for the lock of that name, for this step of this execution; `LockGranted` comes in when it has it."""
+
+    name: str
+    step: str
+    limit: int = 1
+
+
+class ReleaseLock(msgspec.Struct, frozen=True, gc=False):
+    """The step needs the lock no more, or wants it no longer."""
+
+    name: str
+    step: str
+
+
 class EndExecution(msgspec.Struct, frozen=True, gc=False):
     """The execution has ended; nothing of it is outstanding any more."""
 
 
-Command: TypeAlias = RunStep | StopStep | AwaitEvent | ForgetWait | EndExecution
+Command: TypeAlias = RunStep | StopStep | AwaitEvent | ForgetWait | TakeLock | ReleaseLock | EndExecution

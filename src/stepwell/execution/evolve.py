@@ -9,6 +9,7 @@ from stepwell.base.errors import InvalidTransition
 from stepwell.execution.history import (
     UNHANDLED,
     AttemptFailed,
+    BlockStarted,
     CompensationEnded,
     CompensationStarted,
     EventLate,
@@ -19,10 +20,15 @@ from stepwell.execution.history import (
     ExecutionFailed,
     ExecutionFailing,
     ExecutionStarted,
+    FallbackStarted,
     HistoryEvent,
+    HooksStarted,
+    IterationStarted,
+    LockTaken,
     StepCancelled,
     StepCompleted,
     StepFailed,
+    StepHeld,
     StepScheduled,
     StepSkipped,
     TimerStarted,
@@ -80,7 +86,7 @@ def evolve(state: ExecutionState, event: HistoryEvent) -> None:
     state.seq += 1
 
 
-def _move_step(state: ExecutionState, event: Any) -> StepState:
+def _move_step(state: ExecutionState, event: Any, *, counted: bool = True) -> StepState:
     step = state.steps.get(event.step)
     before = step.status if step is not None else StepStatus.PENDING
     after = STEP_TRANSITIONS.get((before, type(event)))
@@ -90,10 +96,20 @@ def _move_step(state: ExecutionState, event: Any) -> StepState:
         step = state.steps[event.step] = StepState()
     if after is not before:
         step.status = after
-        if before in _COUNTED:
+        if before in _COUNTED and (step.block is None or before is not StepStatus.RUNNING):
             _leave(state, before, event.at)
-        if after in _COUNTED:
+        if after in _COUNTED and counted:
             _enter(state, after, event.at)
+    return step
+
+
+def _move_construct(state: ExecutionState, event: Any) -> StepState:
+    """The step runs, but is not itself in flight: what is inside it is."""
+    before = state.steps.get(event.step)
+    was_in_flight = before is not None and before.status is StepStatus.RUNNING and before.block is None
+    step = _move_step(state, event, counted=False)
+    if was_in_flight:
+        _leave(state, StepStatus.RUNNING, event.at)
     return step
 
 
@@ -140,6 +156,7 @@ def _scheduled(state: ExecutionState, event: StepScheduled) -> None:
     step = _move_step(state, event)
     step.attempts = event.attempt
     step.due = None
+    step.held = ""
     if event.attempt == 1:  # a retry runs with the input of the first attempt
         step.scheduled_at = event.at
         step.input = event.input
@@ -161,9 +178,39 @@ def _completed(state: ExecutionState, event: StepCompleted) -> None:
     step.error = None
 
 
+def _block_started(state: ExecutionState, event: BlockStarted) -> None:
+    step = _move_construct(state, event)
+    step.attempts = event.attempt
+    step.started_at = event.at
+    if event.attempt == 1:
+        step.scheduled_at = event.at
+    step.block, step.items, step.due, step.iteration, step.held = event.block, event.items, event.due, -1, ""
+
+
+def _iteration_started(state: ExecutionState, event: IterationStarted) -> None:
+    step = _move_step(state, event)
+    step.iteration = event.index
+
+
+def _held(state: ExecutionState, event: StepHeld) -> None:
+    step = _move_step(state, event)
+    step.held, step.due, step.message = event.reason, event.due, event.detail
+
+
+def _lock_taken(state: ExecutionState, event: LockTaken) -> None:
+    step = _move_step(state, event)
+    step.lock, step.held, step.due = event.name, "nothing", None
+
+
+def _fallback_started(state: ExecutionState, event: FallbackStarted) -> None:
+    step = _move_construct(state, event)
+    step.error, step.started_at, step.due, step.block = event.error, event.started_at, None, "fallback"
+
+
 def _failed(state: ExecutionState, event: StepFailed) -> None:
     step = _ended(state, event)
     step.error = event.error
+    step.output = event.output
     step.handled = event.handled
     if event.handled in UNHANDLED and state.failure is None and state.status is ExecutionStatus.RUNNING:
         state.failure, state.failed_step = event.error, event.step
@@ -193,16 +240,16 @@ def _cancelled(state: ExecutionState, event: StepCancelled) -> None:
 
 def _wait_started(state: ExecutionState, event: WaitStarted) -> None:
     step = _move_step(state, event)
-    step.attempts = 1
+    step.attempts += 1
     step.scheduled_at = step.started_at = event.at
-    step.event_type, step.filter, step.due = event.event_type, event.filter, event.due
+    step.event_type, step.filter, step.due, step.held = event.event_type, event.filter, event.due, ""
 
 
 def _timer_started(state: ExecutionState, event: TimerStarted) -> None:
     step = _move_step(state, event)
     step.attempts = 1
     step.scheduled_at = step.started_at = event.at
-    step.due = event.due
+    step.due, step.held = event.due, ""
 
 
 def _received(state: ExecutionState, event: EventReceived) -> None:
@@ -221,6 +268,11 @@ def _variables_set(state: ExecutionState, event: VariablesSet) -> None:
 def _failing(state: ExecutionState, event: ExecutionFailing) -> None:
     _move_execution(state, event)
     state.failure, state.failed_step = event.error, None
+
+
+def _hooks_started(state: ExecutionState, event: HooksStarted) -> None:
+    _move_execution(state, event)
+    state.hooks_began = True
 
 
 def _compensation_started(state: ExecutionState, event: CompensationStarted) -> None:
@@ -271,4 +323,10 @@ _CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
     ExecutionCompleted: _execution_completed,
     ExecutionFailed: _execution_failed,
     ExecutionCancelled: _execution_cancelled,
+    BlockStarted: _block_started,
+    IterationStarted: _iteration_started,
+    StepHeld: _held,
+    FallbackStarted: _fallback_started,
+    LockTaken: _lock_taken,
+    HooksStarted: _hooks_started,
 }

@@ -83,8 +83,9 @@ class AttemptFailed(_Happened, frozen=True, array_like=True, tag=5):
 class StepFailed(_Happened, frozen=True, array_like=True, tag=6):
     """The step has failed for good.
 
-    `handled`: `continue` when its action lets the execution go on, `edge` when a failure edge was taken, `compensate`
-    when its action asks for compensation, empty when nothing handled it.
+    `handled`: `continue` when its action lets the execution go on, `edge` when a failure edge was taken, `fallback`
+    when something else stands in for it, with that as `output`, `compensate` when its action asks for compensation,
+    `up` when the construct around it has to answer for it, empty when nothing handled it.
     """
 
     step: str
@@ -92,6 +93,7 @@ class StepFailed(_Happened, frozen=True, array_like=True, tag=6):
     error: ErrorInfo
     handled: str = ""
     taken: tuple[int, ...] = ()
+    output: Any = None
 
 
 class StepSkipped(_Happened, frozen=True, array_like=True, tag=7):
@@ -187,6 +189,61 @@ class ExecutionCancelled(_Happened, frozen=True, array_like=True, tag=19):
     reason: str
 
 
+class BlockStarted(_Happened, frozen=True, array_like=True, tag=20):
+    """A control construct began: from now on what is inside it runs.
+
+    Attributes:
+        block: which of its blocks, where it has several: the branch of a condition, the first state of a machine.
+        items: what it is repeated for, one after the other or side by side; None where a condition or a number decides.
+        due: when its time is up, or None.
+    """
+
+    step: str
+    attempt: int
+    block: str = ""
+    items: list[Any] | None = None
+    due: int | None = None
+
+
+class IterationStarted(_Happened, frozen=True, array_like=True, tag=21):
+    """A loop began the round of that number, counted from 0."""
+
+    step: str
+    index: int
+
+
+class StepHeld(_Happened, frozen=True, array_like=True, tag=22):
+    """The step is due and must wait before it may start.
+
+    `reason`: `delay` (until `due`), `mutex` (for the lock named `detail`, at most until `due`), `milestone`, or
+    `nothing` (it may start as soon as there is a place for it).
+    """
+
+    step: str
+    reason: str
+    due: int | None = None
+    detail: str = ""
+
+
+class FallbackStarted(_Happened, frozen=True, array_like=True, tag=23):
+    """The step has failed, and something else is tried in its place."""
+
+    step: str
+    error: ErrorInfo
+    started_at: int
+
+
+class LockTaken(_Happened, frozen=True, array_like=True, tag=24):
+    """The step holds the lock of that name until it ends."""
+
+    step: str
+    name: str
+
+
+class HooksStarted(_Happened, frozen=True, array_like=True, tag=25):
+    """The execution has failed, and the steps run that its definition has for that."""
+
+
 HistoryEvent: TypeAlias = (
     ExecutionCreated
     | ExecutionStarted
@@ -207,4 +264,10 @@ HistoryEvent: TypeAlias = (
     | ExecutionCompleted
     | ExecutionFailed
     | ExecutionCancelled
+    | BlockStarted
+    | IterationStarted
+    | StepHeld
+    | FallbackStarted
+    | LockTaken
+    | HooksStarted
 )

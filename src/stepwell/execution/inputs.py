@@ -36,4 +36,11 @@ class EventArrived(msgspec.Struct, frozen=True, gc=False):
     early: bool = False
 
 
-Input: TypeAlias = Begin | QueueTimedOut | TimersDue | EventArrived | Report
+class LockGranted(msgspec.Struct, frozen=True, gc=False):
+    """The step has the lock that it asked for."""
+
+    step: str
+    name: str
+
+
+Input: TypeAlias = Begin | QueueTimedOut | TimersDue | EventArrived | LockGranted | Report

@@ -24,6 +24,11 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
         taken: numbers of the conditional edges taken.
         event_type, filter: what it waits for.
         order: the number of the history event that ended it; compensation goes by it.
+        block: which block of it runs, of a control construct that has begun; None for a step that has no blocks.
+        items: what it is repeated for.
+        iteration: the number of the latest round that began; -1 before the first.
+        held: why it has not started although it is due: see `StepHeld`; empty when it has, or was never held.
+        lock: the name of the lock that it holds until it ends, or empty.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -42,6 +47,11 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
     event_type: str | None = None
     filter: Any = None
     order: int = 0
+    block: str | None = None
+    items: list[Any] | None = None
+    iteration: int = -1
+    held: str = ""
+    lock: str = ""
 
 
 class ExecutionState(msgspec.Struct, gc=False):
@@ -56,6 +66,7 @@ class ExecutionState(msgspec.Struct, gc=False):
         in_flight: how many steps are running.
         waiting: how many steps wait for an event, a timer or their next attempt.
         active_before, active_since: time spent active (with a step in flight) up to, and since, `active_since`.
+        hooks_began: the steps of `on_error` have begun.
         compensation: None, or how it ended (see `CompensationEnded`).
     """
 
@@ -87,6 +98,7 @@ class ExecutionState(msgspec.Struct, gc=False):
     compensation: str | None = None
     compensation_reason: str = ""
     cancel_reason: str = ""
+    hooks_began: bool = False
 
 
 def event_identity(source: str, event_id: str) -> str:

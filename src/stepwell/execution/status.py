@@ -25,18 +25,21 @@ class StepStatus(StrEnum):
     """Of a step."""
 
     PENDING = "pending"  # in the definition, not yet due
-    RUNNING = "running"  # handed to a dispatcher, no result recorded
+    RUNNING = "running"  # handed to a dispatcher, no result recorded; or what is inside it runs
     RETRYING = "retrying"  # an attempt failed; the next one is due at a recorded instant
-    WAITING = "waiting"  # waits for an event or a timer; holds no worker
+    WAITING = "waiting"  # waits for an event, a timer, a lock; holds no worker
     COMPLETED = "completed"  # ended well; its output is recorded
     FAILED = "failed"  # failed for good: no try is left, and its error is recorded
     SKIPPED = "skipped"  # its condition was false or its path is dead
     CANCELLED = "cancelled"  # stopped before it ended
+    COMPENSATED = "compensated"  # had ended well and was undone
 
 
 WAITING: Final = "waiting"
 """How a running execution with nothing to do but wait is listed."""
 
 ENDED_EXECUTION: Final = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
-ENDED_STEP: Final = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED})
+ENDED_STEP: Final = frozenset(
+    {StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED, StepStatus.COMPENSATED}
+)
 PARKED_STEP: Final = frozenset({StepStatus.WAITING, StepStatus.RETRYING})

@@ -26,6 +26,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         multiplier: the base of the exponential backoff, at least 1.
         jitter: the fraction (0 to 1) by which a wait may be shortened or lengthened.
         when: an expression (a raw template) over `error`, `result` and `attempt`; None retries what is retryable.
+        retry_on: the types of error that are tried again, whatever the task says of them; empty leaves it open.
+        give_up_on: the types of error that are not; they win over `retry_on`.
     """
 
     max_attempts: int = 1
@@ -35,6 +37,21 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     multiplier: float = 2.0
     jitter: float = 0.0
     when: Any = None
+    retry_on: tuple[str, ...] = ()
+    give_up_on: tuple[str, ...] = ()
+
+    def tries_again_after(self, error_type: str, *, retryable: bool) -> bool:
+        """Whether an error of this type is worth another try, attempts left or not.
+
+        A policy with a condition (`when`) asks that too, and instead of `retryable`: its caller passes True for it, and
+        evaluates the condition after a yes.
+
+        Args:
+            retryable: the task's own word; it counts where the policy says nothing about the type.
+        """
+        if error_type in self.give_up_on:
+            return False
+        return error_type in self.retry_on if self.retry_on else retryable
 
     def delay_after(self, attempt: int, seed: bytes, identity: str) -> int:
         """The wait in microseconds between try number `attempt` (from 1) and the next.

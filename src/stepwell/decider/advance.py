@@ -1,0 +1,172 @@
+"""From what joins say to what happens: steps become due, dead paths are recorded, and regions come to their ends."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from stepwell.base.errors import ErrorInfo
+from stepwell.decider.graph import Node
+from stepwell.decider.joins import Outcome, after_dead, after_end, beginning, withdraw
+from stepwell.decider.keys import instance_key
+from stepwell.decider.region import Instance, Region
+from stepwell.decider.turn import Turn
+from stepwell.execution.commands import ForgetWait, ReleaseLock, StopStep
+from stepwell.execution.history import ExecutionFailing, StepCancelled, StepHeld, StepSkipped
+from stepwell.execution.status import ENDED_STEP, PARKED_STEP, ExecutionStatus, StepStatus
+
+
+def open_region(turn: Turn, region: Region, delay: int = 0) -> None:
+    """Begin a run of a graph: its entries are due, after `delay` microseconds."""
+    owner = region.owner
+    if owner is not None:
+        if owner.regions is None:
+            owner.regions = {}
+        owner.regions[region.path] = region
+    act_on(turn, region, beginning(region, delay))
+    note_through(turn, region)
+
+
+def ended(turn: Turn, one: Instance) -> None:
+    """A step has ended: decide its edges, and, where a join is decided by that, what stands behind it.
+
+    Once nothing new may start, nothing more is decided: what stands behind stays as it is.
+    """
+    region = one.region
+    turn.run.end(one)
+    one.regions = None
+    step = turn.state.steps[one.key]
+    if step.lock:
+        turn.command(ReleaseLock(step.lock, one.key))
+    if not region.stopped:
+        if one.node.links or region.rounds is not None:
+            act_on(turn, region, after_end(region, one.node, step))
+        if turn.run.held:
+            _wake_held(turn)
+    if one.node.is_stand_in:
+        turn.through.append(one)
+    note_through(turn, region)
+
+
+def note_through(turn: Turn, region: Region) -> None:
+    """When nothing of the region is left to run, the construct that opened it will go on."""
+    if region.owner is not None and ((not region.open and not region.due) or region.watched):
+        turn.through.append(region)
+
+
+def record_owed(turn: Turn) -> None:
+    """Record the dead paths that a fold of the history found unrecorded: steps ended while nothing was decided."""
+    owed, turn.run.owed = turn.run.owed, []
+    for region, node in owed:
+        if not region.stopped:
+            _record_dead(turn, region, node)
+
+
+def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
+    """Do what joins say, and what follows from that for the joins behind."""
+    pending = deque(outcomes)
+    while pending:
+        node, said, visit, delay = pending.popleft()
+        if said == "run":
+            make_due(turn, Instance(node, region, visit), delay)
+        elif said == "passed_by" or (_record_dead(turn, region, node) and said == "dead"):
+            pending.extend(after_dead(region, node))
+
+
+def make_due(turn: Turn, one: Instance, delay: int = 0) -> None:
+    """The step may start: at once if there is a place for it, or after a while."""
+    step = turn.state.steps.get(one.key)
+    if step is not None and step.status in ENDED_STEP:
+        withdraw(one.region, one.node)  # it was cancelled, or an operator was quicker
+        return
+    delay += one.node.delay
+    if delay:
+        hold(turn, one, "delay", turn.at + delay)
+    else:
+        turn.run.make_ready(one)
+
+
+def hold(turn: Turn, one: Instance, reason: str, due: int | None = None, detail: str = "") -> None:
+    """The step waits before it may start; see `StepHeld`."""
+    turn.emit(StepHeld(turn.at, one.key, reason, due, detail))
+    turn.run.begin(one)
+    if due is not None:
+        turn.run.arm(due, one.key)
+
+
+def _wake_held(turn: Turn) -> None:
+    """Look again at the steps that wait for others without an edge."""
+    held, turn.run.held = turn.run.held, {}
+    for one in held.values():
+        if one.key in one.region.open:
+            turn.run.make_ready(one)
+
+
+def _record_dead(turn: Turn, region: Region, node: Node) -> bool:
+    """Record that the step's path is dead. False when it has ended in another way before."""
+    key = instance_key(node.name, region.path)
+    if key in turn.state.steps:
+        return False
+    if isinstance(node.join, int):
+        _fail_unreachable_join(turn, region, node)
+    turn.emit(StepSkipped(turn.at, key, "dead_path", "nothing leads here any more"))
+    return True
+
+
+def _fail_unreachable_join(turn: Turn, region: Region, node: Node) -> None:
+    arrivals = region.arrivals.get(node.name)
+    left = node.inbound - (arrivals.dead if arrivals is not None else node.inbound)
+    message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {left} can be taken"
+    error = ErrorInfo("join_unsatisfiable", message)
+    if region.owner is not None:
+        region.failure = region.failure or error
+    elif turn.state.failure is None and turn.state.status is ExecutionStatus.RUNNING:
+        turn.emit(ExecutionFailing(turn.at, error))
+
+
+# ── Stopping ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def stop(turn: Turn, region: Region, reason: str) -> None:
+    """Start nothing more in the region, and cancel what waits in it; what is in flight may end."""
+    region.stopped = True
+    region.due = 0
+    for one in list(region.open.values()):
+        step = turn.state.steps[one.key]
+        if step.status in PARKED_STEP:
+            cancel(turn, one, reason)
+            ended(turn, one)
+        else:
+            for inner in list((one.regions or {}).values()):
+                stop(turn, inner, reason)
+    note_through(turn, region)
+
+
+def cancel(turn: Turn, one: Instance, reason: str) -> None:
+    """Cancel a step and all that is inside it, and have its work stopped."""
+    if one.in_line:
+        one.in_line = False
+        one.region.due = max(0, one.region.due - 1)
+    for inner in list((one.regions or {}).values()):
+        cancel_all(turn, inner, reason)
+    one.regions = None
+    step = turn.state.steps[one.key]
+    if step.status is StepStatus.RUNNING and step.block is None:
+        turn.command(StopStep(f"{turn.state.id}/{one.key}/{step.attempts}"))
+    elif step.status is StepStatus.WAITING and step.event_type is not None and not step.held:
+        turn.command(ForgetWait(one.key, step.event_type, step.filter))
+    elif step.held == "mutex":
+        turn.command(ReleaseLock(step.message, one.key))
+    turn.emit(StepCancelled(turn.at, one.key, reason))
+    turn.run.end(one)
+
+
+def cancel_all(turn: Turn, region: Region, reason: str) -> None:
+    """Cancel everything in the region, and start nothing more in it."""
+    region.stopped = True
+    region.due = 0
+    for one in list(region.open.values()):
+        cancel(turn, one, reason)
+        lock = turn.state.steps[one.key].lock
+        if lock:
+            turn.command(ReleaseLock(lock, one.key))

@@ -1,0 +1,63 @@
+"""Deciding the edges that a step names itself: their conditions are evaluated once, when it ends, and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from stepwell.decider.graph import PushedEdge
+from stepwell.decider.joins import is_outcome
+from stepwell.decider.region import Instance
+from stepwell.decider.turn import Turn
+from stepwell.decider.values import storable
+from stepwell.execution.state import StepState
+from stepwell.expression.scope import Outcome
+
+
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """Which of the edges that a condition decides are taken, by number, and what the taken ones publish."""
+
+    numbers: tuple[int, ...] = ()
+    variables: dict[str, Any] = {}
+
+
+NONE: Final = Taken()
+
+
+def taken_edges(turn: Turn, one: Instance, step: StepState, outcome: Outcome, extra: Mapping[str, Any]) -> Taken:
+    """Decide the edges of a step that ends as `step` says. Of the branches of a decision the first that holds is taken.
+
+    Raises:
+        ExpressionError: a condition or what is published cannot be evaluated.
+    """
+    node = one.node
+    if not node.decides_edges:
+        return NONE
+    names = {**turn.run.names.finishing(one, step, {}), "response": None, **extra}
+    numbers: list[int] = []
+    decided: set[int] = set()
+    values: dict[str, Any] = {}
+    for edge in node.pushed:
+        if not is_outcome(edge.on, node, step) or (edge.group is not None and edge.group in decided):
+            continue
+        purpose = f"edge/{edge.number}"
+        if edge.when is not None and not edge.when.holds(turn.scope(one, purpose, names, outcome)):
+            continue
+        if edge.group is not None:
+            decided.add(edge.group)
+        if edge.number is not None:
+            numbers.append(edge.number)
+        _publish(turn, one, edge, names, outcome, values)
+    return Taken(tuple(numbers), values)
+
+
+def _publish(
+    turn: Turn, one: Instance, edge: PushedEdge, names: dict[str, Any], outcome: Outcome, values: dict[str, Any]
+) -> None:
+    """Put what the edge publishes into `values`, in order: later entries see earlier ones."""
+    for position, (name, template) in enumerate(edge.publish):
+        seen = {**names, "vars": {**turn.state.variables, **values}}
+        purpose = f"edge/{one.node.pushed.index(edge)}/publish/{position}"
+        values[name] = storable(turn.render(one, template, purpose, seen, outcome))

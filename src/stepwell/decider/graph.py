@@ -1,0 +1,380 @@
+"""Steps and the edges between them, compiled once: what a step's end means is found without looking at the others.
+
+A graph is what is written in one place: the definition's steps, or a block of a control construct. `Plan` holds those
+of a definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, Literal
+
+import msgspec
+
+from stepwell.decider.cycles import tangles, untangle
+from stepwell.decider.inner import Inner
+from stepwell.decider.stability import is_stable
+from stepwell.definition.blocks import conditions
+from stepwell.definition.model import (
+    CONTROL_TYPES,
+    Bulkhead,
+    DependencyOn,
+    Edge,
+    EdgeOn,
+    FailureAction,
+    Fallback,
+    Step,
+    StepBody,
+)
+from stepwell.expression.template import Condition, Template, compile_condition, compile_template
+from stepwell.policy.gates import Gates
+from stepwell.policy.retry import RetryPolicy
+
+Join = Literal["all", "sync", "any", "each"] | int
+REPEATING: Final = frozenset({"loop", "for_each", "repeat"})
+"""Kinds of nodes whose regions are rounds."""
+LinkOn = DependencyOn | Literal["fallback"]
+REJECTIONS: Final = frozenset({"bulkhead_full", "bulkhead_timeout"})
+"""Errors of a step that a bulkhead did not let through."""
+
+DEFAULT_ATTEMPTS: Final = 3
+"""What `on_failure: {action: retry}` means when nothing says how often."""
+DEFAULT_EVENT_TIMEOUT: Final = "1h"
+
+BLOCK_TYPES: Final = frozenset({"conditional", "loop", "parallel_group", "state_machine", "dynamic"})
+"""Step types that hold steps of their own."""
+
+
+class PushedEdge:
+    """An edge as its source names it, compiled: what its targets share.
+
+    Attributes:
+        number: its place among the edges of the step whose taking is recorded, for it is decided by a condition; None
+            when the outcome alone decides.
+        group: of the edges with the same group, the first that holds is taken.
+    """
+
+    __slots__ = ("delay", "group", "number", "on", "publish", "when")
+
+    def __init__(self, edge: Edge, number: int | None) -> None:
+        self.on: EdgeOn = edge.on
+        self.number = number
+        self.group = edge.decision
+        self.when = compile_condition(edge.when, outcome=True) if edge.when is not None else None
+        self.publish = tuple((name, compile_template(value, outcome=True)) for name, value in edge.publish)
+        self.delay = edge.delay
+
+
+class Link:
+    """An edge from `source` to `target`, taken when the source ends as `on` says (and as `edge` says, if pushed).
+
+    Attributes:
+        number: see `PushedEdge`.
+        delay: microseconds between its taking and the start of the target.
+        body: for an edge that leads back: the names of the steps on the way round, which begin anew when it is taken.
+        leaves: the tangle of cycles that this edge leads out of: it is dead only once nothing of that can run any more.
+    """
+
+    __slots__ = ("body", "delay", "leaves", "number", "on", "source", "target")
+
+    def __init__(self, source: Node, target: Node, on: LinkOn, edge: PushedEdge | None = None) -> None:
+        self.source = source
+        self.target = target
+        self.on = on
+        self.number = edge.number if edge is not None else None
+        self.delay = edge.delay if edge is not None else 0
+        self.body: frozenset[str] | None = None
+        self.leaves: frozenset[str] | None = None
+
+
+class Retry:
+    """A retry policy, its condition compiled."""
+
+    __slots__ = ("policy", "when")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self.policy = policy
+        self.when = compile_condition(policy.when, outcome=True) if policy.when is not None else None
+
+
+class StandIn:
+    """What takes the place of a step that failed: another step by name, a value, or (in `graph`) a body of its own."""
+
+    __slots__ = ("graph", "step", "value")
+
+    def __init__(self, fallback: Fallback, node: Node) -> None:
+        self.step = fallback.step
+        self.graph: Graph | None = None
+        self.value: Template | None = None
+        body = fallback.body
+        if body is not None:
+            self.graph = Graph("fallback", items={*node.graph.items, "error"}, for_compensation=node.for_compensation)
+            self.graph.nodes[node.name] = Node(_body_step(node.name, body), node.position, self.graph, None)
+            self.graph.link()
+        elif fallback.step is None:
+            self.value = compile_template(fallback.value, outcome=True)
+
+
+class Node:
+    """A step, compiled.
+
+    Attributes:
+        kind: what runs it: a control type, `for_each`, `repeat`, or `leaf`.
+        inbound: how many edges lead here; 0 makes it an entry.
+        links: the edges that lead away.
+        pushed: the edges that the step names itself; `decides_edges` when one of them has a condition or publishes.
+        is_stand_in: it runs only in place of a step that failed.
+        position: its place in the definition; of several steps that are due, the first is started first.
+        stable: rendering `config` again, later in the same execution, gives the same (see `stability`).
+        is_plain: once it is due nothing holds it back: no lock, no milestone, no bound on its visits.
+        blocks: graphs of steps inside it, by name.
+        inner: what a control construct says about them.
+        undo: what its `compensate` says, as a step.
+        for_compensation: it belongs to `compensation.steps`, or undoes a step.
+        tangle: the names of the steps of its graph that it runs in circles with; None for most.
+    """
+
+    __slots__ = (
+        "blocks",
+        "config",
+        "decides_edges",
+        "delay",
+        "event_filter",
+        "failure_message",
+        "fallbacks",
+        "for_compensation",
+        "gates",
+        "graph",
+        "has_timeout_link",
+        "inbound",
+        "inner",
+        "is_plain",
+        "is_stand_in",
+        "join",
+        "kind",
+        "links",
+        "lock_name",
+        "name",
+        "output",
+        "position",
+        "publish",
+        "pushed",
+        "retry",
+        "stable",
+        "step",
+        "tangle",
+        "timeout",
+        "timeout_message",
+        "timeout_retry",
+        "undo",
+        "when",
+    )
+
+    def __init__(self, step: Step, position: int, graph: Graph, default_retry: RetryPolicy | None) -> None:
+        self.step = step
+        self.name = step.name
+        self.position = position
+        self.graph = graph
+        self.for_compensation: bool = graph.for_compensation
+        self.kind = step.type if step.type in CONTROL_TYPES else "leaf"
+        self.join: Join = "all"
+        self.inbound = 0
+        self.links: list[Link] = []
+        self.has_timeout_link = False
+        self.tangle: frozenset[str] | None = None
+        self.pushed = _compile_edges(step)
+        self.decides_edges = any(edge.number is not None or edge.publish for edge in self.pushed)
+        self.blocks: dict[str, Graph] = {}
+        self.inner: Inner = None
+        self.undo: Node | None = None
+        self.when = compile_condition(step.when) if step.when is not None else None
+        self.config, self.event_filter = _compile_config(step)
+        self.output = compile_template(step.output) if step.output is not None else None
+        self.publish = tuple((name, compile_template(value)) for name, value in step.publish)
+        self.retry = Retry(_effective_retry(step, step.on_failure, default_retry))
+        self.timeout_retry = self.retry
+        if step.on_timeout is not None:
+            self.timeout_retry = Retry(_effective_retry(step, step.on_timeout, default_retry))
+        self.timeout = step.timeout
+        self.delay = step.delay
+        self.failure_message = _message(step.on_failure)
+        self.timeout_message = _message(step.on_timeout)
+        self.fallbacks = _fallbacks(step, self)
+        self.is_stand_in = False
+        self.gates: Gates | None = None
+        self.stable = False
+        self.is_plain = not (step.mutex or step.milestone or step.max_visits)
+        self.lock_name = compile_template(step.mutex.key) if step.mutex is not None else None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the engine does it itself."""
+        return self.kind != "leaf"
+
+    def action_for(self, error_type: str) -> FailureAction | None:
+        """The policy that applies when the step has failed with an error of this type."""
+        if error_type == "timeout" and self.step.on_timeout is not None:
+            return self.step.on_timeout
+        return self.step.on_failure
+
+    def fallback_for(self, error_type: str) -> StandIn | None:
+        """What stands in for the step when it has failed with an error of this type."""
+        if error_type in REJECTIONS and "rejected" in self.fallbacks:
+            return self.fallbacks["rejected"]
+        if error_type == "timeout" and self.step.on_timeout is not None:
+            return self.fallbacks.get("timeout")
+        return self.fallbacks.get("failure")
+
+    def retry_for(self, error_type: str) -> Retry:
+        """How a try is repeated that failed with an error of this type."""
+        return self.timeout_retry if error_type == "timeout" else self.retry
+
+    def message_for(self, error_type: str) -> Template | None:
+        """The message of the action that applies, or None."""
+        if error_type == "timeout" and self.step.on_timeout is not None:
+            return self.timeout_message
+        return self.failure_message
+
+
+class Graph:
+    """Steps that stand together, by name.
+
+    Attributes:
+        parent: the step in which they stand, or None.
+        items: the names that expressions of the steps see beside the usual ones, such as `item`.
+        entries: the steps that nothing leads to: they are due at once.
+        exits: the links that lead out of each tangle of cycles.
+        entering: how many links lead into each tangle.
+        is_cyclic: steps may run more than once: there are cycles, or a `join: each`.
+        rounds: in how many constructs that repeat what is in them it stands.
+    """
+
+    __slots__ = (
+        "entering",
+        "entries",
+        "exits",
+        "for_compensation",
+        "is_cyclic",
+        "items",
+        "name",
+        "nodes",
+        "parent",
+        "rounds",
+    )
+
+    def __init__(
+        self,
+        name: str = "",
+        parent: Node | None = None,
+        *,
+        items: Collection[str] = (),
+        for_compensation: bool = False,
+    ) -> None:
+        self.name = name
+        self.parent = parent
+        self.for_compensation: bool = for_compensation or (parent is not None and parent.for_compensation)
+        self.rounds: int = parent.graph.rounds + (parent.kind in REPEATING) if parent is not None else 0
+        self.items: frozenset[str] = frozenset(items) | (parent.graph.items if parent is not None else frozenset())
+        self.nodes: dict[str, Node] = {}
+        self.entries: list[Node] = []
+        self.exits: dict[frozenset[str], list[Link]] = {}
+        self.entering: dict[frozenset[str], int] = {}
+        self.is_cyclic = False
+
+    def link(self) -> None:
+        """Connect the nodes, once all are there."""
+        nodes = self.nodes
+        for node in nodes.values():
+            for dependency in node.step.depends_on:
+                _connect(nodes[dependency.step], node, dependency.on)
+            for edge, pushed in zip(node.step.edges, node.pushed, strict=True):
+                for target in edge.to:
+                    _connect(node, nodes[target], edge.on, pushed)
+        self._link_stand_ins()
+        for node in nodes.values():
+            node.join = _join_of(node)
+            self.is_cyclic |= node.join == "each"
+        for tangle in tangles(nodes):
+            self.is_cyclic = True
+            self.exits[tangle] = untangle(nodes, tangle)
+            self.entering[tangle] = sum(
+                link.target.name in tangle for node in nodes.values() if node.name not in tangle for link in node.links
+            )
+        self.entries = [node for node in nodes.values() if node.inbound == 0]
+        for node in nodes.values():
+            node.stable = is_stable(node)
+
+    def _link_stand_ins(self) -> None:
+        """Edges to the steps that only run in place of others: one for each step that they can stand in for."""
+        for node in list(self.nodes.values()):
+            for name in {stand_in.step: None for stand_in in node.fallbacks.values()}:
+                if name is not None:
+                    _connect(node, self.nodes[name], "fallback")
+                    self.nodes[name].is_stand_in = True
+
+
+def _connect(source: Node, target: Node, on: LinkOn, edge: PushedEdge | None = None) -> None:
+    source.links.append(Link(source, target, on, edge))
+    source.has_timeout_link |= on == "timeout"
+    target.inbound += 1
+
+
+def _join_of(node: Node) -> Join:
+    if node.is_stand_in:
+        return "any" if node.inbound == 1 else "each"
+    if node.step.join is not None:
+        return node.step.join
+    return "all" if node.step.depends_on else "sync"
+
+
+def _compile_edges(step: Step) -> tuple[PushedEdge, ...]:
+    """The edges that the step names; those that a condition decides are numbered."""
+    return tuple(
+        PushedEdge(edge, position if edge.when is not None or edge.decision is not None else None)
+        for position, edge in enumerate(step.edges)
+    )
+
+
+def _fallbacks(step: Step, node: Node) -> dict[str, StandIn]:
+    bulkhead = step.bulkhead
+    said = {
+        "failure": step.on_failure.fallback if step.on_failure is not None else None,
+        "timeout": step.on_timeout.fallback if step.on_timeout is not None else None,
+        "rejected": bulkhead.fallback if isinstance(bulkhead, Bulkhead) else None,
+    }
+    return {name: StandIn(fallback, node) for name, fallback in said.items() if fallback is not None}
+
+
+def _body_step(name: str, body: StepBody) -> Step:
+    return Step(name=name, type=body.type, config=body.config, retry=body.retry, timeout=body.timeout, path=body.path)
+
+
+def _compile_config(step: Step) -> tuple[Template, Condition | None]:
+    """The settings as a template, without what is evaluated again and again: conditions over events, and of loops."""
+    config = dict(step.config)
+    condition = None
+    if step.type == "wait_for_event" and isinstance(config.get("filter"), str):
+        condition = compile_condition(config.pop("filter"))
+    for path, _, _ in conditions(step.type, config):
+        config.pop(str(path[0]), None)
+    return compile_template(config), condition
+
+
+def _effective_retry(step: Step, action: FailureAction | None, default: RetryPolicy | None) -> RetryPolicy:
+    """What the action says goes before the step's own policy, and that before the workflow's.
+
+    Steps that the engine does itself are not retried by the workflow's policy: a wait that timed out has waited.
+    """
+    policy = step.retry
+    if policy is None and step.type not in CONTROL_TYPES:
+        policy = default
+    if action is not None and action.action == "retry":
+        attempts = action.max_attempts or (policy.max_attempts if policy else DEFAULT_ATTEMPTS)
+        policy = msgspec.structs.replace(policy or RetryPolicy(), max_attempts=attempts)
+    return policy or RetryPolicy()
+
+
+def _message(action: FailureAction | None) -> Template | None:
+    if action is None or action.message is None:
+        return None
+    return compile_template(action.message, outcome=True)

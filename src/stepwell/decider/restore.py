@@ -1,0 +1,149 @@
+"""Building the counters of a run again from the state of its steps: the same functions count as when it happened."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
+from stepwell.decider.constructs import CONSTRUCTS
+from stepwell.decider.failure import fallback_region, inside
+from stepwell.decider.inner import Rounds
+from stepwell.decider.joins import Outcome, after_dead, after_end, after_fallback, beginning
+from stepwell.decider.keys import instance_key, split_key
+from stepwell.decider.plan import Plan
+from stepwell.decider.region import Instance, Region
+from stepwell.decider.run import Run
+from stepwell.execution.state import ExecutionState, StepState
+from stepwell.execution.status import ENDED_EXECUTION, ENDED_STEP, ExecutionStatus, StepStatus
+
+_NEVER_DUE = frozenset({"dead_path", "not_taken"})
+"""Reasons of skipped steps that were never due."""
+
+Found = tuple[str, int, str, StepState]
+"""An instance that something has happened to: name, visit, key, state."""
+
+
+def run_of(plan: Plan, state: ExecutionState) -> Run:
+    """The execution in memory, ready to decide on."""
+    run = Run(plan, state)
+    if state.status is ExecutionStatus.PENDING or state.status in ENDED_EXECUTION:
+        return run
+    found = _by_path(run)
+    if run.is_stopping() or state.status is not ExecutionStatus.RUNNING:
+        run.root.stopped = True
+    _restore(run, run.root, found)
+    if state.hooks_began:
+        _restore(run, run.hooks, found)
+    if state.status is ExecutionStatus.COMPENSATING:
+        _restore_open(run, run.undoing, found, {})
+    return run
+
+
+def _by_path(run: Run) -> Mapping[str, list[Found]]:
+    found: dict[str, list[Found]] = {}
+    for key, step in run.state.steps.items():
+        name, path, visit = split_key(key)
+        found.setdefault(path, []).append((name, visit, key, step))
+        run.note_latest(name, key, path)
+    return found
+
+
+def _restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
+    """Count again what has ended in the region, in the order in which it did, and open what has not."""
+    owner = region.owner
+    if owner is not None and owner.region.stopped:
+        region.stopped = True
+    due = _Due(run, region)
+    due.take(beginning(region))
+    for name, _, _, step in _inside(region, found):
+        if step.block == "fallback" and step.error is not None:
+            fallback = region.graph.nodes[name].fallback_for(step.error.type)
+            if fallback is not None and fallback.step is not None:
+                due.take(after_fallback(region, region.graph.nodes[name], fallback.step))
+    ended = [each for each in _inside(region, found) if each[3].status in ENDED_STEP]
+    for name, visit, key, step in sorted(ended, key=lambda each: each[3].order):
+        node = region.graph.nodes[name]
+        if step.reason in _NEVER_DUE:
+            continue
+        if step.handled == "up" and step.error is not None and region.failure is None:
+            region.failure = (
+                step.error if region.graph.name == "body" else inside(step.error, Instance(node, region, visit))
+            )
+        if step.status is StepStatus.CANCELLED and key not in due.instances:
+            due.take(after_dead(region, node))
+        else:
+            due.take(after_end(region, node, step))
+    if region.failure is not None and not region.holds_on:
+        region.stopped = True
+    _restore_open(run, region, found, due.instances)
+    for key, one in due.instances.items():
+        if key not in run.state.steps and not region.stopped:
+            run.make_ready(one)
+
+
+class _Due:
+    """The instances of a region that joins have made due."""
+
+    def __init__(self, run: Run, region: Region) -> None:
+        self._run = run
+        self._region = region
+        self.instances: dict[str, Instance] = {}
+
+    def take(self, outcomes: Iterable[Outcome]) -> None:
+        """Count on from what joins say."""
+        region, steps = self._region, self._run.state.steps
+        pending = deque(outcomes)
+        while pending:
+            node, said, visit, _ = pending.popleft()
+            if said == "run":
+                one = Instance(node, region, visit)
+                self.instances[one.key] = one
+                continue
+            step = steps.get(instance_key(node.name, region.path))
+            if said != "passed_by" and step is None:
+                self._run.owed.append((region, node))
+            if said == "passed_by" or (said == "dead" and (step is None or step.reason == "dead_path")):
+                pending.extend(after_dead(region, node))
+
+
+def _inside(region: Region, found: Mapping[str, list[Found]]) -> Iterator[Found]:
+    nodes = region.graph.nodes
+    return (each for each in found.get(region.path, ()) if each[0] in nodes)
+
+
+def _restore_open(run: Run, region: Region, found: Mapping[str, list[Found]], due: Mapping[str, Instance]) -> None:
+    for name, visit, key, step in _inside(region, found):
+        if step.status in ENDED_STEP:
+            continue
+        one = due.get(key) or Instance(region.graph.nodes[name], region, visit)
+        run.begin(one)
+        if step.due is not None:
+            run.arm(step.due, key)
+        if step.held == "nothing":
+            run.make_ready(one)
+        elif step.held == "milestone":
+            run.held[key] = one
+        if step.status is StepStatus.RUNNING and step.block is not None:
+            _reopen(run, one, step, found)
+
+
+def _reopen(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Found]]) -> None:
+    """Open again the regions of a construct; those of which nothing is left have been seen to be through."""
+    for inner in _regions(run, one, step):
+        _restore(run, inner, found)
+        if not inner.is_through:
+            if one.regions is None:
+                one.regions = {}
+            one.regions[inner.path] = inner
+        elif isinstance(one.node.inner, Rounds) and not one.node.inner.goes_on:
+            one.failure = one.failure or inner.failure
+
+
+def _regions(run: Run, one: Instance, step: StepState) -> Iterator[Region]:
+    if step.block != "fallback" or step.error is None:
+        yield from CONSTRUCTS[one.node.kind].reopen(run, one, step)
+        return
+    fallback = one.node.fallback_for(step.error.type)
+    assert fallback is not None, "a step falls back only to what its definition names"
+    if fallback.graph is not None:
+        yield fallback_region(one, step.error)
