@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from stepwell.decider import conditional, parallel_group, rounds
+from stepwell.decider import conditional, dynamic, parallel_group, rounds, state_machine
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Turn
@@ -33,5 +33,7 @@ CONSTRUCTS: Final[Mapping[str, Construct]] = {
     "loop": Construct(rounds.start, rounds.look, rounds.reopen),
     "for_each": Construct(rounds.start, rounds.look, rounds.reopen),
     "repeat": Construct(rounds.start, rounds.look, rounds.reopen),
+    "dynamic": Construct(dynamic.start, dynamic.look, dynamic.reopen),
+    "state_machine": Construct(state_machine.start, state_machine.look, state_machine.reopen),
 }
 """By kind of node."""

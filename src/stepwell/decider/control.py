@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
+from stepwell.decider.approval import start_approval
 from stepwell.decider.failure import fail
 from stepwell.decider.leaf import complete
 from stepwell.decider.region import Instance
+from stepwell.decider.state_machine import start_waiting
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import storable
 from stepwell.decider.waits import start_wait, start_wait_for_event
@@ -36,5 +38,7 @@ CONTROL: Final[Mapping[str, Callable[[Turn, Instance, dict[str, Any]], None]]] =
     "fail": _fail,
     "wait": start_wait,
     "wait_for_event": start_wait_for_event,
+    "approval": start_approval,
+    "machine_wait": start_waiting,
 }
 """What does a control step of each type that runs, given its rendered settings; most have ended by that."""

@@ -31,7 +31,7 @@ from stepwell.policy.gates import Gates
 from stepwell.policy.retry import RetryPolicy
 
 Join = Literal["all", "sync", "any", "each"] | int
-REPEATING: Final = frozenset({"loop", "for_each", "repeat"})
+REPEATING: Final = frozenset({"loop", "for_each", "repeat", "state_machine"})
 """Kinds of nodes whose regions are rounds."""
 LinkOn = DependencyOn | Literal["fallback"]
 REJECTIONS: Final = frozenset({"bulkhead_full", "bulkhead_timeout"})
@@ -109,8 +109,7 @@ class StandIn:
         body = fallback.body
         if body is not None:
             self.graph = Graph("fallback", items={*node.graph.items, "error"}, for_compensation=node.for_compensation)
-            self.graph.nodes[node.name] = Node(_body_step(node.name, body), node.position, self.graph, None)
-            self.graph.link()
+            self.graph.add(Node(_body_step(node.name, body), node.position, self.graph, None))
         elif fallback.step is None:
             self.value = compile_template(fallback.value, outcome=True)
 
@@ -280,6 +279,11 @@ class Graph:
         self.exits: dict[frozenset[str], list[Link]] = {}
         self.entering: dict[frozenset[str], int] = {}
         self.is_cyclic = False
+
+    def add(self, node: Node) -> None:
+        """Put in the only step of this graph."""
+        self.nodes[node.name] = node
+        self.link()
 
     def link(self) -> None:
         """Connect the nodes, once all are there."""

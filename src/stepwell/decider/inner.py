@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from stepwell.definition.model import Iteration, Repetition, Step
 from stepwell.expression.template import Condition, Template, compile_condition, compile_template
@@ -105,7 +105,62 @@ def rounds_of_loop(config: Mapping[str, Any]) -> Rounds:
     return rounds
 
 
-Inner = Branches | Rounds | None
+class Transition(NamedTuple):
+    """A way out of a state; `block` names its actions, whether it has any or not."""
+
+    block: str
+    event_type: str
+    when: Condition | None
+    to: str
+
+
+class Machine:
+    """Of a `state_machine`: its states and what leads from one to another.
+
+    Attributes:
+        event_types: those that any of its transitions waits for.
+        strict: an event without a transition in the present state fails the machine.
+    """
+
+    __slots__ = ("event_types", "final", "initial", "strict", "transitions")
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.initial: str = config["initial"]
+        self.strict = bool(config.get("strict"))
+        states: Mapping[str, Any] = config["states"]
+        self.final = frozenset(name for name, state in states.items() if (state or {}).get("final"))
+        self.transitions: dict[str, list[Transition]] = {
+            name: [
+                Transition(
+                    f"states.{name}.transitions.{position}",
+                    said["event"],
+                    compile_condition(said["when"]) if said.get("when") is not None else None,
+                    said["to"],
+                )
+                for position, said in enumerate((state or {}).get("transitions") or ())
+            ]
+            for name, state in states.items()
+        }
+        every = (transition.event_type for transitions in self.transitions.values() for transition in transitions)
+        self.event_types = tuple(dict.fromkeys(every))
+
+
+class Generated:
+    """Of a `dynamic` step: where its steps come from. One of both.
+
+    Attributes:
+        steps: a template that gives them.
+        task: the step that makes them.
+    """
+
+    __slots__ = ("steps", "task")
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.steps = compile_template(config["steps"]) if config.get("steps") is not None else None
+        self.task = {"task": config["task"], "args": config.get("args") or {}} if config.get("task") else None
+
+
+Inner = Branches | Rounds | Machine | Generated | None
 
 
 def inner_of(step: Step) -> Inner:
@@ -115,5 +170,9 @@ def inner_of(step: Step) -> Inner:
             return Branches(step)
         case "loop":
             return rounds_of_loop(step.config)
+        case "state_machine":
+            return Machine(step.config)
+        case "dynamic":
+            return Generated(step.config)
         case _:
             return None

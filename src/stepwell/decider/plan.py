@@ -12,7 +12,7 @@ import msgspec
 
 from stepwell.decider.checking import SchemaCheck
 from stepwell.decider.graph import Graph, Node, Retry
-from stepwell.decider.inner import Rounds, inner_of, rounds_of_items, rounds_of_repetition
+from stepwell.decider.inner import Generated, Machine, Rounds, inner_of, rounds_of_items, rounds_of_repetition
 from stepwell.decider.keys import split_key
 from stepwell.definition.model import Step, WorkflowDefinition, all_steps
 from stepwell.expression.template import compile_template
@@ -92,18 +92,28 @@ class Plan:
         return node
 
 
+def grown(plan: Plan, parent: Node, steps: Iterable[Step]) -> Graph:
+    """A graph of steps that are not in the definition; their names are not those of the plan."""
+    builder = _Builder(plan.definition, {}, {}, parent.position)
+    return builder.fill(Graph("steps", parent), steps)
+
+
 class _Builder:
     """Makes graphs, and numbers their steps in the order of the document."""
 
     def __init__(
-        self, definition: WorkflowDefinition, policies: Mapping[str, Policy], by_name: dict[str, Node]
+        self,
+        definition: WorkflowDefinition,
+        policies: Mapping[str, Policy],
+        by_name: dict[str, Node],
+        position: int = 0,
     ) -> None:
         self._workflow = definition.name
         self._declared = definition.config.policies
         self._configured = policies
         self._retry = definition.config.retry
         self._by_name = by_name
-        self._position = 0
+        self._position = position
 
     def fill(self, graph: Graph, steps: Iterable[Step]) -> Graph:
         """Put the steps into the graph, and everything nested in them, and link them."""
@@ -125,6 +135,12 @@ class _Builder:
         for name, steps in step.blocks:
             names = (node.inner.item, node.inner.index) if isinstance(node.inner, Rounds) else ()
             node.blocks[name] = self.fill(Graph(name, node, items=names), steps)
+        if isinstance(node.inner, Machine):
+            node.blocks["waits"] = _machine_waits(node, node.inner)
+        elif isinstance(node.inner, Generated) and node.inner.task is not None:
+            making = Step(name=step.name, type="python", config=node.inner.task, timeout=step.timeout, path=step.path)
+            node.blocks["make"] = Graph("make", node)
+            node.blocks["make"].add(Node(making, node.position, node.blocks["make"], self._retry))
         if step.compensate is not None:
             node.undo = self._undo(step, node)
         return node
@@ -149,9 +165,25 @@ class _Builder:
             name=step.name, type=body.type, config=body.config, retry=body.retry, timeout=body.timeout, path=body.path
         )
         graph = Graph("compensate", items=node.graph.items, for_compensation=True)
-        graph.nodes[step.name] = Node(undo, node.position, graph, self._retry)
-        graph.link()
+        graph.add(Node(undo, node.position, graph, self._retry))
         return graph.nodes[step.name]
+
+
+def _machine_waits(machine: Node, inner: Machine) -> Graph:
+    """A step for every type of event that the machine waits for; they race each other in every state."""
+    graph = Graph("waits", machine)
+    for event_type in inner.event_types:
+        wait = Step(
+            name=f"{machine.name}:{event_type}",
+            type="wait_for_event",
+            config={"event_type": event_type, "timeout": None},
+            path=machine.step.path,
+        )
+        node = Node(wait, machine.position, graph, None)
+        node.kind = "machine_wait"
+        graph.nodes[wait.name] = node
+    graph.link()
+    return graph
 
 
 def _inside(step: Step, layer: str) -> Step:

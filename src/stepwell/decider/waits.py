@@ -7,6 +7,7 @@ from typing import Any
 from stepwell.base.durations import format_duration, parse_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import from_rfc3339
+from stepwell.decider.approval import end_approval, take_answer
 from stepwell.decider.failure import fail, fail_or_retry
 from stepwell.decider.graph import DEFAULT_EVENT_TIMEOUT
 from stepwell.decider.keys import split_key
@@ -15,7 +16,7 @@ from stepwell.decider.region import Instance
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import AwaitEvent, ForgetWait
-from stepwell.execution.event import Event
+from stepwell.execution.event import ANSWER, Event
 from stepwell.execution.history import EventLate, EventReceived, TimerStarted, WaitStarted
 from stepwell.execution.inputs import EventArrived
 from stepwell.execution.matching import filter_problem, matches
@@ -71,7 +72,7 @@ def take_event(turn: Turn, one: Instance, arrived: EventArrived) -> None:
     event, step = arrived.event, turn.state.steps[one.key]
     if step.event_type != event.type or step.status is not StepStatus.WAITING:
         return
-    if arrived.early and event_identity(event.source, event.id) in turn.state.consumed:
+    if event_identity(event.source, event.id) in turn.state.consumed and (arrived.early or event.type == ANSWER):
         return
     try:
         wanted = matches(step.filter, event.data) and _condition_holds(turn, one, event)
@@ -79,7 +80,9 @@ def take_event(turn: Turn, one: Instance, arrived: EventArrived) -> None:
         turn.command(ForgetWait(one.key, event.type, step.filter))
         fail(turn, one, expression_failure(error), _began(turn, step))
         return
-    if wanted:
+    if wanted and event.type == ANSWER and one.node.kind == "approval":
+        take_answer(turn, one, step, event)
+    elif wanted:
         _wake(turn, one, step, event)
 
 
@@ -120,7 +123,8 @@ def _wake(turn: Turn, one: Instance, step: StepState, event: Event) -> None:
     turn.command(ForgetWait(one.key, event.type, step.filter))
     turn.emit(EventReceived(turn.at, one.key, event))
     extra = {"event": event.as_dict()}
-    complete(turn, one, {"event_data": event.data}, _began(turn, step), extra)
+    result = extra if one.node.kind == "machine_wait" else {"event_data": event.data}
+    complete(turn, one, result, _began(turn, step), extra)
 
 
 def _began(turn: Turn, step: StepState) -> int:
@@ -134,8 +138,9 @@ def end_wait(turn: Turn, one: Instance) -> None:
     if step.event_type is None:
         complete(turn, one, None, started)
         return
+    if one.node.kind == "approval" and end_approval(turn, one, step):
+        return
     waited = format_duration(turn.at - started if step.due is None else step.due - started)
     turn.command(ForgetWait(one.key, step.event_type, step.filter))
-    fail_or_retry(
-        turn, one, ErrorInfo("timeout", f"no event {step.event_type!r} came within {waited}", retryable=True), started
-    )
+    what = "nobody answered" if one.node.kind == "approval" else f"no event {step.event_type!r} came"
+    fail_or_retry(turn, one, ErrorInfo("timeout", f"{what} within {waited}", retryable=True), started)

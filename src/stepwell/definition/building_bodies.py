@@ -12,7 +12,7 @@ from stepwell.definition.context import Context
 from stepwell.definition.model import BLOCK_TYPES, Fallback, Path, StepBody
 from stepwell.definition.places import CONFIG, FAILURE, UNDO, WHEN, Place
 from stepwell.definition.reading import read, wrong_type
-from stepwell.definition.settings_checks import check_type
+from stepwell.definition.settings_checks import check_secrets, check_type
 from stepwell.definition.shapes import Doc
 from stepwell.policy.retry import RetryPolicy
 
@@ -74,6 +74,7 @@ def _body(
     asked = conditions(kind, settings)
     for where, value, kind_of_place in asked:
         context.condition(value, (*config_path, *where), kind_of_place, step, around.names)
+    check_secrets(settings, config_path, context)
     rendered = without(settings, [where for where, _, _ in asked])
     context.template(rendered, config_path, place, step, around.names)
     check_type(kind, written.type is not None, settings, config_path, path, context)
@@ -99,9 +100,8 @@ def settings_of(written: doc.StepDoc | doc.StepBodyDoc, path: Path, context: Con
 
 def either(written: Doc, first: str, second: str, path: Path, context: Context) -> tuple[Any, Path]:
     """The value of one of two keys that mean the same, and where it stands."""
-    values = {key: getattr(written, "with_" if key == "with" else key) for key in (first, second)}
-    if all(value is not None for value in values.values()):
+    one, other = getattr(written, first), getattr(written, "with_" if second == "with" else second)
+    if one is not None and other is not None:
         message = f"`{first}` and `{second}` mean the same; only one of them can be given"
         context.findings.add("conflicting-keys", message, (*path, second), key=True)
-    key = first if values[first] is not None else second
-    return values[key], (*path, key)
+    return (one, (*path, first)) if one is not None else (other, (*path, second))

@@ -70,23 +70,25 @@ def _check_delays(written: doc.RetryDoc, policy: RetryPolicy, path: Path, contex
 
 
 def _check_types(written: doc.RetryDoc, policy: RetryPolicy, path: Path, context: Context) -> None:
-    """A type that is in both lists is not tried again; of a policy with one try none is."""
+    """Types of error that the policy cannot tell, or that say nothing."""
     findings = context.findings
     if policy.max_attempts == 1:
         for key in written.given("when", "retry_on", "give_up_on"):
             message = f"`{key}` has no effect with one try"
             findings.add("no-effect", message, (*path, key), hint="`max_attempts` counts the first try too", key=True)
         return
-    key, others = ("retry_on", policy.give_up_on) if written.retry_on is not None else ("give_up_on", policy.retry_on)
-    for position, name in enumerate(as_names(getattr(written, key))):
-        if name in others:
-            message = f"errors of type {name!r} are both tried again and given up on; giving up wins"
+    for key, others in (("retry_on", policy.give_up_on), ("give_up_on", ())):
+        for position, name in enumerate(as_names(getattr(written, key))):
             place = findings.entry_path((*path, key), position)
-            findings.add("no-effect", message, place, hint="take it out of one of the lists")
-    for list_ in ("retry_on", "give_up_on"):
-        for position, name in enumerate(as_names(getattr(written, list_))):
-            meant = findings.meant(name, ERROR_TYPES) if name not in ERROR_TYPES and name.islower() else None
-            if meant is not None:
-                message = f"{name!r} is an error type of a task's own"
-                place = findings.entry_path((*path, list_), position)
-                findings.add("unrecognised-error", message, place, hint=f"did you mean {meant!r}?")
+            if name in others:
+                message = f"errors of type {name!r} are both tried again and given up on; giving up wins"
+                findings.add("no-effect", message, place, hint="take it out of one of the lists")
+            elif name not in ERROR_TYPES and name.islower():
+                _check_spelling(name, place, context)
+
+
+def _check_spelling(name: str, path: Path, context: Context) -> None:
+    meant = context.findings.meant(name, ERROR_TYPES)
+    if meant is not None:
+        message = f"{name!r} is no type of error of the engine's, so a task must fail with it"
+        context.findings.add("unrecognised-error", message, path, hint=f"did you mean {meant!r}?")

@@ -26,7 +26,7 @@ from stepwell.definition.context import MAX_STEPS, Context
 from stepwell.definition.model import Bulkhead, Iteration, Path, Repetition, Step
 from stepwell.definition.places import ITEM_WHEN, ITEMS, OUTPUT, PUBLISH, REPEAT_WHEN
 from stepwell.definition.reading import bad_name, describe, read, wrong_type
-from stepwell.definition.settings_checks import check_list, check_type
+from stepwell.definition.settings_checks import check_list, check_secrets, check_type
 from stepwell.definition.shapes import NAME, as_names, is_expression
 from stepwell.definition.words import RESERVED, check_item_names, check_variable
 
@@ -71,9 +71,10 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
         return None
     name = _name(key, written, entry, path, context)
     iteration = _iteration(written, path, name, context, around.names)
-    names = around.names if iteration is None else around.names | {iteration.as_name, iteration.index_name}
-    kind = written.type or DEFAULT_TYPE
-    inner = replace(around, names=names)
+    inner = around
+    if iteration is not None:
+        inner = replace(around, names=around.names | {iteration.as_name, iteration.index_name})
+    names, kind = inner.names, written.type or DEFAULT_TYPE
     settings, config_path = settings_of(written, path, context)
     config, nested = _config(kind, settings, config_path, name, context, inner)
     check_type(kind, written.type is not None, settings, config_path, path, context)
@@ -158,6 +159,7 @@ def _config(
     if isinstance(settings.get("as"), str) and kind == "loop":
         check_item_names((settings["as"], (*path, "as")), (ITEM_NAMES[1], (*path, "index")), around.names, context)
     config = without(settings, [block.path for block in found])
+    check_secrets(config, path, context)
     rendered = without(config, [place for place, _, _ in asked])
     context.template(rendered, path, around.config, name, around.names)
     nested = tuple((block.name, _block(block, path, context, around)) for block in found if block.steps is not None)

@@ -47,7 +47,6 @@ _AUTHORIZATION = re.compile(r"(?i)(?:bearer|basic)\s+\S")
 
 def check_type(kind: str, written: bool, settings: dict[str, Any], path: Path, step: Path, context: Context) -> None:
     """Check a step's type, and its settings (which stand at `path`) against it."""
-    _literal_secrets(settings, path, context)
     model = SETTINGS.get(kind)
     if model is None:
         _check_other_type(kind, step, context)
@@ -263,12 +262,12 @@ def _check_combined(name: str, wanted: Any, path: Path, context: Context) -> Non
             context.findings.add("wrong-type", message, (*path, position))
 
 
-def _literal_secrets(value: Any, path: Path, context: Context) -> None:
-    """Warn about what looks like a secret and is written in plain text."""
+def check_secrets(value: Any, path: Path, context: Context) -> None:
+    """Warn about what looks like a secret in settings (without nested steps) and is written in plain text."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
         if isinstance(part, (dict, list)):
-            _literal_secrets(part, (*path, key), context)
+            check_secrets(part, (*path, key), context)
         elif isinstance(key, str) and _is_literal_secret(key, part):
             message = f"`{key}` looks like a secret in plain text"
             hint = 'keep it in the secret store and write "{{ secrets.NAME }}"'

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
+
+ANSWER: Final = "stepwell.approval.answered"
+"""The type of the events with which people answer approvals: `data` is `{execution, step, response, by}`."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

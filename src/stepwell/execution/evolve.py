@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from stepwell.base.errors import InvalidTransition
+from stepwell.execution.event import ANSWER
 from stepwell.execution.history import (
     UNHANDLED,
+    AnswerRefused,
+    ApprovalRequested,
     AttemptFailed,
+    BlockEntered,
     BlockStarted,
     CompensationEnded,
     CompensationStarted,
+    EventIgnored,
     EventLate,
     EventReceived,
     ExecutionCancelled,
@@ -29,6 +34,7 @@ from stepwell.execution.history import (
     StepCompleted,
     StepFailed,
     StepHeld,
+    StepsAdded,
     StepScheduled,
     StepSkipped,
     TimerStarted,
@@ -202,6 +208,33 @@ def _lock_taken(state: ExecutionState, event: LockTaken) -> None:
     step.lock, step.held, step.due = event.name, "nothing", None
 
 
+def _block_entered(state: ExecutionState, event: BlockEntered) -> None:
+    step = _move_step(state, event)
+    step.block, step.iteration = event.block, event.index
+    step.items = [event.event] if event.event is not None else None
+
+
+def _event_ignored(state: ExecutionState, event: EventIgnored) -> None:
+    _move_step(state, event)
+
+
+def _approval_requested(state: ExecutionState, event: ApprovalRequested) -> None:
+    step = _move_step(state, event)
+    step.attempts += 1
+    step.scheduled_at = step.started_at = event.at
+    step.event_type, step.filter, step.due, step.held = ANSWER, event.filter, event.due, ""
+    step.input = event.question
+
+
+def _answer_refused(state: ExecutionState, event: AnswerRefused) -> None:
+    _move_step(state, event)
+
+
+def _steps_added(state: ExecutionState, event: StepsAdded) -> None:
+    step = _move_step(state, event)
+    step.items, step.block = event.steps, "steps"
+
+
 def _fallback_started(state: ExecutionState, event: FallbackStarted) -> None:
     step = _move_construct(state, event)
     step.error, step.started_at, step.due, step.block = event.error, event.started_at, None, "fallback"
@@ -329,4 +362,9 @@ _CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
     FallbackStarted: _fallback_started,
     LockTaken: _lock_taken,
     HooksStarted: _hooks_started,
+    BlockEntered: _block_entered,
+    EventIgnored: _event_ignored,
+    ApprovalRequested: _approval_requested,
+    AnswerRefused: _answer_refused,
+    StepsAdded: _steps_added,
 }

@@ -244,6 +244,51 @@ class HooksStarted(_Happened, frozen=True, array_like=True, tag=25):
     """The execution has failed, and the steps run that its definition has for that."""
 
 
+class BlockEntered(_Happened, frozen=True, array_like=True, tag=55):
+    """A construct went on to another of its blocks; `event` is what made it.
+
+    Of a state machine: `states.NAME.transitions.n`, `states.NAME.on_enter`, or `states.NAME.waiting` while it waits for
+    an event. `index` counts the transitions.
+    """
+
+    step: str
+    block: str
+    index: int
+    event: dict[str, Any] | None = None
+
+
+class EventIgnored(_Happened, frozen=True, array_like=True, tag=56):
+    """An event came that a state machine has no use for in its present state."""
+
+    step: str
+    state: str
+    event: Event
+
+
+class ApprovalRequested(_Happened, frozen=True, array_like=True, tag=57):
+    """People are asked, at most until `due`. `question` holds what they see and what an answer must be."""
+
+    step: str
+    question: dict[str, Any]
+    filter: dict[str, Any]
+    due: int | None = None
+
+
+class AnswerRefused(_Happened, frozen=True, array_like=True, tag=58):
+    """Somebody answered who may not, or in a way that the schema of answers does not allow."""
+
+    step: str
+    by: str
+    reason: str
+
+
+class StepsAdded(_Happened, frozen=True, array_like=True, tag=59):
+    """A dynamic step has its steps: as they would be written in a definition, but with every text taken as it is."""
+
+    step: str
+    steps: list[Any]
+
+
 HistoryEvent: TypeAlias = (
     ExecutionCreated
     | ExecutionStarted
@@ -270,4 +315,9 @@ HistoryEvent: TypeAlias = (
     | FallbackStarted
     | LockTaken
     | HooksStarted
+    | BlockEntered
+    | EventIgnored
+    | ApprovalRequested
+    | AnswerRefused
+    | StepsAdded
 )

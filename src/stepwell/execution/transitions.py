@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from stepwell.execution.history import (
+    AnswerRefused,
+    ApprovalRequested,
     AttemptFailed,
+    BlockEntered,
     BlockStarted,
     CompensationEnded,
     CompensationStarted,
+    EventIgnored,
     EventReceived,
     ExecutionCancelled,
     ExecutionCompleted,
@@ -24,6 +28,7 @@ from stepwell.execution.history import (
     StepCompleted,
     StepFailed,
     StepHeld,
+    StepsAdded,
     StepScheduled,
     StepSkipped,
     TimerStarted,
@@ -50,6 +55,9 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     (S.PENDING, BlockStarted): S.RUNNING,
     (S.RETRYING, BlockStarted): S.RUNNING,
     (S.RUNNING, IterationStarted): S.RUNNING,
+    (S.RUNNING, BlockEntered): S.RUNNING,
+    (S.RUNNING, EventIgnored): S.RUNNING,
+    (S.RUNNING, StepsAdded): S.RUNNING,
     (S.RETRYING, StepFailed): S.FAILED,
     # Something else is tried in place of a step that failed.
     (S.PENDING, FallbackStarted): S.RUNNING,
@@ -67,6 +75,10 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     # Waiting for an event or a timer.
     (S.PENDING, WaitStarted): S.WAITING,
     (S.PENDING, TimerStarted): S.WAITING,
+    (S.PENDING, ApprovalRequested): S.WAITING,
+    (S.WAITING, ApprovalRequested): S.WAITING,
+    (S.RETRYING, ApprovalRequested): S.WAITING,
+    (S.WAITING, AnswerRefused): S.WAITING,
     (S.WAITING, EventReceived): S.WAITING,
     (S.WAITING, AttemptFailed): S.RETRYING,
     (S.RETRYING, WaitStarted): S.WAITING,

@@ -1,0 +1,77 @@
+"""`approval`: a question to people. An answer comes as an event; who may answer, and what, is checked here."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from stepwell.base.durations import parse_duration
+from stepwell.base.errors import ErrorInfo
+from stepwell.decider.checking import SchemaCheck
+from stepwell.decider.failure import fail
+from stepwell.decider.leaf import complete
+from stepwell.decider.region import Instance
+from stepwell.decider.turn import Turn
+from stepwell.decider.values import storable
+from stepwell.execution.commands import AwaitEvent, ForgetWait
+from stepwell.execution.event import ANSWER, Event
+from stepwell.execution.history import AnswerRefused, ApprovalRequested, EventReceived
+from stepwell.execution.state import StepState
+
+_SHOWN: Final = ("prompt", "response_schema", "assigned_to", "default")
+
+
+def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
+    """`approval {prompt, response_schema, assigned_to, timeout, default}`."""
+    question = storable({name: config[name] for name in _SHOWN if name in config})
+    due = None
+    if config.get("timeout") is not None:
+        try:
+            due = turn.at + parse_duration(config["timeout"])
+        except ValueError as error:
+            fail(turn, one, ErrorInfo("invalid_config", f"approval: timeout: {error}"), turn.at)
+            return
+    filter_ = {"execution": turn.state.id, "step": one.key}
+    turn.emit(ApprovalRequested(turn.at, one.key, question, filter_, due))
+    turn.run.begin(one)
+    if due is not None:
+        turn.run.arm(due, one.key)
+    turn.command(AwaitEvent(one.key, ANSWER, filter_))
+
+
+def take_answer(turn: Turn, one: Instance, step: StepState, event: Event) -> None:
+    """Somebody has answered: the step completes, or the answer is refused and it waits on."""
+    data = event.data if isinstance(event.data, dict) else {}
+    by, response = str(data.get("by") or ""), data.get("response")
+    problem = answer_problem(step.input or {}, by, response)
+    turn.emit(EventReceived(turn.at, one.key, event))
+    if problem is not None:
+        turn.emit(AnswerRefused(turn.at, one.key, by, problem))
+        return
+    turn.command(ForgetWait(one.key, ANSWER, step.filter))
+    began = step.started_at if step.started_at is not None else turn.at
+    complete(turn, one, {"response": response, "by": by or None}, began, {"event": event.as_dict()})
+
+
+def answer_problem(question: dict[str, Any], by: str, response: Any) -> str | None:
+    """Why this answer by this person cannot be taken, or None."""
+    assigned = question.get("assigned_to")
+    if assigned:
+        allowed = assigned if isinstance(assigned, list) else [assigned]
+        if by not in allowed:
+            return f"{by or 'nobody'} may not answer; it is for {', '.join(str(name) for name in allowed)}"
+    schema = question.get("response_schema")
+    if schema is None:
+        return None
+    problems = SchemaCheck(schema).problems(response)
+    return "; ".join(f"{path or 'response'}: {message}" for path, message in problems) or None
+
+
+def end_approval(turn: Turn, one: Instance, step: StepState) -> bool:
+    """The time to answer is up: the default is the answer. False when there is none."""
+    question = step.input or {}
+    if "default" not in question:
+        return False
+    turn.command(ForgetWait(one.key, ANSWER, step.filter))
+    began = step.started_at if step.started_at is not None else turn.at
+    complete(turn, one, {"response": question["default"], "by": None, "timed_out": True}, began)
+    return True
