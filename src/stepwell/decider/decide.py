@@ -155,9 +155,9 @@ def _work_off(turn: Turn) -> None:
     while True:
         if run.is_stopping() and not run.root.stopped:
             stop(turn, run.root, "the execution has failed")
-        while turn.through:
+        elif turn.through:
             _go_on(turn, turn.through.popleft())
-        if not _start_one(turn) and not turn.through:
+        elif not _start_one(turn):
             return
 
 

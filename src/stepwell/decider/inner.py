@@ -39,7 +39,7 @@ class Rounds:
         item, index: the names of an item and its number in expressions.
         batch: items that make up one round, or None.
         only: the condition of an item.
-        delay: between two rounds, in microseconds or a template for it.
+        delay: between two rounds: microseconds, or a template that gives a duration.
         goes_on: an item that fails does not fail the whole.
     """
 
@@ -58,7 +58,7 @@ class Rounds:
         self.item, self.index = "item", "index"
         self.batch: int | None = None
         self.only: Condition | None = None
-        self.delay: Template = compile_template(0)
+        self.delay: Template | int = 0
         self.concurrency: Template = compile_template(1)
         self.limit: Template = compile_template(DEFAULT_ROUNDS)
         self.goes_on = False
@@ -82,7 +82,7 @@ def rounds_of_repetition(said: Repetition) -> Rounds:
     rounds.after = compile_condition(said.condition, outcome=True)
     rounds.until = said.until
     rounds.limit = compile_template(said.max_iterations)
-    rounds.delay = compile_template(said.delay)
+    rounds.delay = said.delay
     return rounds
 
 

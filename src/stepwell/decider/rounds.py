@@ -160,6 +160,8 @@ def _begin_round(turn: Turn, one: Instance, rule: Rounds, step: StepState) -> No
 
 
 def _delay(turn: Turn, one: Instance, rule: Rounds) -> int:
+    if isinstance(rule.delay, int):
+        return rule.delay
     try:
         return parse_duration(turn.render(one, rule.delay, "delay"))
     except ValueError as error:

@@ -129,8 +129,8 @@ class Run:
     def note_latest(self, name: str, key: str, path: str) -> None:
         """Of a step that runs more than once, or in a block, this is its latest instance; runs of what `for_each` or
         `repeat` repeats are not it."""
-        if key == name:
-            return
+        if key == name or any(part.isalpha() for part in path.split(",")):
+            return  # what runs in place of a step, or makes its steps, is not it either
         node = self.plan.by_name.get(name)
         if node is not None and sum(part.isdigit() for part in path.split(",")) == node.graph.rounds:
             self.latest[name] = key

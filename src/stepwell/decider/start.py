@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import ended, hold
 from stepwell.decider.constructs import CONSTRUCTS
@@ -15,6 +17,8 @@ from stepwell.execution.commands import TakeLock
 from stepwell.execution.history import StepSkipped
 from stepwell.execution.status import ENDED_STEP, StepStatus
 from stepwell.expression.errors import ExpressionError, UnavailableOutput
+
+_MISSED: Final = ENDED_STEP - {StepStatus.COMPLETED}
 
 
 def start_step(turn: Turn, one: Instance) -> None:
@@ -78,8 +82,13 @@ def _is_at_milestone(turn: Turn, one: Instance) -> bool:
     if passed is not None:
         skip(turn, one, "milestone", f"step {passed!r} has ended")
         return False
-    if all(_status(turn, one, name) is StepStatus.COMPLETED for name in milestone.after):
+    statuses = {name: _status(turn, one, name) for name in milestone.after}
+    if all(status is StepStatus.COMPLETED for status in statuses.values()):
         return True
+    missed = next((name for name, status in statuses.items() if status in _MISSED), None)
+    if missed is not None:
+        skip(turn, one, "milestone", f"step {missed!r} has ended without completing")
+        return False
     if turn.step(one.key).held != "milestone":
         hold(turn, one, "milestone", detail=", ".join(milestone.after))
     else:

@@ -10,7 +10,7 @@ from stepwell.engine.hot import Hot
 from stepwell.engine.places import Places
 from stepwell.execution.commands import RunStep
 from stepwell.execution.inputs import Begin, QueueTimedOut
-from stepwell.execution.status import ExecutionStatus
+from stepwell.execution.status import ExecutionStatus, StepStatus
 
 
 class Admission:
@@ -69,7 +69,7 @@ class Admission:
     def admit(self) -> None:
         """Give free places to those who wait for one."""
         while (hot := self._places.next_in_line()) is not None:
-            held, hot.held = hot.held, []
+            held, hot.held = [command for command in hot.held if _is_wanted(hot, command)], []
             for command in held:
                 self._dispatch(command)
             if hot.run.state.status is ExecutionStatus.PENDING and not hot.refused:
@@ -90,3 +90,9 @@ class Admission:
                 self._places.stand_in_line(hot, now)
         if since is not None:
             self._alarm.set(since + timeout)
+
+
+def _is_wanted(hot: Hot, command: RunStep) -> bool:
+    """Whether a held attempt is still to be made: its report may have come from before a crash."""
+    step = hot.run.state.steps.get(command.assignment.step)
+    return step is not None and step.status is StepStatus.RUNNING and step.attempts == command.assignment.attempt

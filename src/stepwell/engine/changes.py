@@ -36,7 +36,9 @@ def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: 
         if isinstance(command, AwaitEvent):
             change.waits_begun = (*change.waits_begun, _wait(command, state))
         elif isinstance(command, ForgetWait):
-            change.waits_ended = (*change.waits_ended, _wait(command, state))
+            wait = _wait(command, state)
+            change.waits_begun = tuple(begun for begun in change.waits_begun if begun != wait)  # in this very turn
+            change.waits_ended = (*change.waits_ended, wait)
         elif isinstance(command, TakeLock):
             request = LockRequest(command.name, command.limit, command.step, at)
             change.locks_taken = (*change.locks_taken, request)

@@ -67,6 +67,7 @@ class Committer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._error: StepwellError | None = None
 
     def open(self) -> None:
         """Begin to write what is submitted."""
@@ -86,7 +87,10 @@ class Committer:
         await self._idle.wait()
 
     def submit(self, entry: Entry) -> None:
-        """Have the entry written with the next commit."""
+        """Have the entry written with the next commit. After a failure nothing is written any more."""
+        if self._error is not None:
+            self._refuse(entry, self._error)
+            return
         if not self._pending:
             self._idle.clear()
             self._wake.set()
@@ -140,13 +144,18 @@ class Committer:
         return Batch(fences=fences, changes=changes, consumed=consumed)
 
     def _fail(self, error: StepwellError) -> None:
+        self._error = error
         entries = [*self._writing, *self._pending]
         self._writing, self._pending = [], []
         for entry in entries:
-            if entry.started is not None and not entry.started.done():
-                entry.started.set_exception(error)
+            self._refuse(entry, error)
         self._on_failure(error)
         self._idle.set()
+
+    @staticmethod
+    def _refuse(entry: Entry, error: StepwellError) -> None:
+        if entry.started is not None and not entry.started.done():
+            entry.started.set_exception(error)
 
 
 def _as_store_error(error: Exception) -> StepwellError:

@@ -104,10 +104,10 @@ class Due:
         # What was taken must be stored before looking again: its row says until then that it is due.
         await self._committer.drained()
         handed = set[str]()
-        while executions := set(await self._store.due(shard, self._clock.now(), PAGE)) - handed:
+        while executions := [one for one in await self._store.due(shard, self._clock.now(), PAGE) if one not in handed]:
             for execution in executions:
                 hot = await self._loaded.load(execution)
                 if hot is not None:
                     self._take(hot, TimersDue())
-            handed |= executions
+            handed.update(executions)
             await self._committer.drained()

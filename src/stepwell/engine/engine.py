@@ -375,9 +375,9 @@ class Engine:
                 self._admission.run_step(hot, command)
             else:
                 self._carry_out(hot, command)
-        if not hot.run.state.in_flight:
+        if not hot.run.state.in_flight and not hot.uncommitted:  # what is not committed has not stopped any work yet
             self._admission.leave(hot)
-            if not hot.uncommitted and hot.may_leave(self._clock.now()):
+            if hot.may_leave(self._clock.now()):
                 self._loaded.drop(hot)
 
     def _carry_out(self, hot: Hot, command: Command) -> None:
