@@ -11,7 +11,7 @@ from stepwell.decider.joins import Outcome, after_dead, after_end, beginning, wi
 from stepwell.decider.keys import instance_key
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.turn import Turn
-from stepwell.execution.commands import ForgetWait, ReleaseLock, StopStep
+from stepwell.execution.commands import ForgetWait, ReleaseLock, StopStep, TellChild
 from stepwell.execution.history import ExecutionFailing, StepCancelled, StepHeld, StepSkipped
 from stepwell.execution.status import ENDED_STEP, PARKED_STEP, ExecutionStatus, StepStatus
 
@@ -155,6 +155,8 @@ def cancel(turn: Turn, one: Instance, reason: str) -> None:
         turn.command(StopStep(f"{turn.state.id}/{one.key}/{step.attempts}"))
     elif step.status is StepStatus.WAITING and step.event_type is not None and not step.held:
         turn.command(ForgetWait(one.key, step.event_type, step.filter))
+    elif step.status is StepStatus.WAITING and step.child:
+        turn.command(TellChild(step.child, "cancel", "stepwell", reason))
     elif step.held == "mutex":
         turn.command(ReleaseLock(step.message, one.key))
     turn.emit(StepCancelled(turn.at, one.key, reason))

@@ -12,6 +12,7 @@ from stepwell.decider.failure import fail
 from stepwell.decider.leaf import complete
 from stepwell.decider.region import Instance
 from stepwell.decider.state_machine import start_waiting
+from stepwell.decider.subworkflow import start_child
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import storable
 from stepwell.decider.waits import start_wait, start_wait_for_event
@@ -39,6 +40,7 @@ CONTROL: Final[Mapping[str, Callable[[Turn, Instance, dict[str, Any]], None]]] =
     "wait": start_wait,
     "wait_for_event": start_wait_for_event,
     "approval": start_approval,
+    "workflow": start_child,
     "machine_wait": start_waiting,
 }
 """What does a control step of each type that runs, given its rendered settings; most have ended by that."""

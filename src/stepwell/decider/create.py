@@ -24,6 +24,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
         input: as it was given.
         seed: random bytes; everything random in the execution is derived from them.
         start_key: the caller's idempotency key, or None.
+        parent, parent_step, depth: see `ExecutionCreated`.
         default_timeout: the bound on active time in microseconds when the definition names none; None for no bound.
     """
 
@@ -32,6 +33,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     seed: bytes
     start_key: str | None = None
     default_timeout: int | None = None
+    parent: str | None = None
+    parent_step: str | None = None
+    depth: int = 0
 
 
 def create(plan: Plan, start: Start, at: int) -> ExecutionCreated:
@@ -53,6 +57,9 @@ def create(plan: Plan, start: Start, at: int) -> ExecutionCreated:
         start.start_key,
         definition.config.timeout if definition.config.timeout is not None else start.default_timeout,
         at + definition.config.deadline if definition.config.deadline is not None else None,
+        parent=start.parent,
+        parent_step=start.parent_step,
+        depth=start.depth,
     )
     return msgspec.structs.replace(event, variables=_initial_variables(plan, event)) if plan.variables else event
 

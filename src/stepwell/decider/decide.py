@@ -17,11 +17,12 @@ from stepwell.decider.leaf import finish_attempt, try_again
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.decider.start import start_step
+from stepwell.decider.subworkflow import take_child
 from stepwell.decider.turn import Decision, Turn
 from stepwell.decider.waits import end_wait, note_late, take_event
 from stepwell.execution.commands import ReleaseLock
 from stepwell.execution.history import ExecutionFailing, ExecutionStarted, LockTaken
-from stepwell.execution.inputs import Begin, EventArrived, Input, LockGranted, QueueTimedOut, TimersDue
+from stepwell.execution.inputs import Begin, ChildEnded, EventArrived, Input, LockGranted, QueueTimedOut, TimersDue
 from stepwell.execution.status import ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
 from stepwell.execution.work import Report
 
@@ -45,6 +46,10 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
             _hand_over_event(turn, came_in)
         case LockGranted():
             _take_lock(turn, came_in)
+        case ChildEnded():
+            one = run.open_instance(came_in.step)
+            if one is not None:
+                take_child(turn, one, came_in)
         case Begin():
             _begin(turn)
         case QueueTimedOut():

@@ -51,7 +51,7 @@ def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, st
     if step.type in CONTROL_TYPES:
         if step.type not in CONTROL and step.type not in CONSTRUCTS:
             yield (*step.path, "type"), f"steps of type {step.type!r}"
-        elif step.type in CONTROL and step.timeout is not None:
+        elif step.type in CONTROL and step.type != "workflow" and step.timeout is not None:
             yield (*step.path, "timeout"), f"a timeout of a step of type {step.type!r}"
     elif step.type not in leaf_types:
         yield (*step.path, "type"), f"steps of type {step.type!r}"

@@ -13,6 +13,7 @@ from stepwell.decider.graph import DEFAULT_EVENT_TIMEOUT
 from stepwell.decider.keys import split_key
 from stepwell.decider.leaf import complete
 from stepwell.decider.region import Instance
+from stepwell.decider.subworkflow import end_waiting_for_child
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import AwaitEvent, ForgetWait
@@ -135,6 +136,9 @@ def end_wait(turn: Turn, one: Instance) -> None:
     """The time of a waiting step has come: a timer ends well, a wait for an event has timed out."""
     step = turn.state.steps[one.key]
     started = _began(turn, step)
+    if one.node.kind == "workflow":
+        end_waiting_for_child(turn, one)
+        return
     if step.event_type is None:
         complete(turn, one, None, started)
         return

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Final
 
 import msgspec
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
 from stepwell.decider.run import Run
+from stepwell.engine.children import post_of
+from stepwell.execution.codec import Codec
 from stepwell.execution.commands import AwaitEvent, Command, EndExecution, ForgetWait, ReleaseLock, RunStep, TakeLock
 from stepwell.execution.matching import match_key_of_filter
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ExecutionStatus, StepStatus
-from stepwell.ports import Change, DeadLetter, LockRequest, Wait
+from stepwell.ports import Change, DeadLetter, InboxItem, LockRequest, Wait
 
 _UNANSWERED: Final = frozenset({"", "up", "compensate", "stand_in"})
 """How the failure of a step was not handled by the step itself."""
 
 
-class Encoder(Protocol):
-    """What is needed of the codec."""
-
-    def encode_value(self, value: Any) -> bytes: ...
-
-
-def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: Encoder, at: int) -> None:
-    """Put into the change what the commands ask of the store."""
+def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: Codec, at: int) -> list[InboxItem]:
+    """Put into the change what the commands ask of the store; returns what they put into inboxes."""
     state = run.state
+    posts: list[InboxItem] = []
     for command in commands:
         kind = type(command)
         if kind is RunStep:  # by far the most
             continue
+        post = post_of(command, run, change.handle, codec)
+        if post is not None:
+            posts.append(post)
         if isinstance(command, AwaitEvent):
             change.waits_begun = (*change.waits_begun, _wait(command, state))
         elif isinstance(command, ForgetWait):
@@ -48,13 +48,14 @@ def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: 
             change.locks_released_all = run.plan.uses_locks
             if state.status is ExecutionStatus.FAILED:
                 change.dead_letters = dead_letters(run, codec)
+    return posts
 
 
 def _wait(command: AwaitEvent | ForgetWait, state: ExecutionState) -> Wait:
     return Wait(command.step, command.event_type, match_key_of_filter(command.filter), state.created_at)
 
 
-def dead_letters(run: Run, codec: Encoder) -> list[DeadLetter]:
+def dead_letters(run: Run, codec: Codec) -> list[DeadLetter]:
     """What failed for good in an execution that has failed, and nothing handled: work of steps and of compensations."""
     letters = []
     for key, step in run.state.steps.items():

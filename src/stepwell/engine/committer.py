@@ -11,7 +11,7 @@ from stepwell.base.errors import StepwellError, StoreError
 from stepwell.decider.turn import Decision
 from stepwell.engine.hot import Hot
 from stepwell.engine.ownership import Ownership
-from stepwell.ports import Batch, Change, DuplicateStart, Store
+from stepwell.ports import Batch, Change, DuplicateStart, InboxItem, Store
 
 _log = logging.getLogger(__name__)
 MOST_IN_ONE_COMMIT: Final = 2_000
@@ -24,7 +24,7 @@ class Entry:
     `change` is None when only inbox items are consumed: they had no effect.
     """
 
-    __slots__ = ("change", "consumed", "decision", "hot", "started")
+    __slots__ = ("change", "consumed", "decision", "hot", "posts", "started")
 
     def __init__(
         self,
@@ -33,12 +33,14 @@ class Entry:
         decision: Decision | None,
         consumed: Sequence[int] = (),
         started: asyncio.Future[str] | None = None,
+        posts: Sequence[InboxItem] = (),
     ) -> None:
         self.hot = hot
         self.change = change
         self.decision = decision
         self.consumed = consumed
         self.started = started
+        self.posts = posts
 
 
 class Committer:
@@ -141,7 +143,8 @@ class Committer:
         if len(fences) > 1:
             written = {change.handle.shard for change in changes}
             fences = {shard: fence for shard, fence in fences.items() if shard in written or not written}
-        return Batch(fences=fences, changes=changes, consumed=consumed)
+        posts = [item for entry in entries for item in entry.posts]
+        return Batch(fences=fences, changes=changes, consumed=consumed, posts=posts)
 
     def _fail(self, error: StepwellError) -> None:
         self._error = error

@@ -28,6 +28,7 @@ from stepwell.decider.turn import Decision
 from stepwell.engine.admission import Admission
 from stepwell.engine.alarm import Alarm
 from stepwell.engine.changes import note_commands
+from stepwell.engine.children import START, Children, NamedPlans
 from stepwell.engine.committer import Committer, Entry
 from stepwell.engine.due import Due
 from stepwell.engine.gatekeeper import Gatekeeper
@@ -44,8 +45,10 @@ from stepwell.execution.commands import (
     ForgetWait,
     ReleaseLock,
     RunStep,
+    StartChild,
     StopStep,
     TakeLock,
+    TellChild,
 )
 from stepwell.execution.event import Event
 from stepwell.execution.evolve import begin, fold
@@ -112,7 +115,9 @@ class Engine:
         observer: Observer | None = None,
         entropy: Callable[[int], bytes] = os.urandom,
         service_gates: Mapping[str, Gates] | None = None,
+        named_plans: NamedPlans | None = None,
     ) -> None:
+        self._children = Children(codec, named_plans, self._begin_child, self._refuse_child)
         self._entropy = entropy
         self._store = store
         self._codec = codec
@@ -310,6 +315,17 @@ class Engine:
             self._forget(hot)
             raise
 
+    def _begin_child(self, plan: Plan, start: Start, item: InboxItem) -> None:
+        now = self._clock.now()
+        created = create(plan, start, now)
+        hot = Hot(Handle(created.id, item.shard), Run(plan, begin(created)))
+        self._loaded.add(hot)
+        decision = self._first_decision(hot, created, now)
+        self._submit(hot, decision, (item.id,), create=_new_execution(plan, created))
+
+    def _refuse_child(self, item: InboxItem, told: InboxItem) -> None:
+        self._committer.submit(Entry(None, None, None, (item.id,), posts=[told]))
+
     def _first_decision(self, hot: Hot, created: ExecutionCreated, now: int) -> Decision:
         """The creation, and the beginning with it when a place is free."""
         if not self._admission.enter(hot):
@@ -347,12 +363,12 @@ class Engine:
             create=create,
             summary=hot.new_summary(),
         )
-        note_commands(change, decision.commands, hot.run, self._codec, self._clock.now())
+        posts = note_commands(change, decision.commands, hot.run, self._codec, self._clock.now())
         if hot.wants_snapshot():
             change.snapshot = self._codec.encode_state(state)
             hot.snapshot_seq = state.seq
         hot.uncommitted += 1
-        self._committer.submit(Entry(hot, change, decision, consumed, started))
+        self._committer.submit(Entry(hot, change, decision, consumed, started, posts))
         self._due.arm(hot)
 
     def _on_committed(self, entries: Sequence[Entry], posted: bool) -> None:
@@ -361,6 +377,7 @@ class Engine:
                 self._act(entry.hot, entry.decision)
             if entry.started is not None and entry.hot is not None and not entry.started.done():
                 entry.started.set_result(entry.hot.handle.id)
+            posted = posted or bool(entry.posts)
         if posted:
             self._inbox.look()
         self._admission.admit()
@@ -388,7 +405,7 @@ class Engine:
                 hot.held = [held for held in hot.held if held.assignment.id != command.assignment_id]
                 self._gatekeeper.stop(command.assignment_id)
                 self._work().stop(command.assignment_id)
-            case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock():
+            case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock() | StartChild() | TellChild():
                 pass  # its row was written, or deleted, with the events
             case EndExecution():
                 for future in self._waiters.get(hot.handle.id, ()):
@@ -408,7 +425,10 @@ class Engine:
     async def _hand_over(self, item: InboxItem) -> None:
         """Act on an inbox item; it is deleted together with its effects."""
         hot = await self._loaded.load(item.execution) if item.execution is not None else None
-        came_in = input_of(item)
+        if item.kind == START:
+            await self._children.start(item, self._entropy(16), self._limits.default_timeout)
+            return
+        came_in = input_of(item, self._codec)
         if hot is None or came_in is None:
             self._committer.submit(Entry(None, None, None, (item.id,)))
             return
@@ -532,4 +552,5 @@ def _new_execution(plan: Plan, created: ExecutionCreated) -> NewExecution:
         created_at=created.at,
         start_key=created.start_key,
         tags=plan.definition.tags,
+        parent=f"{created.parent}/{created.parent_step}" if created.parent is not None else None,
     )

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
+from stepwell.engine.children import child_ended
+from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.execution.inputs import EventArrived, Input, LockGranted
 from stepwell.ports import InboxItem, Store
@@ -15,7 +17,7 @@ PAGE = 500
 _decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
-def input_of(item: InboxItem) -> Input | None:
+def input_of(item: InboxItem, codec: Codec) -> Input | None:
     """What an inbox item means to the execution it is for; None when it means nothing (any more)."""
     if item.step is None:
         return None
@@ -24,6 +26,8 @@ def input_of(item: InboxItem) -> Input | None:
             return EventArrived(item.step, _decode_event(item.payload), early=item.kind == "early_event")
         case "lock_granted":
             return LockGranted(item.step, item.payload.decode())
+        case "child_ended":
+            return child_ended(item, codec)
         case _:
             return None
 

@@ -67,6 +67,17 @@ class Codec:
         """Any JSON value, secrets encrypted."""
         return self._encoder.encode(value)
 
+    def decode_value(self, encoded: bytes) -> Any:
+        """What `encode_value` wrote.
+
+        Raises:
+            StoreError: code `damaged-history`: it cannot be read.
+        """
+        try:
+            return self._any.decode(encoded)
+        except (msgspec.DecodeError, ValueError) as error:
+            raise _damaged(str(error)) from None
+
     def _wrap(self, value: Any) -> Any:
         if isinstance(value, Sealed):
             return msgspec.msgpack.Ext(_SEALED, self._cipher.encrypt(self._encoder.encode(value.value)))

@@ -5,7 +5,7 @@ A command can be derived again from the state (see `decider.outstanding`), so no
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -57,8 +57,30 @@ class ReleaseLock(msgspec.Struct, frozen=True, gc=False):
     step: str
 
 
+class StartChild(msgspec.Struct, frozen=True, gc=False):
+    """Start a sub-workflow as the execution `child`. `ChildEnded` comes in when it has ended, or cannot be started."""
+
+    step: str
+    child: str
+    workflow: str
+    version: str | None
+    input: Any
+    depth: int
+
+
+class TellChild(msgspec.Struct, frozen=True, gc=False):
+    """Do with a sub-workflow what was done with the step that waits for it."""
+
+    child: str
+    verb: Literal["cancel", "terminate", "pause", "resume"]
+    by: str
+    reason: str
+
+
 class EndExecution(msgspec.Struct, frozen=True, gc=False):
-    """The execution has ended; nothing of it is outstanding any more."""
+    """The execution has ended; nothing of it is outstanding any more. Its parent, if it has one, is told."""
 
 
-Command: TypeAlias = RunStep | StopStep | AwaitEvent | ForgetWait | TakeLock | ReleaseLock | EndExecution
+Command: TypeAlias = (
+    RunStep | StopStep | AwaitEvent | ForgetWait | TakeLock | ReleaseLock | StartChild | TellChild | EndExecution
+)

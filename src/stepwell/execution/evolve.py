@@ -14,8 +14,11 @@ from stepwell.execution.history import (
     AttemptFailed,
     BlockEntered,
     BlockStarted,
+    ChildStarted,
+    CompensationAwaited,
     CompensationEnded,
     CompensationStarted,
+    EndTurned,
     EventIgnored,
     EventLate,
     EventReceived,
@@ -29,8 +32,10 @@ from stepwell.execution.history import (
     HistoryEvent,
     HooksStarted,
     IterationStarted,
+    LateCompletion,
     LockTaken,
     StepCancelled,
+    StepCompensated,
     StepCompleted,
     StepFailed,
     StepHeld,
@@ -38,6 +43,7 @@ from stepwell.execution.history import (
     StepScheduled,
     StepSkipped,
     TimerStarted,
+    UndoingAsked,
     VariablesSet,
     WaitStarted,
 )
@@ -60,6 +66,9 @@ def begin(event: ExecutionCreated) -> ExecutionState:
         timeout=event.timeout,
         deadline=event.deadline,
         variables=dict(event.variables),
+        parent=event.parent,
+        parent_step=event.parent_step,
+        depth=event.depth,
         seq=1,
     )
 
@@ -180,7 +189,7 @@ def _ended(state: ExecutionState, event: StepCompleted | StepFailed) -> StepStat
 
 def _completed(state: ExecutionState, event: StepCompleted) -> None:
     step = _ended(state, event)
-    step.output = event.output
+    step.output, step.names = event.output, event.names
     step.error = None
 
 
@@ -190,6 +199,8 @@ def _block_started(state: ExecutionState, event: BlockStarted) -> None:
     step.started_at = event.at
     if event.attempt == 1:
         step.scheduled_at = event.at
+    if event.attempt > 1:
+        step.earlier = [*(step.earlier or []), step.items]
     step.block, step.items, step.due, step.iteration, step.held = event.block, event.items, event.due, -1, ""
 
 
@@ -233,6 +244,13 @@ def _answer_refused(state: ExecutionState, event: AnswerRefused) -> None:
 def _steps_added(state: ExecutionState, event: StepsAdded) -> None:
     step = _move_step(state, event)
     step.items, step.block = event.steps, "steps"
+
+
+def _child_started(state: ExecutionState, event: ChildStarted) -> None:
+    step = _move_step(state, event)
+    step.attempts = event.attempt
+    step.scheduled_at = step.started_at = event.at
+    step.child, step.due, step.held = event.child, event.due, ""
 
 
 def _fallback_started(state: ExecutionState, event: FallbackStarted) -> None:
@@ -306,16 +324,60 @@ def _failing(state: ExecutionState, event: ExecutionFailing) -> None:
 def _hooks_started(state: ExecutionState, event: HooksStarted) -> None:
     _move_execution(state, event)
     state.hooks_began = True
+    state.final_error = event.error
+
+
+def _compensation_awaited(state: ExecutionState, event: CompensationAwaited) -> None:
+    _move_execution(state, event)
+    _compensates(state, event)
+    state.compensation_awaited = True
 
 
 def _compensation_started(state: ExecutionState, event: CompensationStarted) -> None:
     _move_execution(state, event)
-    state.compensation_reason = event.reason
+    _compensates(state, event)
+    state.compensation_awaited = False
+    state.to_undo = list(event.steps)
+    state.compensation_due = event.due
+    state.compensation_listed, state.compensation_instead = event.listed, event.instead
+
+
+def _compensates(state: ExecutionState, event: CompensationAwaited | CompensationStarted) -> None:
+    state.compensation = None
+    state.compensation_problem = ""
+    state.compensation_reason, state.final_error = event.reason, event.error
+    state.compensation_then, state.compensation_by = event.then, event.by
+
+
+def _step_compensated(state: ExecutionState, event: StepCompensated) -> None:
+    _move_step(state, event)
+
+
+def _completed_late(state: ExecutionState, event: LateCompletion) -> None:
+    step = _move_step(state, event)
+    step.started_at, step.completed_at, step.output = event.started_at, event.at, event.output
+    step.reason = ""
+    step.order = state.seq + 1
+    if event.place >= 0:
+        state.to_undo.insert(event.place, event.step)
+
+
+def _undoing_asked(state: ExecutionState, event: UndoingAsked) -> None:
+    step = _move_step(state, event)
+    step.attempts = 1
+    step.scheduled_at = step.started_at = event.at
+    step.block, step.message = "undo", event.execution
+
+
+def _end_turned(state: ExecutionState, event: EndTurned) -> None:
+    _move_execution(state, event)
+    state.turned, state.compensation_by = event.reason, event.by
 
 
 def _compensation_ended(state: ExecutionState, event: CompensationEnded) -> None:
     _move_execution(state, event)
-    state.compensation = event.outcome
+    state.compensation, state.compensation_problem = event.outcome, event.reason
+    state.compensation_due = None
 
 
 def _execution_completed(state: ExecutionState, event: ExecutionCompleted) -> None:
@@ -367,4 +429,10 @@ _CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
     ApprovalRequested: _approval_requested,
     AnswerRefused: _answer_refused,
     StepsAdded: _steps_added,
+    CompensationAwaited: _compensation_awaited,
+    StepCompensated: _step_compensated,
+    LateCompletion: _completed_late,
+    UndoingAsked: _undoing_asked,
+    EndTurned: _end_turned,
+    ChildStarted: _child_started,
 }

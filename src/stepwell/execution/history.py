@@ -31,6 +31,8 @@ class ExecutionCreated(_Happened, frozen=True, array_like=True, tag=1):
         start_key: the caller's idempotency key.
         timeout: the bound on active time in microseconds, from the definition or the engine's default.
         deadline: the instant after which the execution is ended whatever it does.
+        parent, parent_step: the execution, and the step of it, that started this one as a sub-workflow.
+        depth: how many executions are above it.
     """
 
     id: str
@@ -43,6 +45,9 @@ class ExecutionCreated(_Happened, frozen=True, array_like=True, tag=1):
     timeout: int | None = None
     deadline: int | None = None
     variables: dict[str, Any] = {}
+    parent: str | None = None
+    parent_step: str | None = None
+    depth: int = 0
 
 
 class ExecutionStarted(_Happened, frozen=True, array_like=True, tag=2):
@@ -62,12 +67,16 @@ class StepScheduled(_Happened, frozen=True, array_like=True, tag=3):
 
 
 class StepCompleted(_Happened, frozen=True, array_like=True, tag=4):
-    """The step ended well. `taken` names the conditional edges that were taken, by number."""
+    """The step ended well. `taken` names the conditional edges that were taken, by number.
+
+    `names`: what the expressions of its undoing see beside the usual names, where that could not be found again later.
+    """
 
     step: str
     started_at: int
     output: Any
     taken: tuple[int, ...] = ()
+    names: dict[str, Any] | None = None
 
 
 class AttemptFailed(_Happened, frozen=True, array_like=True, tag=5):
@@ -159,15 +168,34 @@ class ExecutionFailing(_Happened, frozen=True, array_like=True, tag=14):
 
 
 class CompensationStarted(_Happened, frozen=True, array_like=True, tag=15):
-    """From here on only compensation runs."""
+    """From here on only compensation runs.
+
+    Attributes:
+        error: with what the execution ends after it, where it ends with an error.
+        steps: the instances that are undone, in the order in which that begins.
+        then: what follows: `fail`, `cancel`, `answer` (whoever asked for it), or what an operator's verb goes on with.
+        by: who asked for it.
+        due: when its time is up, or None.
+        listed: the steps of `compensation.steps` run after the undoings.
+        instead: the instance whose action names a workflow that compensates in place of both.
+    """
 
     reason: str
+    error: ErrorInfo | None = None
+    steps: tuple[str, ...] = ()
+    then: str = "fail"
+    by: str = ""
+    due: int | None = None
+    listed: bool = True
+    instead: str = ""
 
 
 class CompensationEnded(_Happened, frozen=True, array_like=True, tag=16):
-    """`outcome`: `done`, `failed` (at least one compensation failed) or `nothing` (there was nothing to undo)."""
+    """`outcome`: `done`, `failed` (at least one compensation failed, or did not run) or `nothing` (there was nothing to
+    undo). `reason`: why it ended before everything had run."""
 
     outcome: str
+    reason: str = ""
 
 
 class ExecutionCompleted(_Happened, frozen=True, array_like=True, tag=17):
@@ -241,7 +269,9 @@ class LockTaken(_Happened, frozen=True, array_like=True, tag=24):
 
 
 class HooksStarted(_Happened, frozen=True, array_like=True, tag=25):
-    """The execution has failed, and the steps run that its definition has for that."""
+    """The execution has failed, with this error for good, and the steps run that its definition has for that."""
+
+    error: ErrorInfo | None = None
 
 
 class BlockEntered(_Happened, frozen=True, array_like=True, tag=55):
@@ -289,6 +319,60 @@ class StepsAdded(_Happened, frozen=True, array_like=True, tag=59):
     steps: list[Any]
 
 
+class ChildStarted(_Happened, frozen=True, array_like=True, tag=50):
+    """A sub-workflow is started as the execution `child`; if `wait`, the step waits for its end, at most until `due`."""
+
+    step: str
+    attempt: int
+    child: str
+    workflow: str
+    version: str | None = None
+    wait: bool = True
+    due: int | None = None
+
+
+class CompensationAwaited(_Happened, frozen=True, array_like=True, tag=45):
+    """There is something to undo, and an operator decides when. The fields mean the same as in `CompensationStarted`."""
+
+    reason: str
+    error: ErrorInfo | None = None
+    then: str = "fail"
+    by: str = ""
+
+
+class StepCompensated(_Happened, frozen=True, array_like=True, tag=46):
+    """What the step did was undone."""
+
+    step: str
+
+
+class LateCompletion(_Happened, frozen=True, array_like=True, tag=47):
+    """The work of a step that had been stopped was done all the same: it has completed after all, and is undone.
+
+    `place`: where among the steps that are undone, counted from 0; -1 when it is not undone by itself, or when that is
+    decided later.
+    """
+
+    step: str
+    started_at: int
+    output: Any
+    place: int = -1
+
+
+class UndoingAsked(_Happened, frozen=True, array_like=True, tag=48):
+    """The sub-workflow `execution`, which had completed, is asked to undo itself."""
+
+    step: str
+    execution: str
+
+
+class EndTurned(_Happened, frozen=True, array_like=True, tag=49):
+    """An operator cancelled the execution while it compensated: it goes on with that, and then ends as cancelled."""
+
+    by: str
+    reason: str
+
+
 HistoryEvent: TypeAlias = (
     ExecutionCreated
     | ExecutionStarted
@@ -320,4 +404,10 @@ HistoryEvent: TypeAlias = (
     | ApprovalRequested
     | AnswerRefused
     | StepsAdded
+    | CompensationAwaited
+    | StepCompensated
+    | LateCompletion
+    | UndoingAsked
+    | EndTurned
+    | ChildStarted
 )

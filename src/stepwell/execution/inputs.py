@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
+from stepwell.base.errors import ErrorInfo
 from stepwell.execution.event import Event
 from stepwell.execution.work import Report
 
@@ -36,6 +37,16 @@ class EventArrived(msgspec.Struct, frozen=True, gc=False):
     early: bool = False
 
 
+class ChildEnded(msgspec.Struct, frozen=True, gc=False):
+    """The sub-workflow that a step waits for has ended, or could not be started. `status` is an execution's."""
+
+    step: str
+    child: str
+    status: str
+    output: Any = None
+    error: ErrorInfo | None = None
+
+
 class LockGranted(msgspec.Struct, frozen=True, gc=False):
     """The step has the lock that it asked for."""
 
@@ -43,4 +54,4 @@ class LockGranted(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
-Input: TypeAlias = Begin | QueueTimedOut | TimersDue | EventArrived | LockGranted | Report
+Input: TypeAlias = Begin | QueueTimedOut | TimersDue | EventArrived | LockGranted | ChildEnded | Report

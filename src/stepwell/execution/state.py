@@ -29,6 +29,9 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
         iteration: the number of the latest round that began; -1 before the first.
         held: why it has not started although it is due: see `StepHeld`; empty when it has, or was never held.
         lock: the name of the lock that it holds until it ends, or empty.
+        names: see `StepCompleted`.
+        earlier: `items` of its earlier tries: what ran for them may have to be undone.
+        child: the id of the execution that it started as a sub-workflow, or empty.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -52,6 +55,9 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
     iteration: int = -1
     held: str = ""
     lock: str = ""
+    names: dict[str, Any] | None = None
+    earlier: list[Any] | None = None
+    child: str = ""
 
 
 class ExecutionState(msgspec.Struct, gc=False):
@@ -67,7 +73,13 @@ class ExecutionState(msgspec.Struct, gc=False):
         waiting: how many steps wait for an event, a timer or their next attempt.
         active_before, active_since: time spent active (with a step in flight) up to, and since, `active_since`.
         hooks_began: the steps of `on_error` have begun.
-        compensation: None, or how it ended (see `CompensationEnded`).
+        compensation: None, or how it ended (see `CompensationEnded`); `compensation_problem`: why before its time.
+        final_error: with what the execution ends, once that is settled: what compensation does, does not change it.
+        to_undo: the instances that are undone by what their steps say, in the order in which that begins.
+        compensation_awaited: it waits for an operator to start it.
+        compensation_then, compensation_by, compensation_due, compensation_listed, compensation_instead: see
+            `CompensationStarted`.
+        turned: why an operator cancelled the execution while it compensated, or None.
     """
 
     id: str
@@ -99,6 +111,19 @@ class ExecutionState(msgspec.Struct, gc=False):
     compensation_reason: str = ""
     cancel_reason: str = ""
     hooks_began: bool = False
+    final_error: ErrorInfo | None = None
+    to_undo: list[str] = []
+    compensation_awaited: bool = False
+    compensation_then: str = "fail"
+    compensation_by: str = ""
+    compensation_due: int | None = None
+    compensation_listed: bool = True
+    compensation_instead: str = ""
+    compensation_problem: str = ""
+    turned: str | None = None
+    parent: str | None = None
+    parent_step: str | None = None
+    depth: int = 0
 
 
 def event_identity(source: str, event_id: str) -> str:

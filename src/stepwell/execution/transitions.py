@@ -11,8 +11,11 @@ from stepwell.execution.history import (
     AttemptFailed,
     BlockEntered,
     BlockStarted,
+    ChildStarted,
+    CompensationAwaited,
     CompensationEnded,
     CompensationStarted,
+    EndTurned,
     EventIgnored,
     EventReceived,
     ExecutionCancelled,
@@ -23,8 +26,10 @@ from stepwell.execution.history import (
     FallbackStarted,
     HooksStarted,
     IterationStarted,
+    LateCompletion,
     LockTaken,
     StepCancelled,
+    StepCompensated,
     StepCompleted,
     StepFailed,
     StepHeld,
@@ -32,6 +37,7 @@ from stepwell.execution.history import (
     StepScheduled,
     StepSkipped,
     TimerStarted,
+    UndoingAsked,
     WaitStarted,
 )
 from stepwell.execution.status import ExecutionStatus as E
@@ -75,6 +81,9 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     # Waiting for an event or a timer.
     (S.PENDING, WaitStarted): S.WAITING,
     (S.PENDING, TimerStarted): S.WAITING,
+    (S.PENDING, ChildStarted): S.WAITING,
+    (S.WAITING, ChildStarted): S.WAITING,
+    (S.RETRYING, ChildStarted): S.WAITING,
     (S.PENDING, ApprovalRequested): S.WAITING,
     (S.WAITING, ApprovalRequested): S.WAITING,
     (S.RETRYING, ApprovalRequested): S.WAITING,
@@ -85,6 +94,10 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     (S.WAITING, StepCompleted): S.COMPLETED,
     (S.WAITING, StepFailed): S.FAILED,
     (S.WAITING, StepCancelled): S.CANCELLED,
+    # Compensation.
+    (S.COMPLETED, StepCompensated): S.COMPENSATED,
+    (S.CANCELLED, LateCompletion): S.COMPLETED,
+    (S.PENDING, UndoingAsked): S.WAITING,
 }
 
 EXECUTION_TRANSITIONS: Final[Mapping[tuple[E, type], E]] = {
@@ -98,6 +111,11 @@ EXECUTION_TRANSITIONS: Final[Mapping[tuple[E, type], E]] = {
     (E.RUNNING, ExecutionFailed): E.FAILED,
     (E.RUNNING, ExecutionCancelled): E.CANCELLED,
     (E.RUNNING, CompensationStarted): E.COMPENSATING,
+    (E.RUNNING, CompensationAwaited): E.COMPENSATING,
+    (E.COMPLETED, CompensationStarted): E.COMPENSATING,  # a sub-workflow whose parent undoes what it did
+    (E.COMPLETED, CompensationAwaited): E.COMPENSATING,
+    (E.COMPENSATING, CompensationStarted): E.COMPENSATING,  # an operator started it, or another way was taken
+    (E.COMPENSATING, EndTurned): E.COMPENSATING,
     (E.COMPENSATING, CompensationEnded): E.COMPENSATING,
     (E.COMPENSATING, ExecutionFailed): E.FAILED,
     (E.COMPENSATING, ExecutionCancelled): E.CANCELLED,
