@@ -147,6 +147,7 @@ class World:
         dead._renew_alarm.clear()
         dead._forget_alarm.clear()
         dead._admission.close()
+        dead._gatekeeper.close()
         dead._due.close()
         self.clock.set(self.clock.now() + 60 * SECOND)  # its leases run out
         self.work = self.new_work()

@@ -9,19 +9,27 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stepwell.base.durations import DAY, format_duration, parse_duration
 from stepwell.base.errors import ConfigurationError
 from stepwell.base.suggest import hint_for
+from stepwell.policy.limits import CircuitBreaker
 
 DEFAULT_FILES: Final = ("stepwell.yaml", "stepwell.toml", "pyproject.toml")
 DEFAULT_PATH: Final = "stepwell.db"
 
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Microseconds, written as a duration."""
+
+PositiveDuration = Annotated[Duration, Field(gt=0)]
+PolicyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=128)]
+"""Without a slash or a colon: those are in the names of policies that belong to a workflow or a service."""
+
+_BREAKER: Final = CircuitBreaker()
 
 
 class _Section(BaseModel):
@@ -67,8 +75,47 @@ class Events(_Section):
     keep: Duration = 7 * DAY
 
 
+class CircuitBreakerSection(_Section):
+    """Fail fast after `threshold` failures within `window`; try again after `open_for`."""
+
+    threshold: int = Field(default=_BREAKER.threshold, ge=1)
+    call_timeout: PositiveDuration | None = None
+    open_for: PositiveDuration = _BREAKER.open_for
+    window: PositiveDuration = _BREAKER.window
+    half_open_calls: int = Field(default=_BREAKER.half_open_calls, ge=1)
+
+
+class BulkheadSection(_Section):
+    """At most `max_concurrent` calls at once and `max_queue_size` waiting, for at most `timeout`."""
+
+    max_concurrent: int = Field(ge=1)
+    max_queue_size: int = Field(default=0, ge=0)
+    timeout: PositiveDuration | None = None
+
+
+class RateLimitSection(_Section):
+    """At most `limit` starts within any `per`."""
+
+    limit: int = Field(ge=1)
+    per: PositiveDuration
+
+
+class PolicySection(_Section):
+    """A policy that steps refer to by its name; exactly one of the keys."""
+
+    circuit_breaker: CircuitBreakerSection | None = None
+    bulkhead: BulkheadSection | None = None
+    rate_limit: RateLimitSection | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> PolicySection:
+        if len(self.model_fields_set) != 1 or getattr(self, *self.model_fields_set) is None:
+            raise ValueError("a policy is exactly one of circuit_breaker, bulkhead, rate_limit")
+        return self
+
+
 class ServiceSection(_Section):
-    """A service that steps may call."""
+    """A service that steps may call. `circuit_breaker` and `bulkhead` stand before every `service_call` of it."""
 
     url: str
     timeout: Duration = 30_000_000
@@ -80,6 +127,8 @@ class ServiceSection(_Section):
     client_key: str | None = None
     max_response_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
     rule_path: str = "/validations/{rule}"
+    circuit_breaker: CircuitBreakerSection | None = None
+    bulkhead: BulkheadSection | None = None
 
 
 class Secrets(_Section):
@@ -101,6 +150,7 @@ class Configuration(_Section):
     execution: Execution = Execution()
     events: Events = Events()
     services: dict[str, ServiceSection] = {}
+    policies: dict[PolicyName, PolicySection] = {}
     secrets: Secrets = Secrets()
     logging: Logging = Logging()
 
@@ -139,13 +189,13 @@ def _problem(detail: Any) -> str:
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
-    model: Any = Configuration
+    """The keys of the section at `path`."""
+    kind: Any = Configuration
     for part in path:
-        if part in model.model_fields:
-            model = model.model_fields[part].annotation
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            model = ServiceSection if path and path[0] == "services" else Configuration
-    return list(model.model_fields)
+        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[part].annotation
+        if get_origin(kind) in (Union, UnionType):
+            kind = get_args(kind)[0]  # the other one is None
+    return list(kind.model_fields)
 
 
 def _shown(value: Any) -> str:

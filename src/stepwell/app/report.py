@@ -7,7 +7,7 @@ from typing import Any, Final
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.values import masked
-from stepwell.decider.plan import Plan
+from stepwell.decider.plan import Plan, outermost
 from stepwell.decider.scope import Names
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState, StepState
@@ -17,7 +17,7 @@ from stepwell.expression.errors import ExpressionError
 
 def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
     """What became of an execution, as JSON values: instants RFC 3339 text, durations in milliseconds."""
-    steps = {name: state.steps.get(name, _UNTOUCHED) for name in plan.nodes}
+    steps = _in_order(plan, state)
     undoing = {node.name: state.steps.get(node.name, _UNTOUCHED) for node in plan.compensation}
     names = Names(plan, state)
     return {
@@ -47,6 +47,17 @@ def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
 
 
 _UNTOUCHED = StepState()
+
+
+def _in_order(plan: Plan, state: ExecutionState) -> dict[str, StepState]:
+    """Every step of the definition in its order, and behind each what ran inside it, in the order in which it began."""
+    inside: dict[str, list[str]] = {}
+    for key in state.steps:
+        name = outermost(plan, key)
+        if key not in plan.nodes and name is not None:
+            inside.setdefault(name, []).append(key)
+    keys = [key for name in plan.nodes for key in (name, *inside.get(name, ()))]
+    return {key: state.steps.get(key, _UNTOUCHED) for key in keys}
 
 
 def shown_status(state: ExecutionState) -> str:

@@ -16,7 +16,9 @@ import msgspec
 from stepwell.app.checking import Catalogue
 from stepwell.app.configuration import Configuration, ServiceSection
 from stepwell.app.definitions import Definitions
+from stepwell.app.policies import policies_of, service_gates_of
 from stepwell.app.registries import Registries
+from stepwell.app.registry import Reference
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.base.errors import ConfigurationError
 from stepwell.engine.engine import Engine, Limits
@@ -24,6 +26,7 @@ from stepwell.execution.codec import Codec
 from stepwell.expression.errors import ExpressionError, ExpressionSyntaxError
 from stepwell.expression.scope import Scope
 from stepwell.expression.template import compile_template
+from stepwell.policy.limits import Policy
 from stepwell.ports import Cipher, Observer, SecretSource, Service, Store
 from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, environment_key
 from stepwell.services.registry import StaticServices
@@ -100,9 +103,20 @@ async def open_session(
     codec = Codec(cipher_for(configuration, announce))
     services = StaticServices(services_of(configuration))
     handlers = builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services)
-    definitions = Definitions(store, catalogue_of(registries, set(handlers), set(services.names())))
+    catalogue = catalogue_of(registries, set(handlers), set(services.names()), policies_of(configuration))
+    definitions = Definitions(store, catalogue)
     execution = configuration.execution
-    engine = Engine(store, codec, clock, definitions.plan, owner_name(), limits_of(configuration), observer)
+    engine = Engine(
+        store,
+        codec,
+        clock,
+        definitions.plan,
+        owner_name(),
+        limits_of(configuration),
+        observer,
+        service_gates=service_gates_of(configuration),
+        named_plans=lambda name, version: definitions.plan_named(Reference(name, version)),
+    )
     worker = LocalWorker(
         handlers,
         engine.report,
@@ -119,13 +133,16 @@ async def open_session(
         await asyncio.shield(engine.close())
 
 
-def catalogue_of(registries: Registries, types: set[str], services: set[str] | None) -> Catalogue:
-    """What can be run with these registries, handlers and services."""
+def catalogue_of(
+    registries: Registries, types: set[str], services: set[str] | None, policies: Mapping[str, Policy] | None = None
+) -> Catalogue:
+    """What can be run with these registries, handlers, services and configured policies."""
     return Catalogue(
         handlers=lambda: types,
         tasks=lambda: set(registries.tasks.names()),
         rules=lambda: BUILT_IN.keys() | set(registries.rules.names()),
         services=services,
+        policies=policies or {},
     )
 
 
@@ -174,7 +191,7 @@ def services_of(configuration: Configuration) -> Mapping[str, Service]:
 
 
 def _service(name: str, section: ServiceSection) -> Service:
-    values: dict[str, Any] = section.model_dump()
+    values: dict[str, Any] = section.model_dump(exclude={"circuit_breaker", "bulkhead"})  # see `service_gates_of`
     try:
         for key in ("headers", "auth"):
             values[key] = compile_template(values[key]).render(Scope({}))

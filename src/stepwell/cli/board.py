@@ -9,9 +9,15 @@ from typing import Final, assert_never
 from stepwell.cli.narration import note_of
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.execution.history import (
+    AnswerRefused,
+    ApprovalRequested,
     AttemptFailed,
+    BlockEntered,
+    BlockStarted,
+    ChildStarted,
     CompensationEnded,
     CompensationStarted,
+    EventIgnored,
     EventLate,
     EventReceived,
     ExecutionCancelled,
@@ -20,10 +26,16 @@ from stepwell.execution.history import (
     ExecutionFailed,
     ExecutionFailing,
     ExecutionStarted,
+    FallbackStarted,
     HistoryEvent,
+    HooksStarted,
+    IterationStarted,
+    LockTaken,
     StepCancelled,
     StepCompleted,
     StepFailed,
+    StepHeld,
+    StepsAdded,
     StepScheduled,
     StepSkipped,
     TimerStarted,
@@ -98,9 +110,12 @@ class Board:
             case StepScheduled():
                 row = self._move(event.step, StepStatus.RUNNING)
                 row.attempts, row.started_at, row.ended_at = event.attempt, event.at, None
-            case WaitStarted() | TimerStarted():
+            case WaitStarted() | TimerStarted() | ApprovalRequested() | ChildStarted() | StepHeld():
                 row = self._move(event.step, StepStatus.WAITING, note_of(event))
                 row.attempts, row.started_at = 1, event.at
+            case BlockStarted() | FallbackStarted() | BlockEntered():
+                row = self._move(event.step, StepStatus.RUNNING, note_of(event))
+                row.started_at, row.ended_at = row.started_at or event.at, None
             case AttemptFailed():
                 row = self._move(event.step, StepStatus.RETRYING, note_of(event))
                 row.started_at, row.ended_at = event.started_at, event.at
@@ -125,7 +140,11 @@ class Board:
                 self._finish(event.at, ExecutionStatus.FAILED)
             case ExecutionCancelled():
                 self._finish(event.at, ExecutionStatus.CANCELLED)
-            case EventReceived() | EventLate() | VariablesSet():
+            case HooksStarted():
+                self.note = note_of(event)
+            case EventReceived() | EventLate() | VariablesSet() | EventIgnored() | AnswerRefused():
+                pass
+            case IterationStarted() | LockTaken() | StepsAdded():
                 pass
             case _:
                 assert_never(event)

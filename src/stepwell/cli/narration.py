@@ -8,9 +8,15 @@ from stepwell.base.errors import ErrorInfo
 from stepwell.cli.words import count, moment, took
 from stepwell.definition.diagnostics import printable
 from stepwell.execution.history import (
+    AnswerRefused,
+    ApprovalRequested,
     AttemptFailed,
+    BlockEntered,
+    BlockStarted,
+    ChildStarted,
     CompensationEnded,
     CompensationStarted,
+    EventIgnored,
     EventLate,
     EventReceived,
     ExecutionCancelled,
@@ -19,10 +25,16 @@ from stepwell.execution.history import (
     ExecutionFailed,
     ExecutionFailing,
     ExecutionStarted,
+    FallbackStarted,
     HistoryEvent,
+    HooksStarted,
+    IterationStarted,
+    LockTaken,
     StepCancelled,
     StepCompleted,
     StepFailed,
+    StepHeld,
+    StepsAdded,
     StepScheduled,
     StepSkipped,
     TimerStarted,
@@ -34,8 +46,15 @@ SKIPPED: Final = {
     "condition": "its condition is false",
     "dead_path": "no way led to it",
     "unavailable": "there is nothing to undo",
+    "not_taken": "another branch was taken",
+    "milestone": "its milestone has passed",
 }
-HANDLED: Final = {"continue": "; the execution goes on", "edge": "; another step deals with it"}
+HELD: Final = {"delay": "is delayed", "mutex": "waits for the lock {}", "milestone": "waits for {}"}
+HANDLED: Final = {
+    "continue": "; the execution goes on",
+    "edge": "; another step deals with it",
+    "fallback": "; its fallback stands in",
+}
 OUTCOMES: Final = {"done": "done", "failed": "failed: not everything is undone", "nothing": "had nothing to undo"}
 
 
@@ -59,9 +78,15 @@ def told(event: HistoryEvent) -> str:
             return f"fails: {note}"
         case ExecutionCompleted():
             return "completed"
-        case WaitStarted() | TimerStarted() | CompensationStarted() | CompensationEnded():
+        case WaitStarted() | TimerStarted() | CompensationStarted() | CompensationEnded() | HooksStarted():
+            return note
+        case StepHeld() | FallbackStarted() | ApprovalRequested() | AnswerRefused() | ChildStarted() | EventIgnored():
+            return note
+        case BlockStarted() | BlockEntered() | StepsAdded():
             return note
         case ExecutionCreated() | ExecutionStarted() | StepScheduled() | EventLate() | VariablesSet():
+            return ""
+        case IterationStarted() | LockTaken():
             return ""
         case _:
             assert_never(event)
@@ -89,10 +114,51 @@ def note_of(event: HistoryEvent) -> str:
             return one_line(f"by {event.by}" + (f": {event.reason}" if event.reason else ""))
         case CompensationStarted():
             return one_line(f"compensation begins: {event.reason}")
+        case BlockStarted() | BlockEntered() | StepsAdded() | HooksStarted():
+            return _note_of_construct(event)
+        case StepHeld() | FallbackStarted() | ApprovalRequested() | AnswerRefused() | ChildStarted() | EventIgnored():
+            return _note_of_holding(event)
         case CompensationEnded():
             return f"compensation {OUTCOMES.get(event.outcome, event.outcome)}"
         case _:
             return ""
+
+
+def _note_of_construct(event: BlockStarted | BlockEntered | StepsAdded | HooksStarted) -> str:
+    match event:
+        case BlockStarted():
+            items = f"{count(len(event.items), 'item')}" if event.items is not None else ""
+            return f"takes branch {event.block!r}" if event.block in ("then", "else", "default") else items
+        case BlockEntered():
+            return f"is in {event.block}"
+        case StepsAdded():
+            return f"adds {count(len(event.steps), 'step')}"
+        case HooksStarted():
+            return "the steps for failures run"
+        case _:
+            assert_never(event)
+
+
+def _note_of_holding(
+    event: StepHeld | FallbackStarted | ApprovalRequested | AnswerRefused | ChildStarted | EventIgnored,
+) -> str:
+    match event:
+        case StepHeld():
+            until = f" until {moment(event.due, event.at)}" if event.due is not None else ""
+            return one_line(HELD.get(event.reason, "may start").format(event.detail)) + until
+        case FallbackStarted():
+            return f"{error_text(event.error)}; its fallback runs"
+        case ApprovalRequested():
+            until = f" until {moment(event.due, event.at)}" if event.due is not None else ""
+            return one_line(f"asks: {event.question.get('prompt')}") + until
+        case AnswerRefused():
+            return one_line(f"an answer was refused: {event.reason}")
+        case ChildStarted():
+            return one_line(f"{event.workflow} runs as {event.child}")
+        case EventIgnored():
+            return one_line(f"{event.event.type} means nothing in state {event.state}")
+        case _:
+            assert_never(event)
 
 
 def error_text(error: ErrorInfo) -> str:
