@@ -7,13 +7,13 @@ from typing import assert_never
 
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import ErrorInfo
-from stepwell.decider.advance import act_on, cancel_all, record_owed, stop
+from stepwell.decider.advance import cancel_all, record_owed, stop
 from stepwell.decider.blocks import run_out_of_time
 from stepwell.decider.constructs import CONSTRUCTS
-from stepwell.decider.ending import conclude, give_up
+from stepwell.decider.ending import conclude
 from stepwell.decider.failure import end_fallback, fail, waiting_for
-from stepwell.decider.joins import beginning
 from stepwell.decider.leaf import finish_attempt, try_again
+from stepwell.decider.locks import begin, give_up, refuse_start, take_lock
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.decider.start import start_step
@@ -21,8 +21,17 @@ from stepwell.decider.subworkflow import take_child
 from stepwell.decider.turn import Decision, Turn
 from stepwell.decider.waits import end_wait, note_late, take_event
 from stepwell.execution.commands import ReleaseLock
-from stepwell.execution.history import ExecutionFailing, ExecutionStarted, LockTaken
-from stepwell.execution.inputs import Begin, ChildEnded, EventArrived, Input, LockGranted, QueueTimedOut, TimersDue
+from stepwell.execution.history import ExecutionFailing
+from stepwell.execution.inputs import (
+    Begin,
+    ChildEnded,
+    EventArrived,
+    Input,
+    LockGranted,
+    LockRefused,
+    QueueTimedOut,
+    TimersDue,
+)
 from stepwell.execution.status import ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
 from stepwell.execution.work import Report
 
@@ -45,13 +54,15 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
         case EventArrived():
             _hand_over_event(turn, came_in)
         case LockGranted():
-            _take_lock(turn, came_in)
+            take_lock(turn, came_in)
+        case LockRefused():
+            refuse_start(turn, came_in)
         case ChildEnded():
             one = run.open_instance(came_in.step)
             if one is not None:
                 take_child(turn, one, came_in)
         case Begin():
-            _begin(turn)
+            begin(turn)
         case QueueTimedOut():
             _give_up_queueing(turn, came_in)
         case _:
@@ -75,28 +86,10 @@ def _hand_over_event(turn: Turn, arrived: EventArrived) -> None:
         note_late(turn, arrived.step, arrived.event)
 
 
-def _take_lock(turn: Turn, granted: LockGranted) -> None:
-    one = turn.run.open_instance(granted.step)
-    step = turn.state.steps.get(granted.step)
-    if one is None or step is None or step.held != "mutex" or step.message != granted.name:
-        if step is None or step.lock != granted.name:
-            turn.command(ReleaseLock(granted.name, granted.step))
-        return
-    turn.emit(LockTaken(turn.at, one.key, granted.name))
-    turn.run.make_ready(one)
-
-
-def _begin(turn: Turn) -> None:
-    if turn.state.status is ExecutionStatus.PENDING:
-        turn.emit(ExecutionStarted(turn.at))
-        act_on(turn, turn.run.root, beginning(turn.run.root))
-
-
 def _give_up_queueing(turn: Turn, timed_out: QueueTimedOut) -> None:
     if turn.state.status is ExecutionStatus.PENDING:
         waited = format_duration(timed_out.waited)
         error = ErrorInfo("queue_timeout", f"no place under the limit of workflows was free within {waited}")
-        turn.emit(ExecutionFailing(turn.at, error))
         give_up(turn, error)
 
 
@@ -110,11 +103,16 @@ def _fire_timers(turn: Turn) -> None:
         cancel_all(turn, turn.run.root, "the workflow ran out of time")
         return
     run, timers = turn.run, turn.run.timers
-    while timers and timers[0][0] <= turn.at and not run.is_stopping():
+    while timers and timers[0][0] <= turn.at:
         due, key = heapq.heappop(timers)
         one = run.open_instance(key)
-        if one is not None and run.is_due_at(due, key):
+        if one is not None and run.is_due_at(due, key) and not _is_withdrawn(turn, one):
             _fire(turn, one)
+
+
+def _is_withdrawn(turn: Turn, one: Instance) -> bool:
+    """Whether the step will be cancelled in this very turn, for the execution has failed in it."""
+    return one.region.stopped or (turn.run.is_stopping() and not turn.state.hooks_began)
 
 
 def _out_of_time(turn: Turn) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from stepwell.definition.model import Iteration, Repetition, Step
@@ -62,6 +62,15 @@ class Rounds:
         self.concurrency: Template = compile_template(1)
         self.limit: Template = compile_template(DEFAULT_ROUNDS)
         self.goes_on = False
+
+    def names(self, items: Sequence[Any] | None, index: int) -> dict[str, Any]:
+        """What the expressions of a round see beside the usual names."""
+        if self.kind == "repeat":
+            return {}
+        names: dict[str, Any] = {self.index: index}
+        if items is not None:
+            names[self.item] = items[index]
+        return names
 
 
 def rounds_of_items(said: Iteration) -> Rounds:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+UNDO: Final = "undo"
+"""The last element of the path of what undoes an instance."""
+
+INSTEAD: Final = "compensation"
+"""The last element of the path of the workflow that compensates because a step failed."""
+
 
 def instance_key(name: str, path: str, visit: int = 1) -> str:
     """How history names an instance: `name`, `name[path]`, and `#n` behind it from the second visit on."""
@@ -18,3 +26,22 @@ def split_key(key: str) -> tuple[str, str, int]:
             key, visit = front, int(number)
     name, bracket, path = key.partition("[")
     return name, path[:-1] if bracket else "", visit
+
+
+def inner_key(key: str, element: str) -> str:
+    """The instance that belongs to this one and has one more element in its path: `x[2]#3` and `undo` give
+    `x[2,undo]#3`."""
+    name, path, visit = split_key(key)
+    return instance_key(name, f"{path},{element}" if path else element, visit)
+
+
+def undo_key(key: str) -> str:
+    """The instance that undoes this one."""
+    return inner_key(key, UNDO)
+
+
+def undone_key(key: str) -> str | None:
+    """The instance that this one undoes, or None when it undoes none."""
+    name, path, visit = split_key(key)
+    front, _, last = path.rpartition(",")
+    return instance_key(name, front, visit) if last == UNDO else None

@@ -32,13 +32,15 @@ class Plan:
         by_name: every step, those in blocks and of `compensation.steps` too.
         compensation: the steps of `compensation.steps`, in the order in which they run.
         hooks: the steps of `config.on_error`.
-        uses_locks: a step of it may hold a lock.
+        concurrency_key: of executions with the same, so many may run at once.
+        uses_locks: an execution of it, or a step, may hold a lock.
         drains: after a failure, what can still be reached runs on.
     """
 
     __slots__ = (
         "by_name",
         "compensation",
+        "concurrency_key",
         "definition",
         "digest",
         "drains",
@@ -66,7 +68,11 @@ class Plan:
         self.compensation: Sequence[Node] = list(self.undoing.nodes.values())
         if definition.compensation.strategy == "reverse":
             self.compensation = self.compensation[::-1]
-        self.uses_locks = any(step.mutex is not None for step in all_steps(definition.steps))
+        concurrency = definition.config.concurrency
+        self.concurrency_key = compile_template(concurrency.key or "") if concurrency is not None else None
+        self.uses_locks = concurrency is not None or any(
+            step.mutex is not None for step in all_steps(definition.steps)
+        )
         self.drains = definition.config.failure_mode == "drain"
         self.max_parallel_steps = definition.config.max_parallel_steps
         self.input_check = SchemaCheck(definition.input_schema or {})
@@ -90,6 +96,14 @@ class Plan:
         while "body" in node.blocks and rounds > node.graph.rounds:
             node = node.blocks["body"].nodes[name]
         return node
+
+
+def outermost(plan: Plan, key: str) -> str | None:
+    """The step of the definition's own graph that the instance stands in, or is; None for what undoes, and the like."""
+    node = plan.by_name.get(split_key(key)[0])
+    while node is not None and node.graph.parent is not None:
+        node = node.graph.parent
+    return node.name if node is not None and node.graph is plan.root else None
 
 
 def grown(plan: Plan, parent: Node, steps: Iterable[Step]) -> Graph:

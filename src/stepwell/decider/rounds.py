@@ -173,10 +173,7 @@ def _graph(one: Instance) -> Graph:
 
 
 def _region(run: Run, one: Instance, step: StepState, index: int) -> Region:
-    rule = _rule(one)
-    names: dict[str, Any] = {rule.index: index} if rule.kind != "repeat" else {}
-    if step.items is not None and rule.kind != "repeat":
-        names[rule.item] = step.items[index]
+    names = _rule(one).names(step.items, index)
     return Region(_graph(one), one, one.inner_path(step.attempts, index), names, holds_on=run.plan.drains)
 
 

@@ -9,7 +9,7 @@ from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.scope import Names
 from stepwell.execution.state import ExecutionState
-from stepwell.execution.status import PARKED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.status import BEFORE_THE_END, PARKED_STEP, ExecutionStatus, StepStatus
 
 Due = tuple[int, tuple[int, ...], str, Instance]
 """An instance in line: position of its step, the rounds it is in, its key."""
@@ -73,11 +73,24 @@ class Run:
             return None
         while timers and not self.is_due_at(*timers[0]):
             heapq.heappop(timers)
+        if state.status is ExecutionStatus.PAUSED:
+            return self._due_while_paused()
         due = timers[0][0] if timers else None
         if state.status is ExecutionStatus.RUNNING and not state.hooks_began:
             for bound in (state.deadline, self.active_until()):
                 due = bound if due is None or (bound is not None and bound < due) else due
         return due
+
+    def _due_while_paused(self) -> int | None:
+        instants = [due for due, key in self.timers if self.is_due_at(due, key) and not self.begins_work(key)]
+        if self.state.deadline is not None and not self.state.hooks_began:
+            instants.append(self.state.deadline)
+        return min(instants, default=None)
+
+    def begins_work(self, key: str) -> bool:
+        """Whether what the step waits for would begin its work: that of a paused execution does not begin."""
+        step = self.state.steps[key]
+        return step.status is StepStatus.RETRYING or step.held == "delay"
 
     def active_until(self) -> int | None:
         """The instant at which the bound on active time is reached, if steps stay in flight until then."""
@@ -87,9 +100,11 @@ class Run:
         return state.active_since + state.timeout - state.active_before
 
     def is_stopping(self) -> bool:
-        """Whether nothing new may start before the end: the execution has failed, and its plan does not drain."""
+        """Whether nothing new may start before the end: the execution has failed, and its plan does not drain; or it is being
+        cancelled."""
         state = self.state
-        return state.failure is not None and state.status is ExecutionStatus.RUNNING and not self.plan.drains
+        failing = state.failure is not None and not self.plan.drains
+        return (failing or state.cancel is not None) and state.status in BEFORE_THE_END
 
     def next_ready(self) -> Instance | None:
         """The first in line, out of the line; those that were withdrawn are passed over."""
@@ -134,6 +149,11 @@ class Run:
         node = self.plan.by_name.get(name)
         if node is not None and sum(part.isdigit() for part in path.split(",")) == node.graph.rounds:
             self.latest[name] = key
+
+    def become(self, other: Run) -> None:
+        """Take over everything from a run of the same execution that was built anew."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
 
     def end(self, instance: Instance) -> None:
         """The step is no longer open."""

@@ -10,6 +10,7 @@ from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.control import CONTROL
 from stepwell.decider.failure import end_failed, fail
 from stepwell.decider.leaf import start_leaf
+from stepwell.decider.locks import lock_name
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure
@@ -109,7 +110,7 @@ def _has_lock(turn: Turn, one: Instance) -> bool:
     if mutex is None or turn.step(one.key).lock:
         return True
     assert one.node.lock_name is not None, "compiled with the mutex"
-    name = str(turn.render(one, one.node.lock_name, "mutex"))
+    name = lock_name(turn.render(one, one.node.lock_name, "mutex"))
     hold(turn, one, "mutex", turn.at + mutex.timeout if mutex.timeout is not None else None, name)
     turn.command(TakeLock(name, one.key))
     return False

@@ -10,7 +10,7 @@ import msgspec
 from stepwell.engine.children import child_ended
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
-from stepwell.execution.inputs import EventArrived, Input, LockGranted
+from stepwell.execution.inputs import EventArrived, Input, LockGranted, LockRefused
 from stepwell.ports import InboxItem, Store
 
 PAGE = 500
@@ -26,6 +26,8 @@ def input_of(item: InboxItem, codec: Codec) -> Input | None:
             return EventArrived(item.step, _decode_event(item.payload), early=item.kind == "early_event")
         case "lock_granted":
             return LockGranted(item.step, item.payload.decode())
+        case "lock_refused":
+            return LockRefused(item.step, item.payload.decode())
         case "child_ended":
             return child_ended(item, codec)
         case _:

@@ -42,12 +42,20 @@ class ForgetWait(msgspec.Struct, frozen=True, gc=False):
     filter: Any
 
 
+Otherwise = Literal["queue", "refuse", "replace"]
+"""What happens when a lock is not free: wait for it, be refused, or have those who hold it cancelled."""
+
+
 class TakeLock(msgspec.Struct, frozen=True, gc=False):
-    """Ask for the lock of that name, for this step of this execution; `LockGranted` comes in when it has it."""
+    """Ask for the lock of that name, for this step of this execution; `LockGranted` comes in when it has it.
+
+    `limit` executions or steps may hold it at once.
+    """
 
     name: str
     step: str
     limit: int = 1
+    otherwise: Otherwise = "queue"
 
 
 class ReleaseLock(msgspec.Struct, frozen=True, gc=False):
@@ -77,10 +85,37 @@ class TellChild(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class CompensateChild(msgspec.Struct, frozen=True, gc=False):
+    """Ask the sub-workflow `child`, which has completed, to undo itself; `ChildCompensated` comes in for `step`."""
+
+    step: str
+    child: str
+    reason: str
+
+
+class AnswerParent(msgspec.Struct, frozen=True, gc=False):
+    """Tell the execution that asked this one to undo itself how that ended: `outcome` as in `CompensationEnded`."""
+
+    parent: str
+    step: str
+    outcome: str
+    message: str = ""
+
+
 class EndExecution(msgspec.Struct, frozen=True, gc=False):
     """The execution has ended; nothing of it is outstanding any more. Its parent, if it has one, is told."""
 
 
 Command: TypeAlias = (
-    RunStep | StopStep | AwaitEvent | ForgetWait | TakeLock | ReleaseLock | StartChild | TellChild | EndExecution
+    RunStep
+    | StopStep
+    | AwaitEvent
+    | ForgetWait
+    | TakeLock
+    | ReleaseLock
+    | StartChild
+    | TellChild
+    | CompensateChild
+    | AnswerParent
+    | EndExecution
 )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from stepwell.base.errors import InvalidTransition
 from stepwell.execution.event import ANSWER
+from stepwell.execution.evolve_verbs import VERB_CHANGES
 from stepwell.execution.history import (
     UNHANDLED,
     AnswerRefused,
@@ -27,6 +28,7 @@ from stepwell.execution.history import (
     ExecutionCreated,
     ExecutionFailed,
     ExecutionFailing,
+    ExecutionHeld,
     ExecutionStarted,
     FallbackStarted,
     HistoryEvent,
@@ -47,9 +49,9 @@ from stepwell.execution.history import (
     VariablesSet,
     WaitStarted,
 )
+from stepwell.execution.moving import move_construct, move_execution, move_step
 from stepwell.execution.state import ExecutionState, StepState, event_identity
-from stepwell.execution.status import PARKED_STEP, ExecutionStatus, StepStatus
-from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
+from stepwell.execution.status import BEFORE_THE_END
 
 
 def begin(event: ExecutionCreated) -> ExecutionState:
@@ -101,84 +103,30 @@ def evolve(state: ExecutionState, event: HistoryEvent) -> None:
     state.seq += 1
 
 
-def _move_step(state: ExecutionState, event: Any, *, counted: bool = True) -> StepState:
-    step = state.steps.get(event.step)
-    before = step.status if step is not None else StepStatus.PENDING
-    after = STEP_TRANSITIONS.get((before, type(event)))
-    if after is None:
-        raise InvalidTransition(f"{event.step}: {type(event).__name__} while {before}")
-    if step is None:
-        step = state.steps[event.step] = StepState()
-    if after is not before:
-        step.status = after
-        if before in _COUNTED and (step.block is None or before is not StepStatus.RUNNING):
-            _leave(state, before, event.at)
-        if after in _COUNTED and counted:
-            _enter(state, after, event.at)
-    return step
-
-
-def _move_construct(state: ExecutionState, event: Any) -> StepState:
-    """The step runs, but is not itself in flight: what is inside it is."""
-    before = state.steps.get(event.step)
-    was_in_flight = before is not None and before.status is StepStatus.RUNNING and before.block is None
-    step = _move_step(state, event, counted=False)
-    if was_in_flight:
-        _leave(state, StepStatus.RUNNING, event.at)
-    return step
-
-
-_COUNTED: Final = frozenset({StepStatus.RUNNING, *PARKED_STEP})
-"""The statuses of which the state counts the steps."""
-
-
-def _enter(state: ExecutionState, status: StepStatus, at: int) -> None:
-    if status is StepStatus.RUNNING:
-        state.in_flight += 1
-        if state.active_since is None:
-            state.active_since = at
-    else:
-        state.waiting += 1
-
-
-def _leave(state: ExecutionState, status: StepStatus, at: int) -> None:
-    if status is StepStatus.RUNNING:
-        state.in_flight -= 1
-        if state.in_flight == 0 and state.active_since is not None:
-            state.active_before += at - state.active_since
-            state.active_since = None
-    else:
-        state.waiting -= 1
-
-
-def _move_execution(state: ExecutionState, event: Any) -> None:
-    after = EXECUTION_TRANSITIONS.get((state.status, type(event)))
-    if after is None:
-        raise InvalidTransition(f"execution {state.id}: {type(event).__name__} while {state.status}")
-    state.status = after
-
-
 def _created_again(state: ExecutionState, event: ExecutionCreated) -> None:
     raise InvalidTransition(f"execution {state.id}: ExecutionCreated in the middle of its history")
 
 
 def _started(state: ExecutionState, event: ExecutionStarted) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     state.started_at = event.at
 
 
 def _scheduled(state: ExecutionState, event: StepScheduled) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.attempts = event.attempt
     step.due = None
     step.held = ""
-    if event.attempt == 1:  # a retry runs with the input of the first attempt
-        step.scheduled_at = event.at
+    if step.scheduled_at is None:  # a retry runs with the input of the first attempt
+        before = state.resets.get(event.step)
+        same = before.scheduled_at if before is not None else None
+        step.scheduled_at = event.at if same is None else same
         step.input = event.input
+        step.attempts_before = event.attempt - 1
 
 
 def _ended(state: ExecutionState, event: StepCompleted | StepFailed) -> StepState:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.started_at = event.started_at
     step.completed_at = event.at
     step.taken = event.taken
@@ -194,43 +142,43 @@ def _completed(state: ExecutionState, event: StepCompleted) -> None:
 
 
 def _block_started(state: ExecutionState, event: BlockStarted) -> None:
-    step = _move_construct(state, event)
+    step = move_construct(state, event)
     step.attempts = event.attempt
     step.started_at = event.at
     if event.attempt == 1:
         step.scheduled_at = event.at
-    if event.attempt > 1:
-        step.earlier = [*(step.earlier or []), step.items]
+    if event.attempt > 1 and step.items is not None:
+        step.earlier = {**(step.earlier or {}), event.attempt - 1: step.items}
     step.block, step.items, step.due, step.iteration, step.held = event.block, event.items, event.due, -1, ""
 
 
 def _iteration_started(state: ExecutionState, event: IterationStarted) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.iteration = event.index
 
 
 def _held(state: ExecutionState, event: StepHeld) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.held, step.due, step.message = event.reason, event.due, event.detail
 
 
 def _lock_taken(state: ExecutionState, event: LockTaken) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.lock, step.held, step.due = event.name, "nothing", None
 
 
 def _block_entered(state: ExecutionState, event: BlockEntered) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.block, step.iteration = event.block, event.index
     step.items = [event.event] if event.event is not None else None
 
 
 def _event_ignored(state: ExecutionState, event: EventIgnored) -> None:
-    _move_step(state, event)
+    move_step(state, event)
 
 
 def _approval_requested(state: ExecutionState, event: ApprovalRequested) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.attempts += 1
     step.scheduled_at = step.started_at = event.at
     step.event_type, step.filter, step.due, step.held = ANSWER, event.filter, event.due, ""
@@ -238,23 +186,25 @@ def _approval_requested(state: ExecutionState, event: ApprovalRequested) -> None
 
 
 def _answer_refused(state: ExecutionState, event: AnswerRefused) -> None:
-    _move_step(state, event)
+    move_step(state, event)
 
 
 def _steps_added(state: ExecutionState, event: StepsAdded) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.items, step.block = event.steps, "steps"
 
 
 def _child_started(state: ExecutionState, event: ChildStarted) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
+    if step.scheduled_at is None:
+        step.attempts_before = event.attempt - 1
     step.attempts = event.attempt
     step.scheduled_at = step.started_at = event.at
     step.child, step.due, step.held = event.child, event.due, ""
 
 
 def _fallback_started(state: ExecutionState, event: FallbackStarted) -> None:
-    step = _move_construct(state, event)
+    step = move_construct(state, event)
     step.error, step.started_at, step.due, step.block = event.error, event.started_at, None, "fallback"
 
 
@@ -263,26 +213,26 @@ def _failed(state: ExecutionState, event: StepFailed) -> None:
     step.error = event.error
     step.output = event.output
     step.handled = event.handled
-    if event.handled in UNHANDLED and state.failure is None and state.status is ExecutionStatus.RUNNING:
+    if event.handled in UNHANDLED and state.failure is None and state.status in BEFORE_THE_END:
         state.failure, state.failed_step = event.error, event.step
 
 
 def _attempt_failed(state: ExecutionState, event: AttemptFailed) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.started_at = event.started_at
     step.error = event.error
     step.due = event.retry_at
 
 
 def _skipped(state: ExecutionState, event: StepSkipped) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.reason, step.message = event.reason, event.message
     step.completed_at = event.at
     step.order = state.seq + 1
 
 
 def _cancelled(state: ExecutionState, event: StepCancelled) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.reason = event.reason
     step.completed_at = event.at
     step.due = None
@@ -290,21 +240,21 @@ def _cancelled(state: ExecutionState, event: StepCancelled) -> None:
 
 
 def _wait_started(state: ExecutionState, event: WaitStarted) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.attempts += 1
     step.scheduled_at = step.started_at = event.at
     step.event_type, step.filter, step.due, step.held = event.event_type, event.filter, event.due, ""
 
 
 def _timer_started(state: ExecutionState, event: TimerStarted) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.attempts = 1
     step.scheduled_at = step.started_at = event.at
     step.due, step.held = event.due, ""
 
 
 def _received(state: ExecutionState, event: EventReceived) -> None:
-    _move_step(state, event)
+    move_step(state, event)
     state.consumed.add(event_identity(event.event.source, event.event.id))
 
 
@@ -317,24 +267,29 @@ def _variables_set(state: ExecutionState, event: VariablesSet) -> None:
 
 
 def _failing(state: ExecutionState, event: ExecutionFailing) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     state.failure, state.failed_step = event.error, None
 
 
+def _execution_held(state: ExecutionState, event: ExecutionHeld) -> None:
+    move_execution(state, event)
+    state.held_for = event.name
+
+
 def _hooks_started(state: ExecutionState, event: HooksStarted) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     state.hooks_began = True
     state.final_error = event.error
 
 
 def _compensation_awaited(state: ExecutionState, event: CompensationAwaited) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     _compensates(state, event)
     state.compensation_awaited = True
 
 
 def _compensation_started(state: ExecutionState, event: CompensationStarted) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     _compensates(state, event)
     state.compensation_awaited = False
     state.to_undo = list(event.steps)
@@ -350,11 +305,11 @@ def _compensates(state: ExecutionState, event: CompensationAwaited | Compensatio
 
 
 def _step_compensated(state: ExecutionState, event: StepCompensated) -> None:
-    _move_step(state, event)
+    move_step(state, event)
 
 
 def _completed_late(state: ExecutionState, event: LateCompletion) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.started_at, step.completed_at, step.output = event.started_at, event.at, event.output
     step.reason = ""
     step.order = state.seq + 1
@@ -363,37 +318,37 @@ def _completed_late(state: ExecutionState, event: LateCompletion) -> None:
 
 
 def _undoing_asked(state: ExecutionState, event: UndoingAsked) -> None:
-    step = _move_step(state, event)
+    step = move_step(state, event)
     step.attempts = 1
     step.scheduled_at = step.started_at = event.at
     step.block, step.message = "undo", event.execution
 
 
 def _end_turned(state: ExecutionState, event: EndTurned) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     state.turned, state.compensation_by = event.reason, event.by
 
 
 def _compensation_ended(state: ExecutionState, event: CompensationEnded) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     state.compensation, state.compensation_problem = event.outcome, event.reason
     state.compensation_due = None
 
 
 def _execution_completed(state: ExecutionState, event: ExecutionCompleted) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     state.output = event.output
     state.completed_at = event.at
 
 
 def _execution_failed(state: ExecutionState, event: ExecutionFailed) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     state.error = event.error
     state.completed_at = event.at
 
 
 def _execution_cancelled(state: ExecutionState, event: ExecutionCancelled) -> None:
-    _move_execution(state, event)
+    move_execution(state, event)
     state.cancel_reason = event.reason
     state.completed_at = event.at
 
@@ -435,4 +390,6 @@ _CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
     UndoingAsked: _undoing_asked,
     EndTurned: _end_turned,
     ChildStarted: _child_started,
+    ExecutionHeld: _execution_held,
+    **VERB_CHANGES,
 }

@@ -332,7 +332,7 @@ class ChildStarted(_Happened, frozen=True, array_like=True, tag=50):
 
 
 class CompensationAwaited(_Happened, frozen=True, array_like=True, tag=45):
-    """There is something to undo, and an operator decides when. The fields mean the same as in `CompensationStarted`."""
+    """There is something to undo, and an operator decides when. For the fields see `CompensationStarted`."""
 
     reason: str
     error: ErrorInfo | None = None
@@ -373,6 +373,111 @@ class EndTurned(_Happened, frozen=True, array_like=True, tag=49):
     reason: str
 
 
+class ExecutionPaused(_Happened, frozen=True, array_like=True, tag=30):
+    """Nothing new starts from here on; what runs may end. `step`: the one whose failure asked for it, or empty."""
+
+    by: str
+    reason: str
+    step: str = ""
+
+
+class ExecutionResumed(_Happened, frozen=True, array_like=True, tag=31):
+    """The pause is over."""
+
+    by: str
+    reason: str
+
+
+class CancelRequested(_Happened, frozen=True, array_like=True, tag=32):
+    """Nothing new starts any more. `stop`: what ran was stopped too. `compensate`: then what was done is undone."""
+
+    by: str
+    reason: str
+    stop: bool = False
+    compensate: bool = False
+
+
+class Intervened(_Happened, frozen=True, array_like=True, tag=33):
+    """An operator stepped in; what follows in the same turn is what he asked for. What had ended goes on.
+
+    `verb`: `retry`, `rerun`, `skip-step`, `complete-step` or `rollback`; `details`: what it was told.
+    """
+
+    verb: str
+    by: str
+    reason: str
+    details: dict[str, Any] = {}
+
+
+class StepReset(_Happened, frozen=True, array_like=True, tag=34):
+    """It is as if the step had not run: it is pending again.
+
+    Attributes:
+        anew: it will be another piece of work, with an idempotency key of its own, rather than a further try of the
+            same.
+        settings: what is put over its rendered settings when it runs, or None.
+    """
+
+    step: str
+    anew: bool = False
+    settings: dict[str, Any] | None = None
+
+
+class StepReopened(_Happened, frozen=True, array_like=True, tag=35):
+    """A construct runs again, because something inside it does. `iteration`: the latest round that has begun."""
+
+    step: str
+    iteration: int = -1
+    due: int | None = None
+
+
+class CheckpointReached(_Happened, frozen=True, array_like=True, tag=36):
+    """The execution can be rolled back to this point, with the variables as they are."""
+
+    step: str
+    name: str
+
+
+class RolledBack(_Happened, frozen=True, array_like=True, tag=37):
+    """What was done after the checkpoint is undone: the variables are what they were there."""
+
+    checkpoint: str
+
+
+class ExecutionMigrated(_Happened, frozen=True, array_like=True, tag=38):
+    """The execution goes on with another version of its definition. `names`: new names of steps by their old ones."""
+
+    by: str
+    reason: str
+    version: str
+    digest: str
+    names: dict[str, str] = {}
+
+
+class ExecutionForked(_Happened, frozen=True, array_like=True, tag=39):
+    """From here on this is another execution than the one whose history it began with.
+
+    Attributes:
+        id: of the new execution.
+        origin: the id of the other one.
+        seed: the source of everything random from here on.
+        passed: microseconds since the event before, which do not count: whatever is due is due that much later.
+    """
+
+    by: str
+    reason: str
+    id: str
+    origin: str
+    seed: bytes
+    passed: int = 0
+
+
+class ExecutionHeld(_Happened, frozen=True, array_like=True, tag=60):
+    """The execution may begin when it has the lock of that name: a place under its workflow's `concurrency`."""
+
+    name: str
+
+
 HistoryEvent: TypeAlias = (
     ExecutionCreated
     | ExecutionStarted
@@ -410,4 +515,15 @@ HistoryEvent: TypeAlias = (
     | UndoingAsked
     | EndTurned
     | ChildStarted
+    | ExecutionHeld
+    | ExecutionPaused
+    | ExecutionResumed
+    | CancelRequested
+    | Intervened
+    | StepReset
+    | StepReopened
+    | CheckpointReached
+    | RolledBack
+    | ExecutionMigrated
+    | ExecutionForked
 )

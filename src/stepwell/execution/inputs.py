@@ -54,4 +54,46 @@ class LockGranted(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
-Input: TypeAlias = Begin | QueueTimedOut | TimersDue | EventArrived | LockGranted | ChildEnded | Report
+class StartCompensation(msgspec.Struct, frozen=True, gc=False):
+    """An operator starts the compensation that waits for one."""
+
+    by: str
+    reason: str = ""
+
+
+class CompensateSelf(msgspec.Struct, frozen=True, gc=False):
+    """The execution `parent`, which started this one as a sub-workflow, undoes its step; `step` is that undoing."""
+
+    parent: str
+    step: str
+    reason: str
+
+
+class ChildCompensated(msgspec.Struct, frozen=True, gc=False):
+    """A sub-workflow is through with undoing itself. `outcome` is as in `CompensationEnded`."""
+
+    step: str
+    outcome: str
+    message: str = ""
+
+
+class LockRefused(msgspec.Struct, frozen=True, gc=False):
+    """A lock was not free, and was not to be waited for."""
+
+    step: str
+    name: str
+
+
+Input: TypeAlias = (
+    Begin
+    | QueueTimedOut
+    | TimersDue
+    | EventArrived
+    | LockGranted
+    | LockRefused
+    | ChildEnded
+    | StartCompensation
+    | CompensateSelf
+    | ChildCompensated
+    | Report
+)

@@ -30,8 +30,9 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
         held: why it has not started although it is due: see `StepHeld`; empty when it has, or was never held.
         lock: the name of the lock that it holds until it ends, or empty.
         names: see `StepCompleted`.
-        earlier: `items` of its earlier tries: what ran for them may have to be undone.
+        earlier: `items` of its earlier tries, by their numbers: what ran for them may have to be undone.
         child: the id of the execution that it started as a sub-workflow, or empty.
+        attempts_before: how many attempts were made before it was last reset: retry policies do not count those.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -56,8 +57,44 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
     held: str = ""
     lock: str = ""
     names: dict[str, Any] | None = None
-    earlier: list[Any] | None = None
+    earlier: dict[int, list[Any]] | None = None
     child: str = ""
+    attempts_before: int = 0
+
+
+class Reset(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What remains of a step that was reset (see `StepReset`).
+
+    Attributes:
+        attempts: how many were made, so that the next has another number.
+        generation: how often it was made another piece of work.
+        input, scheduled_at: the settings of the same work, and the instant that they were rendered for; None for other
+            work.
+        settings: what is put over them.
+    """
+
+    attempts: int = 0
+    generation: int = 0
+    input: dict[str, Any] | None = None
+    scheduled_at: int | None = None
+    settings: dict[str, Any] | None = None
+
+
+class Checkpoint(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A point that the execution can be rolled back to: the number of its event, and the variables as they were."""
+
+    seq: int
+    step: str
+    variables: dict[str, Any]
+
+
+class Cancellation(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """How the execution is being cancelled; see `CancelRequested`."""
+
+    by: str
+    reason: str
+    stop: bool
+    compensate: bool
 
 
 class ExecutionState(msgspec.Struct, gc=False):
@@ -72,6 +109,7 @@ class ExecutionState(msgspec.Struct, gc=False):
         in_flight: how many steps are running.
         waiting: how many steps wait for an event, a timer or their next attempt.
         active_before, active_since: time spent active (with a step in flight) up to, and since, `active_since`.
+        held_for: the name of the lock that it holds, or waits for, as a whole; empty for none.
         hooks_began: the steps of `on_error` have begun.
         compensation: None, or how it ended (see `CompensationEnded`); `compensation_problem`: why before its time.
         final_error: with what the execution ends, once that is settled: what compensation does, does not change it.
@@ -79,6 +117,12 @@ class ExecutionState(msgspec.Struct, gc=False):
         compensation_awaited: it waits for an operator to start it.
         compensation_then, compensation_by, compensation_due, compensation_listed, compensation_instead: see
             `CompensationStarted`.
+        resets: what remains of steps that were reset, by key.
+        checkpoints: those reached, by name.
+        pause_reason, paused_by: why it was paused last, and by whom; empty when nothing is known.
+        paused_steps: the steps whose failure paused it: they are tried again when it goes on.
+        cancel: how it is being cancelled, or None.
+        forked_from: the execution whose history it began with.
         turned: why an operator cancelled the execution while it compensated, or None.
     """
 
@@ -121,9 +165,17 @@ class ExecutionState(msgspec.Struct, gc=False):
     compensation_instead: str = ""
     compensation_problem: str = ""
     turned: str | None = None
+    held_for: str = ""
     parent: str | None = None
     parent_step: str | None = None
     depth: int = 0
+    resets: dict[str, Reset] = {}
+    checkpoints: dict[str, Checkpoint] = {}
+    pause_reason: str = ""
+    paused_by: str = ""
+    paused_steps: list[str] = []
+    cancel: Cancellation | None = None
+    forked_from: str | None = None
 
 
 def event_identity(source: str, event_id: str) -> str:

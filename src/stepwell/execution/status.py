@@ -14,6 +14,7 @@ class ExecutionStatus(StrEnum):
 
     PENDING = "pending"  # created and stored; waits for a free place under the engine's limit
     RUNNING = "running"  # has begun; `waiting` is what a running execution shows when it only waits
+    PAUSED = "paused"  # an operator, or the failure of a step, halted it: what runs may end, and nothing new starts
     COMPENSATING = "compensating"  # failed; undoes what was done
     COMPLETED = "completed"  # reached its end; failures, if any, were handled
     FAILED = "failed"  # a failure was not handled; compensation, if any, is over
@@ -38,6 +39,8 @@ class StepStatus(StrEnum):
 WAITING: Final = "waiting"
 """How a running execution with nothing to do but wait is listed."""
 
+BEFORE_THE_END: Final = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.PAUSED})
+"""Steps of the definition itself may be at work."""
 ENDED_EXECUTION: Final = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED})
 ENDED_STEP: Final = frozenset(
     {StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.CANCELLED, StepStatus.COMPENSATED}

@@ -1,0 +1,102 @@
+"""Named locks: a step's `mutex`, and the places of a workflow's `concurrency` key.
+
+The store keeps who holds a lock and who waits for it, in order; what is asked and given back goes there with the
+decision that asks it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from stepwell.base.errors import ErrorInfo
+from stepwell.base.values import SECRETS, transform_leaves
+from stepwell.decider.advance import act_on
+from stepwell.decider.joins import beginning
+from stepwell.decider.turn import Turn
+from stepwell.execution.commands import EndExecution, Otherwise, ReleaseLock, TakeLock
+from stepwell.execution.history import ExecutionFailed, ExecutionFailing, ExecutionHeld, ExecutionStarted, LockTaken
+from stepwell.execution.inputs import LockGranted, LockRefused
+from stepwell.execution.status import ExecutionStatus
+from stepwell.expression.errors import ExpressionError
+
+WHOLE: Final = ""
+"""The step by which an execution as a whole holds a lock."""
+
+_OTHERWISE: Final[dict[str, Otherwise]] = {"queue": "queue", "reject": "refuse", "replace": "replace"}
+
+
+def lock_name(value: Any) -> str:
+    """The name of a lock from what its key gives: text as it is, anything else as JSON.
+
+    Raises:
+        ExpressionError: it is empty, or holds a secret: names of locks are stored and shown.
+    """
+    transform_leaves(value, _refuse_secret)
+    name = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    if not name:
+        raise ExpressionError("the name of a lock must not be empty", code="wrong-type")
+    return name
+
+
+def _refuse_secret(leaf: Any) -> Any:
+    if isinstance(leaf, SECRETS):
+        raise ExpressionError("the name of a lock must not hold a secret", code="wrong-type")
+    return leaf
+
+
+def begin(turn: Turn) -> None:
+    """A place under the engine's limit is free: begin, or first ask for one under the workflow's own."""
+    state, plan = turn.state, turn.run.plan
+    if state.status is not ExecutionStatus.PENDING:
+        return
+    concurrency = plan.definition.config.concurrency
+    if concurrency is None or plan.concurrency_key is None:
+        start(turn)
+        return
+    if not state.held_for:
+        try:
+            key = plan.concurrency_key.render(turn.run.names.scope(turn.at, "", "concurrency"))
+            name = f"{state.workflow}:{lock_name(key)}"
+        except ExpressionError as error:
+            give_up(turn, ErrorInfo("invalid_config", f"concurrency: the key cannot be computed: {error.message}"))
+            return
+        turn.emit(ExecutionHeld(turn.at, name))
+    turn.command(TakeLock(state.held_for, WHOLE, concurrency.limit, _OTHERWISE[concurrency.on_limit]))
+
+
+def start(turn: Turn) -> None:
+    """Begin the execution."""
+    turn.emit(ExecutionStarted(turn.at))
+    act_on(turn, turn.run.root, beginning(turn.run.root))
+
+
+def take_lock(turn: Turn, granted: LockGranted) -> None:
+    """A lock that was asked for is there; one that is wanted no more is given back."""
+    state = turn.state
+    if granted.step == WHOLE and state.held_for == granted.name:
+        if state.status is ExecutionStatus.PENDING:
+            start(turn)
+        return
+    one = turn.run.open_instance(granted.step)
+    step = state.steps.get(granted.step)
+    if one is not None and step is not None and step.held == "mutex" and step.message == granted.name:
+        turn.emit(LockTaken(turn.at, one.key, granted.name))
+        turn.run.make_ready(one)
+    elif step is None or step.lock != granted.name:
+        turn.command(ReleaseLock(granted.name, granted.step))
+
+
+def refuse_start(turn: Turn, refused: LockRefused) -> None:
+    """As many executions of this key as may be are there already, and this one is not to wait."""
+    state, concurrency = turn.state, turn.run.plan.definition.config.concurrency
+    if state.status is ExecutionStatus.PENDING and state.held_for == refused.name and concurrency is not None:
+        message = f"{concurrency.limit} of {refused.name!r} run already, and more are refused (on_limit: reject)"
+        give_up(turn, ErrorInfo("concurrency_limit", message))
+
+
+def give_up(turn: Turn, error: ErrorInfo) -> None:
+    """The execution fails before it has begun."""
+    turn.emit(ExecutionFailing(turn.at, error))
+    turn.emit(ExecutionFailed(turn.at, error))
+    turn.command(EndExecution())
