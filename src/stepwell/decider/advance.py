@@ -13,7 +13,7 @@ from stepwell.decider.region import Instance, Region
 from stepwell.decider.turn import Turn
 from stepwell.execution.commands import ForgetWait, ReleaseLock, StopStep, TellChild
 from stepwell.execution.history import ExecutionFailing, StepCancelled, StepHeld, StepSkipped
-from stepwell.execution.status import ENDED_STEP, PARKED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.status import BEFORE_THE_END, ENDED_STEP, PARKED_STEP, StepStatus
 
 
 def open_region(turn: Turn, region: Region, delay: int = 0) -> None:
@@ -120,7 +120,7 @@ def _fail_unreachable_join(turn: Turn, region: Region, node: Node) -> None:
     error = ErrorInfo("join_unsatisfiable", message)
     if region.owner is not None:
         region.failure = region.failure or error
-    elif turn.state.failure is None and turn.state.status is ExecutionStatus.RUNNING:
+    elif turn.state.failure is None and turn.state.status in BEFORE_THE_END:
         turn.emit(ExecutionFailing(turn.at, error))
 
 

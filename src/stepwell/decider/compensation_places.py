@@ -112,17 +112,21 @@ def _with_visits(run: Run, region: Region) -> Region:
 def _generated(run: Run, key: str) -> Node | None:
     """A step that was made while the workflow ran."""
     name, path, _ = split_key(key)
-    parts = [part for part in path.split(",") if part and part != UNDO]
-    for owner, step in run.state.steps.items():
-        parent = run.plan.node_of(owner)
+    if run.generated is None:
+        run.generated = _all_generated(run)
+    front, _, last = path.rpartition(",")
+    return run.generated.get(front if last == UNDO else path, {}).get(name)
+
+
+def _all_generated(run: Run) -> dict[str, dict[str, Node]]:
+    found: dict[str, dict[str, Node]] = {}
+    for key, step in run.state.steps.items():
+        parent = run.plan.node_of(key)
         if parent is None or parent.kind != "dynamic":
             continue
-        _, owner_path, visit = split_key(owner)
-        one = Instance(parent, Region(parent.graph, path=owner_path), visit)
+        _, path, visit = split_key(key)
+        one = Instance(parent, Region(parent.graph, path=path), visit)
         for attempt in range(1, step.attempts + 1):
-            if one.inner_path(attempt) == ",".join(parts):
-                steps, _ = generated_steps(_items_of(step, attempt))
-                node = grown(run.plan, parent, steps).nodes.get(name)
-                if node is not None:
-                    return node
-    return None
+            steps, _ = generated_steps(_items_of(step, attempt) or [])
+            found.setdefault(one.inner_path(attempt), {}).update(grown(run.plan, parent, steps).nodes)
+    return found

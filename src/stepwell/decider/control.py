@@ -8,6 +8,7 @@ from typing import Any, Final
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
 from stepwell.decider.approval import start_approval
+from stepwell.decider.compensation_children import ask_child
 from stepwell.decider.failure import fail
 from stepwell.decider.leaf import complete
 from stepwell.decider.region import Instance
@@ -41,6 +42,7 @@ CONTROL: Final[Mapping[str, Callable[[Turn, Instance, dict[str, Any]], None]]] =
     "wait_for_event": start_wait_for_event,
     "approval": start_approval,
     "workflow": start_child,
+    "undo_child": ask_child,
     "machine_wait": start_waiting,
 }
 """What does a control step of each type that runs, given its rendered settings; most have ended by that."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import heapq
-from typing import assert_never
+from typing import Final, assert_never
 
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import ErrorInfo
-from stepwell.decider.advance import cancel_all, record_owed, stop
+from stepwell.decider.advance import cancel, cancel_all, ended, record_owed, stop
 from stepwell.decider.blocks import run_out_of_time
+from stepwell.decider.compensation import is_over_time, note_undone, start_compensation, stop_over_time
+from stepwell.decider.compensation_asked import compensate_self
+from stepwell.decider.compensation_children import take_answer
+from stepwell.decider.compensation_late import take_late
 from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.ending import conclude
 from stepwell.decider.failure import end_fallback, fail, waiting_for
@@ -19,6 +23,7 @@ from stepwell.decider.run import Run
 from stepwell.decider.start import start_step
 from stepwell.decider.subworkflow import take_child
 from stepwell.decider.turn import Decision, Turn
+from stepwell.decider.verbs import operate
 from stepwell.decider.waits import end_wait, note_late, take_event
 from stepwell.execution.commands import ReleaseLock
 from stepwell.execution.history import ExecutionFailing
@@ -32,7 +37,8 @@ from stepwell.execution.inputs import (
     QueueTimedOut,
     TimersDue,
 )
-from stepwell.execution.status import ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.status import BEFORE_THE_END, ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.verbs import Verb
 from stepwell.execution.work import Report
 
 
@@ -42,6 +48,8 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
     An input that means nothing (any more) gives an empty decision.
     """
     turn = Turn(run, at)
+    if isinstance(came_in, Verb):
+        return _carry_out(turn, came_in)
     if run.state.status in ENDED_EXECUTION:
         return _after_the_end(turn, came_in)
     match came_in:
@@ -49,6 +57,8 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
             one = run.open_instance(came_in.step)
             if one is not None:
                 finish_attempt(turn, one, came_in)
+            else:
+                take_late(turn, came_in)
         case TimersDue():
             _fire_timers(turn)
         case EventArrived():
@@ -61,6 +71,12 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
             one = run.open_instance(came_in.step)
             if one is not None:
                 take_child(turn, one, came_in)
+        case StartCompensation():
+            start_compensation(turn, came_in)
+        case ChildCompensated():
+            take_answer(turn, came_in)
+        case CompensateSelf():
+            compensate_self(turn, came_in)
         case Begin():
             begin(turn)
         case QueueTimedOut():
@@ -75,7 +91,23 @@ def _after_the_end(turn: Turn, came_in: Input) -> Decision:
     """A lock that comes too late is given back; nothing else matters any more."""
     if isinstance(came_in, LockGranted):
         turn.command(ReleaseLock(came_in.name, came_in.step))
+    elif isinstance(came_in, CompensateSelf):
+        compensate_self(turn, came_in)
+        _settle(turn)
     return Decision(turn.events, turn.commands)
+
+
+def _carry_out(turn: Turn, verb: Verb) -> Decision:
+    """Do what an operator asks for.
+
+    Raises:
+        Conflict, NotFound: it makes no sense here; nothing has changed.
+    """
+    operate(turn, verb)
+    if turn.state.status is ExecutionStatus.RUNNING and turn.events:
+        _fire_timers(turn)
+    _settle(turn)
+    return Decision(turn.events, turn.commands, turn.said)
 
 
 def _hand_over_event(turn: Turn, arrived: EventArrived) -> None:
@@ -95,19 +127,31 @@ def _give_up_queueing(turn: Turn, timed_out: QueueTimedOut) -> None:
 
 def _fire_timers(turn: Turn) -> None:
     """Everything whose instant has come: the execution's own bounds first, then its steps in order of their times."""
+    if is_over_time(turn):
+        stop_over_time(turn)
+        return
     problem = _out_of_time(turn)
     if problem is not None:
         earlier = turn.state.failure
         problem += f"; before that: {earlier.message}" if earlier is not None else ""
+        if turn.state.status is ExecutionStatus.PAUSED:
+            turn.emit(ExecutionResumed(turn.at, "", problem))
         turn.emit(ExecutionFailing(turn.at, ErrorInfo("timeout", problem)))
         cancel_all(turn, turn.run.root, "the workflow ran out of time")
         return
     run, timers = turn.run, turn.run.timers
+    kept: list[tuple[int, str]] = []
     while timers and timers[0][0] <= turn.at:
         due, key = heapq.heappop(timers)
         one = run.open_instance(key)
-        if one is not None and run.is_due_at(due, key) and not _is_withdrawn(turn, one):
+        if one is None or not run.is_due_at(due, key) or _is_withdrawn(turn, one):
+            continue
+        if turn.state.status is ExecutionStatus.PAUSED and run.begins_work(key):
+            kept.append((due, key))
+        else:
             _fire(turn, one)
+    for due, key in kept:
+        run.arm(due, key)
 
 
 def _is_withdrawn(turn: Turn, one: Instance) -> bool:
@@ -118,7 +162,7 @@ def _is_withdrawn(turn: Turn, one: Instance) -> bool:
 def _out_of_time(turn: Turn) -> str | None:
     """Which bound of the execution as a whole is passed, in words."""
     state, active_until = turn.state, turn.run.active_until()
-    if state.status is not ExecutionStatus.RUNNING or state.hooks_began:
+    if state.status not in BEFORE_THE_END or state.hooks_began or state.cancel is not None:
         return None
     if state.deadline is not None and turn.at >= state.deadline:
         return "the workflow passed its deadline"
@@ -140,16 +184,25 @@ def _fire(turn: Turn, one: Instance) -> None:
         end_wait(turn, one)
 
 
+_AT_WORK: Final = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING})
+"""While it is in one of these, steps begin, and the execution may end."""
+
+
 def _settle(turn: Turn) -> None:
     """Start what is due, until something is in flight or waited for; when nothing is left, end the execution."""
     run, state = turn.run, turn.state
     if run.owed:
         record_owed(turn)
-    while state.status in (ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING):
+    while True:
         _work_off(turn)
-        if not _is_idle(turn):
+        if state.status not in _AT_WORK:
             return
-        conclude(turn)
+        if _is_stuck(turn):
+            _give_up_milestones(turn)
+        elif _is_idle(turn):
+            conclude(turn)
+        else:
+            return
 
 
 def _work_off(turn: Turn) -> None:
@@ -172,6 +225,9 @@ def _go_on(turn: Turn, what: Region | Instance) -> None:
             end_fallback(turn, one, turn.state.steps[what.key])
         return
     owner = what.owner
+    if what.graph.name == "compensate":
+        note_undone(turn, what)
+        return
     if owner is None or owner.regions is None or owner.regions.get(what.path) is not what:
         return  # it was stopped, or has been seen to
     if what.graph.name == "fallback":
@@ -184,7 +240,7 @@ def _go_on(turn: Turn, what: Region | Instance) -> None:
 def _start_one(turn: Turn) -> bool:
     run, state = turn.run, turn.state
     limit = run.plan.max_parallel_steps
-    if not run.ready or (limit is not None and state.in_flight >= limit):
+    if not run.ready or state.status not in _AT_WORK or (limit is not None and state.in_flight >= limit):
         return False
     one = run.next_ready()
     if one is None:
@@ -195,6 +251,28 @@ def _start_one(turn: Turn) -> bool:
     elif step is None or step.status in PARKED_STEP:
         start_step(turn, one)
     return True
+
+
+def _is_stuck(turn: Turn) -> bool:
+    """Whether all that the execution waits for are milestones, which only its own steps can reach."""
+    run, state = turn.run, turn.state
+    if not run.held or state.in_flight or state.status is not ExecutionStatus.RUNNING:
+        return False
+    held = [one for one in run.held.values() if one.key in one.region.open and not one.in_line]
+    return bool(held) and len(held) == state.waiting
+
+
+def _give_up_milestones(turn: Turn) -> None:
+    """Fail, and cancel what waits in vain: never a silent hang."""
+    held = list(turn.run.held.values())
+    names = ", ".join(one.key for one in held)
+    if turn.state.failure is None:
+        message = f"nothing runs, and these steps wait for a milestone that nothing can reach: {names}"
+        turn.emit(ExecutionFailing(turn.at, ErrorInfo("stuck", message)))
+    for one in held:
+        if one.key in one.region.open:
+            cancel(turn, one, "its milestone cannot be reached")
+            ended(turn, one)
 
 
 def _is_idle(turn: Turn) -> bool:

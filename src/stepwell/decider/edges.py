@@ -13,6 +13,7 @@ from stepwell.decider.region import Instance
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import storable
 from stepwell.execution.state import StepState
+from stepwell.execution.status import StepStatus
 from stepwell.expression.scope import Outcome
 
 
@@ -40,7 +41,7 @@ def taken_edges(turn: Turn, one: Instance, step: StepState, outcome: Outcome, ex
     decided: set[int] = set()
     values: dict[str, Any] = {}
     for edge in node.pushed:
-        if not is_outcome(edge.on, node, step) or (edge.group is not None and edge.group in decided):
+        if not _is_asked(edge, one, step) or (edge.group is not None and edge.group in decided):
             continue
         purpose = f"edge/{edge.number}"
         if edge.when is not None and not edge.when.holds(turn.scope(one, purpose, names, outcome)):
@@ -53,11 +54,18 @@ def taken_edges(turn: Turn, one: Instance, step: StepState, outcome: Outcome, ex
     return Taken(tuple(numbers), values)
 
 
+def _is_asked(edge: PushedEdge, one: Instance, step: StepState) -> bool:
+    """Whether the edge is about this outcome. Of a step that was skipped only those are that ask for just that."""
+    if step.status is StepStatus.SKIPPED:
+        return edge.asks_skipped
+    return is_outcome(edge.on, one.node, step)
+
+
 def _publish(
     turn: Turn, one: Instance, edge: PushedEdge, names: dict[str, Any], outcome: Outcome, values: dict[str, Any]
 ) -> None:
     """Put what the edge publishes into `values`, in order: later entries see earlier ones."""
     for position, (name, template) in enumerate(edge.publish):
-        seen = {**names, "vars": {**turn.state.variables, **values}}
+        seen = {**names, "vars": {**names["vars"], **values}}
         purpose = f"edge/{one.node.pushed.index(edge)}/publish/{position}"
         values[name] = storable(turn.render(one, template, purpose, seen, outcome))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, assert_never
 
 import msgspec
 
@@ -10,14 +11,16 @@ from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
 from stepwell.decider.advance import open_region
 from stepwell.decider.blocks import left_over
-from stepwell.decider.compensation import continue_compensation
+from stepwell.decider.compensation import begin_compensation, continue_compensation, has_bodies
+from stepwell.decider.compensation_children import ANSWER, answer
+from stepwell.decider.compensation_places import place_of
 from stepwell.decider.region import Instance
 from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import EndExecution
 from stepwell.execution.history import (
-    CompensationStarted,
+    ExecutionCancelled,
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionFailing,
@@ -52,15 +55,16 @@ def _conclude_success(turn: Turn) -> None:
 
 
 def _conclude_failure(turn: Turn, failure: ErrorInfo) -> None:
+    error = turn.state.final_error or _final_error(turn, failure)
     if not turn.state.hooks_began and turn.run.plan.hooks.nodes:
-        turn.emit(HooksStarted(turn.at))
-        turn.run.hooks.names = {"error": final_error(turn, failure).as_dict()}
+        turn.emit(HooksStarted(turn.at, error))
+        turn.run.hooks.names = {"error": error.as_dict()}
         open_region(turn, turn.run.hooks)
         return
-    strategy = _strategy(turn)
-    match strategy:
+    said = strategy(turn)
+    match said:
         case "compensate":
-            turn.emit(CompensationStarted(turn.at, _reason(turn, failure)))
+            begin_compensation(turn, _reason(turn, failure), then="fail", error=error)
         case "continue":
             output = _output_or_error(turn)
             if isinstance(output, ErrorInfo):
@@ -69,17 +73,56 @@ def _conclude_failure(turn: Turn, failure: ErrorInfo) -> None:
                 turn.emit(ExecutionCompleted(turn.at, output))
                 turn.command(EndExecution())
         case "terminate":
-            give_up(turn, final_error(turn, failure))
+            give_up(turn, error)
         case _:
-            assert_never(strategy)
+            assert_never(said)
 
 
 def _conclude_compensation(turn: Turn) -> None:
-    if turn.state.compensation is None:
+    state = turn.state
+    if state.compensation is None:
         continue_compensation(turn)
+    elif state.turned is not None:
+        _end_cancelled(turn, state.turned)
     else:
-        assert turn.state.failure is not None, "only a failure starts compensation"
-        give_up(turn, final_error(turn, turn.state.failure))
+        THEN[state.compensation_then](turn)
+
+
+def _fail_as_recorded(turn: Turn) -> None:
+    """After the compensation that followed a failure."""
+    state = turn.state
+    assert state.failure is not None, "only a failure leads here"
+    give_up(turn, state.final_error or _final_error(turn, state.failure))
+
+
+def _cancel_as_asked(turn: Turn) -> None:
+    """After the compensation that followed a cancel."""
+    _end_cancelled(turn, turn.state.compensation_reason)
+
+
+def _answer_parent(turn: Turn) -> None:
+    """After the compensation that the execution which had started this one asked for."""
+    answer(turn)
+    _end_cancelled(turn, turn.state.compensation_reason)
+
+
+def _end_cancelled(turn: Turn, reason: str) -> None:
+    """End the execution as cancelled; or as failed, when what it did could not be undone."""
+    state = turn.state
+    if state.compensation == "failed":
+        problem = state.compensation_problem or "at least one compensation failed"
+        give_up(turn, ErrorInfo("compensation_failed", f"{reason}; not everything could be undone: {problem}"))
+        return
+    turn.emit(ExecutionCancelled(turn.at, state.compensation_by, reason))
+    turn.command(EndExecution())
+
+
+THEN: Final[Mapping[str, Callable[[Turn], None]]] = {
+    "fail": _fail_as_recorded,
+    "cancel": _cancel_as_asked,
+    ANSWER: _answer_parent,
+}
+"""What follows a compensation, by `CompensationStarted.then`."""
 
 
 def give_up(turn: Turn, error: ErrorInfo) -> None:
@@ -88,7 +131,7 @@ def give_up(turn: Turn, error: ErrorInfo) -> None:
     turn.command(EndExecution())
 
 
-def _strategy(turn: Turn) -> Literal["compensate", "terminate", "continue"]:
+def strategy(turn: Turn) -> Literal["compensate", "terminate", "continue"]:
     """What follows a failure: what the action of a failed step asks for, else what the workflow says.
 
     `continue` is about failed steps: an execution that is out of time, stuck or without valid output did not complete.
@@ -99,29 +142,23 @@ def _strategy(turn: Turn) -> Literal["compensate", "terminate", "continue"]:
     declared = definition.config.on_error.strategy
     if declared == "continue" and (state.failed_step is None or definition.config.strict_failures):
         return "terminate"
-    return declared or ("compensate" if definition.compensation.steps else "terminate")
+    says_how = definition.compensation.declared or definition.compensation.steps or has_bodies(turn.run)
+    return declared or ("compensate" if says_how else "terminate")
 
 
 def _reason(turn: Turn, failure: ErrorInfo) -> str:
-    """Why compensation starts, and what it could not do as it was asked."""
+    """Why compensation starts."""
     name = turn.state.failed_step
-    reason = f"step {name!r} failed: {failure.message}" if name else failure.message
-    node = turn.run.plan.node(name) if name else None
-    action = node.action_for(failure.type) if node is not None else None
-    if action is not None and action.compensation_workflow:
-        reason += f" (workflow {action.compensation_workflow!r} is not registered: the inline compensation runs)"
-    return reason
+    return f"step {name!r} failed: {failure.message}" if name else failure.message
 
 
-def final_error(turn: Turn, failure: ErrorInfo) -> ErrorInfo:
+def _final_error(turn: Turn, failure: ErrorInfo) -> ErrorInfo:
     """The execution's error: the message of the action that applied, or one that names the step."""
     name = turn.state.failed_step
-    node = turn.run.plan.node(name) if name else None
-    if node is None or name is None:
+    one = place_of(turn.run, name) if name is not None else None
+    if one is None or name is None:
         return failure
-    message = (
-        _rendered_message(turn, Instance(node, turn.run.root), failure) or f"step {name!r} failed: {failure.message}"
-    )
+    message = _rendered_message(turn, one, failure) or f"step {name!r} failed: {failure.message}"
     details = {"step": name, "cause": failure.message}
     return msgspec.structs.replace(failure, message=message, details=details, retryable=False)
 

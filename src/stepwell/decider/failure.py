@@ -13,7 +13,8 @@ import msgspec
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import act_on, ended, open_region, stop
 from stepwell.decider.edges import Taken, taken_edges
-from stepwell.decider.joins import after_fallback, is_taken
+from stepwell.decider.graph import UNDOING
+from stepwell.decider.joins import after_fallback, is_outcome, is_taken
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
@@ -156,7 +157,7 @@ def _unhandled(turn: Turn, one: Instance) -> str:
     """Who answers for a failure that the step itself does not handle: nobody, for a step of the root."""
     if one.node.is_stand_in and waiting_for(turn, one) is not None:
         return "stand_in"
-    return "up" if one.region.owner is not None else ""
+    return "up" if one.region.owner is not None and one.region.graph.name not in UNDOING else ""
 
 
 def _handling(turn: Turn, one: Instance, error: ErrorInfo, failed: StepState) -> str:
@@ -173,7 +174,15 @@ def _handling(turn: Turn, one: Instance, error: ErrorInfo, failed: StepState) ->
                 assert_never(action.action)
     if error.type == "max_visits":
         return ""
-    return "edge" if any(is_taken(link, failed) for link in one.node.links) else ""
+    return "edge" if any(is_taken(link, failed) for link in one.node.links) or _is_dealt_with(one, failed) else ""
+
+
+def _is_dealt_with(one: Instance, failed: StepState) -> bool:
+    """Whether an edge is taken that leads nowhere."""
+    return any(
+        edge.ends and (edge.number is None or edge.number in failed.taken) and is_outcome(edge.on, one.node, failed)
+        for edge in one.node.pushed
+    )
 
 
 def inside(error: ErrorInfo, one: Instance) -> ErrorInfo:

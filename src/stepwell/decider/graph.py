@@ -33,6 +33,8 @@ from stepwell.policy.retry import RetryPolicy
 Join = Literal["all", "sync", "any", "each"] | int
 REPEATING: Final = frozenset({"loop", "for_each", "repeat", "state_machine"})
 """Kinds of nodes whose regions are rounds."""
+UNDOING: Final = frozenset({"compensate", "compensation"})
+"""Names of graphs with the one step that undoes another, or compensates in place of all."""
 LinkOn = DependencyOn | Literal["fallback"]
 REJECTIONS: Final = frozenset({"bulkhead_full", "bulkhead_timeout"})
 """Errors of a step that a bulkhead did not let through."""
@@ -52,9 +54,11 @@ class PushedEdge:
         number: its place among the edges of the step whose taking is recorded, for it is decided by a condition; None
             when the outcome alone decides.
         group: of the edges with the same group, the first that holds is taken.
+        ends: it leads nowhere: to take it is to have dealt with the outcome.
+        asks_skipped: its condition asks whether the step was skipped.
     """
 
-    __slots__ = ("delay", "group", "number", "on", "publish", "when")
+    __slots__ = ("asks_skipped", "delay", "ends", "group", "number", "on", "publish", "when")
 
     def __init__(self, edge: Edge, number: int | None) -> None:
         self.on: EdgeOn = edge.on
@@ -63,6 +67,8 @@ class PushedEdge:
         self.when = compile_condition(edge.when, outcome=True) if edge.when is not None else None
         self.publish = tuple((name, compile_template(value, outcome=True)) for name, value in edge.publish)
         self.delay = edge.delay
+        self.ends = not edge.to
+        self.asks_skipped = self.when is not None and "skipped" in self.when.functions
 
 
 class Link:

@@ -88,8 +88,8 @@ def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
 
 def is_taken(link: Link, step: StepState) -> bool:
     """Whether an edge is taken, once its source has ended."""
-    if link.number is not None and link.number not in step.taken:
-        return False
+    if link.number is not None and (link.number not in step.taken or step.status is StepStatus.SKIPPED):
+        return link.number in step.taken
     return is_outcome(link.on, link.source, step)
 
 
@@ -106,7 +106,7 @@ def is_outcome(on: str, source: Node, step: StepState) -> bool:
         if is_timeout(step) and source.has_timeout_link and on in ("timeout", "failure"):
             return on == "timeout"
         return on in ("failure", "complete") or (on == "satisfied" and step.handled == "continue")
-    if status is StepStatus.SKIPPED and step.reason in ("condition", "action"):
+    if status is StepStatus.SKIPPED and step.reason in ("condition", "action", "operator"):
         return on in ("satisfied", "skipped")
     return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepwell.decider.leaf import assignment_again
 from stepwell.decider.run import Run
-from stepwell.execution.commands import AwaitEvent, Command, RunStep, TakeLock
+from stepwell.execution.commands import AwaitEvent, Command, CompensateChild, RunStep, TakeLock
 from stepwell.execution.status import StepStatus
 
 
@@ -21,7 +21,9 @@ def outstanding(run: Run) -> list[Command]:
             if one is not None:
                 commands.append(RunStep(assignment_again(run, one), one.node.gates))
         elif step.status is StepStatus.WAITING:
-            if step.held == "mutex":
+            if step.block == "undo":
+                commands.append(CompensateChild(key, step.message, run.state.compensation_reason))
+            elif step.held == "mutex":
                 commands.append(TakeLock(step.message, key))
             elif step.event_type is not None and not step.held:
                 commands.append(AwaitEvent(key, step.event_type, step.filter))

@@ -14,7 +14,7 @@ from stepwell.decider.checking import SchemaCheck
 from stepwell.decider.graph import Graph, Node, Retry
 from stepwell.decider.inner import Generated, Machine, Rounds, inner_of, rounds_of_items, rounds_of_repetition
 from stepwell.decider.keys import split_key
-from stepwell.definition.model import Step, WorkflowDefinition, all_steps
+from stepwell.definition.model import Step, StepBody, WorkflowDefinition, all_steps
 from stepwell.expression.template import compile_template
 from stepwell.policy.gates import gates_of
 from stepwell.policy.limits import Policy
@@ -33,6 +33,7 @@ class Plan:
         compensation: the steps of `compensation.steps`, in the order in which they run.
         hooks: the steps of `config.on_error`.
         concurrency_key: of executions with the same, so many may run at once.
+        undoes: a step of it says how it is undone.
         uses_locks: an execution of it, or a step, may hold a lock.
         drains: after a failure, what can still be reached runs on.
     """
@@ -51,6 +52,7 @@ class Plan:
         "output",
         "output_check",
         "root",
+        "undoes",
         "undoing",
         "uses_locks",
         "variables",
@@ -71,8 +73,12 @@ class Plan:
         concurrency = definition.config.concurrency
         self.concurrency_key = compile_template(concurrency.key or "") if concurrency is not None else None
         self.uses_locks = concurrency is not None or any(
-            step.mutex is not None for step in all_steps(definition.steps)
+            step.mutex is not None
+            for steps in (definition.steps, definition.config.on_error.steps, definition.compensation.steps)
+            for step in all_steps(steps)
         )
+        outside = (*all_steps(definition.steps), *all_steps(definition.config.on_error.steps))
+        self.undoes = any(step.compensate is not None for step in outside)
         self.drains = definition.config.failure_mode == "drain"
         self.max_parallel_steps = definition.config.max_parallel_steps
         self.input_check = SchemaCheck(definition.input_schema or {})
@@ -156,7 +162,10 @@ class _Builder:
             node.blocks["make"] = Graph("make", node)
             node.blocks["make"].add(Node(making, node.position, node.blocks["make"], self._retry))
         if step.compensate is not None:
-            node.undo = self._undo(step, node)
+            node.undo = self._undo(step, step.compensate, node)
+        elif step.type == "workflow":
+            node.undo = self._undo(step, StepBody(type="workflow"), node)
+            node.undo.kind = "undo_child"
         return node
 
     def _layered(self, step: Step, graph: Graph, rounds: Rounds) -> Node:
@@ -172,15 +181,15 @@ class _Builder:
         node.blocks["body"] = self.fill(Graph("body", node, items=names), [_inside(step, rounds.kind)])
         return node
 
-    def _undo(self, step: Step, node: Node) -> Node:
-        body = step.compensate
-        assert body is not None, "asked for only where there is one"
+    def _undo(self, step: Step, body: StepBody, node: Node) -> Node:
         undo = Step(
             name=step.name, type=body.type, config=body.config, retry=body.retry, timeout=body.timeout, path=body.path
         )
         graph = Graph("compensate", items=node.graph.items, for_compensation=True)
-        graph.add(Node(undo, node.position, graph, self._retry))
-        return graph.nodes[step.name]
+        compiled = Node(undo, node.position, graph, self._retry)
+        graph.add(compiled)
+        compiled.stable = False  # recorded, so that a dead letter shows what it was called with
+        return compiled
 
 
 def _machine_waits(machine: Node, inner: Machine) -> Graph:

@@ -14,7 +14,7 @@ from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.execution.state import ExecutionState, StepState
-from stepwell.execution.status import ENDED_EXECUTION, ENDED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.status import BEFORE_THE_END, ENDED_EXECUTION, ENDED_STEP, ExecutionStatus, StepStatus
 
 _NEVER_DUE = frozenset({"dead_path", "not_taken"})
 """Reasons of skipped steps that were never due."""
@@ -28,18 +28,19 @@ def run_of(plan: Plan, state: ExecutionState) -> Run:
     run = Run(plan, state)
     if state.status is ExecutionStatus.PENDING or state.status in ENDED_EXECUTION:
         return run
-    found = _by_path(run)
-    if run.is_stopping() or state.status is not ExecutionStatus.RUNNING:
+    found = by_path(run)
+    if run.is_stopping() or state.status not in BEFORE_THE_END:
         run.root.stopped = True
-    _restore(run, run.root, found)
+    restore(run, run.root, found)
     if state.hooks_began:
-        _restore(run, run.hooks, found)
+        run.hooks.stopped = state.cancel is not None
+        restore(run, run.hooks, found)
     if state.status is ExecutionStatus.COMPENSATING:
         _restore_open(run, run.undoing, found, {})
     return run
 
 
-def _by_path(run: Run) -> Mapping[str, list[Found]]:
+def by_path(run: Run) -> Mapping[str, list[Found]]:
     found: dict[str, list[Found]] = {}
     for key, step in run.state.steps.items():
         name, path, visit = split_key(key)
@@ -48,19 +49,19 @@ def _by_path(run: Run) -> Mapping[str, list[Found]]:
     return found
 
 
-def _restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
+def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
     """Count again what has ended in the region, in the order in which it did, and open what has not."""
     owner = region.owner
     if owner is not None and owner.region.stopped:
         region.stopped = True
     due = _Due(run, region)
     due.take(beginning(region))
-    for name, _, _, step in _inside(region, found):
+    for name, _, _, step in found_in(region, found):
         if step.block == "fallback" and step.error is not None:
             fallback = region.graph.nodes[name].fallback_for(step.error.type)
             if fallback is not None and fallback.step is not None:
                 due.take(after_fallback(region, region.graph.nodes[name], fallback.step))
-    ended = [each for each in _inside(region, found) if each[3].status in ENDED_STEP]
+    ended = [each for each in found_in(region, found) if each[3].status in ENDED_STEP]
     for name, visit, key, step in sorted(ended, key=lambda each: each[3].order):
         node = region.graph.nodes[name]
         if step.reason in _NEVER_DUE:
@@ -106,13 +107,13 @@ class _Due:
                 pending.extend(after_dead(region, node))
 
 
-def _inside(region: Region, found: Mapping[str, list[Found]]) -> Iterator[Found]:
+def found_in(region: Region, found: Mapping[str, list[Found]]) -> Iterator[Found]:
     nodes = region.graph.nodes
     return (each for each in found.get(region.path, ()) if each[0] in nodes)
 
 
 def _restore_open(run: Run, region: Region, found: Mapping[str, list[Found]], due: Mapping[str, Instance]) -> None:
-    for name, visit, key, step in _inside(region, found):
+    for name, visit, key, step in found_in(region, found):
         if step.status in ENDED_STEP:
             continue
         one = due.get(key) or Instance(region.graph.nodes[name], region, visit)
@@ -129,8 +130,8 @@ def _restore_open(run: Run, region: Region, found: Mapping[str, list[Found]], du
 
 def _reopen(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Found]]) -> None:
     """Open again the regions of a construct; those of which nothing is left have been seen to be through."""
-    for inner in _regions(run, one, step):
-        _restore(run, inner, found)
+    for inner in inner_regions(run, one, step):
+        restore(run, inner, found)
         if not inner.is_through:
             if one.regions is None:
                 one.regions = {}
@@ -139,7 +140,7 @@ def _reopen(run: Run, one: Instance, step: StepState, found: Mapping[str, list[F
             one.failure = one.failure or inner.failure
 
 
-def _regions(run: Run, one: Instance, step: StepState) -> Iterator[Region]:
+def inner_regions(run: Run, one: Instance, step: StepState) -> Iterator[Region]:
     if step.block != "fallback" or step.error is None:
         yield from CONSTRUCTS[one.node.kind].reopen(run, one, step)
         return

@@ -28,11 +28,14 @@ class Run:
         owed: steps whose paths are dead and for which that is not recorded yet.
         held: instances that wait for a milestone.
         latest: for each step that runs more than once, or in a block, the key of its latest instance.
-        compensated: how many compensation steps are known to be over; there may be more.
+        compensated: how many compensation steps are known to have begun; there may be more.
+        undone: of how many instances the undoing is known to have begun; there may be more.
+        generated: the steps that were made while the workflow ran, by path and name; None until they are looked for.
     """
 
     __slots__ = (
         "compensated",
+        "generated",
         "held",
         "hooks",
         "latest",
@@ -45,6 +48,7 @@ class Run:
         "state",
         "timers",
         "undoing",
+        "undone",
     )
 
     def __init__(self, plan: Plan, state: ExecutionState) -> None:
@@ -60,6 +64,8 @@ class Run:
         self.held: dict[str, Instance] = {}
         self.latest: dict[str, str] = {}
         self.compensated = 0
+        self.undone = 0
+        self.generated: dict[str, dict[str, Node]] | None = None
         self.names = Names(plan, state, self.latest)
 
     def open_instance(self, key: str) -> Instance | None:
@@ -100,10 +106,10 @@ class Run:
         return state.active_since + state.timeout - state.active_before
 
     def is_stopping(self) -> bool:
-        """Whether nothing new may start before the end: the execution has failed, and its plan does not drain; or it is being
-        cancelled."""
+        """Whether nothing new may start before the end: the execution has failed, and its plan does not drain or its time
+        is up; or it is being cancelled."""
         state = self.state
-        failing = state.failure is not None and not self.plan.drains
+        failing = state.failure is not None and (not self.plan.drains or state.is_out_of_time())
         return (failing or state.cancel is not None) and state.status in BEFORE_THE_END
 
     def next_ready(self) -> Instance | None:

@@ -163,7 +163,7 @@ class StepLookup(Lookup):
             UnavailableOutput: it did not complete, or was skipped and compensation asks: nothing is to be undone.
         """
         step = self._step
-        if step.status is StepStatus.COMPLETED or step.handled == "fallback":
+        if self.has_completed() or step.handled == "fallback":
             return step.output
         compensating = self._state is not None and bool(self._state.compensation_reason)
         if step.status is StepStatus.SKIPPED and step.reason == "condition" and not compensating:
@@ -182,6 +182,10 @@ class StepLookup(Lookup):
     def has_status(self, status: StepStatus) -> bool:
         """Whether it is in that status."""
         return self._step.status is status
+
+    def has_completed(self) -> bool:
+        """Whether it ended well, and was perhaps undone since."""
+        return self._step.status in (StepStatus.COMPLETED, StepStatus.COMPENSATED)
 
     def attempts(self) -> int:
         """How many attempts were scheduled."""
@@ -210,7 +214,7 @@ _FIELDS: Mapping[str, Any] = {
     "result": StepLookup.output,
     "error": StepLookup.error,
     "status": StepLookup.status,
-    "completed": lambda step: step.has_status(StepStatus.COMPLETED),
+    "completed": StepLookup.has_completed,
     "failed": lambda step: step.has_status(StepStatus.FAILED),
     "skipped": lambda step: step.has_status(StepStatus.SKIPPED),
     "attempts": StepLookup.attempts,

@@ -8,6 +8,7 @@ from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import ended, hold
 from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.control import CONTROL
+from stepwell.decider.edges import taken_edges
 from stepwell.decider.failure import end_failed, fail
 from stepwell.decider.leaf import start_leaf
 from stepwell.decider.locks import lock_name
@@ -15,9 +16,11 @@ from stepwell.decider.region import Instance, Region
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure
 from stepwell.execution.commands import TakeLock
-from stepwell.execution.history import StepSkipped
+from stepwell.execution.history import StepSkipped, VariablesSet
+from stepwell.execution.state import StepState
 from stepwell.execution.status import ENDED_STEP, StepStatus
 from stepwell.expression.errors import ExpressionError, UnavailableOutput
+from stepwell.expression.scope import Outcome
 
 _MISSED: Final = ENDED_STEP - {StepStatus.COMPLETED}
 
@@ -32,7 +35,7 @@ def start_step(turn: Turn, one: Instance) -> None:
         if not node.is_plain and not _may_start(turn, one):
             return
         if node.when is not None and not node.when.holds(turn.scope(one, "when")):
-            skip(turn, one, "condition", "its condition does not hold")
+            _skip_by_condition(turn, one)
         elif node.kind == "leaf":
             start_leaf(turn, one, turn.render(one, node.config, "config"))
         else:
@@ -42,6 +45,20 @@ def start_step(turn: Turn, one: Instance) -> None:
             skip(turn, one, "unavailable", error.message)
         else:
             fail(turn, one, expression_failure(error), turn.at)
+
+
+def _skip_by_condition(turn: Turn, one: Instance) -> None:
+    """Its own condition does not hold; edges may ask for that.
+
+    Raises:
+        ExpressionError: one of them cannot be decided.
+    """
+    skipped = StepState(status=StepStatus.SKIPPED, reason="condition")
+    taken = taken_edges(turn, one, skipped, Outcome(skipped=True), {"error": None})
+    turn.emit(StepSkipped(turn.at, one.key, "condition", "its condition does not hold", taken.numbers))
+    if taken.variables:
+        turn.emit(VariablesSet(turn.at, one.key, taken.variables))
+    ended(turn, one)
 
 
 def skip(turn: Turn, one: Instance, reason: str, message: str) -> None:

@@ -39,7 +39,7 @@ def start_child(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
         message = f"workflow {name!r} would be the {depth}th below each other; at most {MAX_DEPTH} are allowed"
         fail(turn, one, ErrorInfo("too_deep", message), turn.at)
         return
-    attempt = turn.step(one.key).attempts + 1
+    attempt = turn.attempts(one.key) + 1
     child = execution_id(derived_bytes(turn.state.seed, "child", turn.state.id, one.key, attempt))
     due = turn.at + one.node.timeout if one.node.timeout is not None and wait else None
     turn.emit(ChildStarted(turn.at, one.key, attempt, child, str(name), version, wait, due))

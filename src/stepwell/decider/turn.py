@@ -22,10 +22,14 @@ _NOTHING: Final = Scope({})
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """What was decided: the events to record, and the commands to carry out once they are recorded."""
+    """What was decided: the events to record, and the commands to carry out once they are recorded.
+
+    `said`: what an operator's verb did, in words.
+    """
 
     events: list[HistoryEvent]
     commands: list[Command]
+    said: str = ""
 
 
 class Turn:
@@ -34,9 +38,10 @@ class Turn:
     Attributes:
         through: regions of which nothing is left to run, and steps that stood in for failed ones and have ended: what
             they were opened or run for has yet to go on.
+        said: what an operator's verb did, in words.
     """
 
-    __slots__ = ("at", "commands", "events", "run", "state", "through")
+    __slots__ = ("at", "commands", "events", "run", "said", "state", "through")
 
     def __init__(self, run: Run, at: int) -> None:
         self.run = run
@@ -45,6 +50,7 @@ class Turn:
         self.events: list[HistoryEvent] = []
         self.commands: list[Command] = []
         self.through: deque[Region | Instance] = deque()
+        self.said = ""
 
     def emit(self, event: HistoryEvent) -> None:
         """Record that this happened."""
@@ -59,12 +65,21 @@ class Turn:
         """The state of a step, a fresh one when nothing happened to it yet."""
         return self.state.steps.get(name) or StepState()
 
+    def attempts(self, key: str) -> int:
+        """How many attempts of a step were made, those before it was reset too."""
+        step = self.state.steps.get(key)
+        if step is not None and step.attempts:
+            return step.attempts
+        reset = self.state.resets.get(key)
+        return reset.attempts if reset is not None else 0
+
     def scope(
         self, one: Instance, purpose: str, extra: Mapping[str, Any] | None = None, outcome: Outcome | None = None
     ) -> Scope:
         """What expressions of this step see now; those of a compensation step also see the `error` that it undoes."""
-        if one.node.for_compensation and self.state.failure is not None:
-            extra = {"error": self.state.failure.as_dict(), **(extra or {})}
+        error = self.state.failure or self.state.final_error if one.node.for_compensation else None
+        if error is not None:
+            extra = {"error": error.as_dict(), **(extra or {})}
         return self.run.names.scope(self.at, one.key, purpose, extra, outcome, one.region)
 
     def render(

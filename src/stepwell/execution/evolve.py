@@ -227,7 +227,7 @@ def _attempt_failed(state: ExecutionState, event: AttemptFailed) -> None:
 def _skipped(state: ExecutionState, event: StepSkipped) -> None:
     step = move_step(state, event)
     step.reason, step.message = event.reason, event.message
-    step.completed_at = event.at
+    step.completed_at, step.taken = event.at, event.taken
     step.order = state.seq + 1
 
 

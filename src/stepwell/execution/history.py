@@ -106,11 +106,15 @@ class StepFailed(_Happened, frozen=True, array_like=True, tag=6):
 
 
 class StepSkipped(_Happened, frozen=True, array_like=True, tag=7):
-    """The step will not run. `reason`: `condition`, `dead_path`, `unavailable` (it refers to what never came to be)."""
+    """The step will not run. `reason`: `condition`, `dead_path`, `unavailable` (it refers to what never came to be).
+
+    `taken` names the edges that ask for that, by number.
+    """
 
     step: str
     reason: str
     message: str = ""
+    taken: tuple[int, ...] = ()
 
 
 class StepCancelled(_Happened, frozen=True, array_like=True, tag=8):
@@ -178,6 +182,7 @@ class CompensationStarted(_Happened, frozen=True, array_like=True, tag=15):
         due: when its time is up, or None.
         listed: the steps of `compensation.steps` run after the undoings.
         instead: the instance whose action names a workflow that compensates in place of both.
+        started_by, why: which operator started it, and why, when it had waited for one.
     """
 
     reason: str
@@ -188,6 +193,8 @@ class CompensationStarted(_Happened, frozen=True, array_like=True, tag=15):
     due: int | None = None
     listed: bool = True
     instead: str = ""
+    started_by: str = ""
+    why: str = ""
 
 
 class CompensationEnded(_Happened, frozen=True, array_like=True, tag=16):

@@ -177,6 +177,10 @@ class ExecutionState(msgspec.Struct, gc=False):
     cancel: Cancellation | None = None
     forked_from: str | None = None
 
+    def is_out_of_time(self) -> bool:
+        """Whether a bound of the execution as a whole was passed."""
+        return self.failure is not None and self.failed_step is None and self.failure.type == "timeout"
+
 
 def event_identity(source: str, event_id: str) -> str:
     """Source and id of an event in one text, unambiguously."""

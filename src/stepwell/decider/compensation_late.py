@@ -1,0 +1,69 @@
+"""Late completions: the result of work that was stopped because compensation begins comes all the same.
+
+That its work was stopped is decided before the worker hears of it. When the result comes in between, the step did have
+its effect, so it has completed after all, and is undone like the others. Of work whose result never comes nobody knows
+whether it had an effect: it stays cancelled, and is not undone.
+"""
+
+from __future__ import annotations
+
+from stepwell.decider.compensation import first_place
+from stepwell.decider.compensation_places import node_of, place_of
+from stepwell.decider.region import Instance
+from stepwell.decider.run import Run
+from stepwell.decider.turn import Turn
+from stepwell.decider.values import storable
+from stepwell.execution.history import LateCompletion
+from stepwell.execution.state import StepState
+from stepwell.execution.status import ExecutionStatus, StepStatus
+from stepwell.execution.work import Report
+from stepwell.expression.errors import ExpressionError
+
+
+def take_late(turn: Turn, report: Report) -> None:
+    """A report came for a step that is not running: record what it did, if that can still be undone."""
+    step = turn.state.steps.get(report.step)
+    if step is None or not _counts(turn, step, report):
+        return
+    one = place_of(turn.run, report.step)
+    if one is None or one.node.kind != "leaf" or one.node.for_compensation:
+        return
+    try:
+        output = report.result
+        if one.node.output is not None:
+            extra = {"response": report.result, **(report.scope or {})}
+            output = storable(turn.render(one, one.node.output, "output", extra))
+    except ExpressionError:
+        return  # a step whose output cannot be built has not completed
+    turn.emit(LateCompletion(turn.at, one.key, report.started_at, output, _place(turn.run, one)))
+
+
+def _counts(turn: Turn, step: StepState, report: Report) -> bool:
+    state = turn.state
+    if report.error is not None or step.status is not StepStatus.CANCELLED or step.attempts != report.attempt:
+        return False
+    if state.status is ExecutionStatus.COMPENSATING:
+        return state.compensation is None
+    return state.status is ExecutionStatus.RUNNING and turn.run.root.stopped
+
+
+def _place(run: Run, one: Instance) -> int:
+    """Where among those to undo it comes: it is the last that completed."""
+    state = run.state
+    if one.node.undo is None or state.status is not ExecutionStatus.COMPENSATING or state.compensation_instead:
+        return -1
+    if state.compensation_awaited:
+        return -1
+    begun = first_place(run)
+    match run.plan.definition.compensation.strategy:
+        case "parallel":
+            return len(state.to_undo)
+        case "forward":
+            later = (
+                place
+                for place in range(begun, len(state.to_undo))
+                if (node := node_of(run, state.to_undo[place])) is not None and node.position > one.node.position
+            )
+            return next(later, len(state.to_undo))
+        case _:
+            return begun
