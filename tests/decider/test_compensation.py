@@ -211,20 +211,6 @@ def test_asking_for_it_handles_no_failure_even_with_an_edge() -> None:
     assert story.state.status == "failed"
 
 
-def test_a_compensation_workflow_that_is_not_registered_is_named_in_the_reason() -> None:
-    action = says("compensate", compensation_workflow="cleanup", message="No verification came")
-    wait = step("wait", type="wait_for_event", config={"event_type": "go", "timeout": "1s"}, on_timeout=action)
-    story = begun(workflow(wait, undo=(step("u"),)))
-    story.time(SECOND)
-    assert reason(story) == (
-        "step 'wait' failed: no event 'go' came within 1s "
-        "(workflow 'cleanup' is not registered: the inline compensation runs)"
-    )
-    decision = story.done("u")
-    assert isinstance(decision.events[-1], ExecutionFailed)
-    assert decision.events[-1].error.message == "No verification came"
-
-
 def test_asking_for_it_when_there_is_nothing_declared_is_told_as_nothing() -> None:
     story = begun(workflow(step("a", on_failure=says("compensate"))))
     assert kinds(story.failed("a")) == ["StepFailed", "CompensationStarted", "CompensationEnded", "ExecutionFailed"]

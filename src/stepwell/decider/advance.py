@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Literal
 
-from stepwell.base.errors import ErrorInfo
 from stepwell.decider.graph import Node
-from stepwell.decider.joins import Outcome, after_dead, after_end, beginning, withdraw
+from stepwell.decider.joins import (
+    Outcome,
+    after_dead,
+    after_end_again,
+    after_link,
+    beginning,
+    is_taken,
+    unreachable,
+    withdraw,
+)
 from stepwell.decider.keys import instance_key
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.turn import Turn
 from stepwell.execution.commands import ForgetWait, ReleaseLock, StopStep, TellChild
 from stepwell.execution.history import ExecutionFailing, StepCancelled, StepHeld, StepSkipped
+from stepwell.execution.state import StepState
 from stepwell.execution.status import BEFORE_THE_END, ENDED_STEP, PARKED_STEP, StepStatus
 
 
@@ -32,20 +42,33 @@ def ended(turn: Turn, one: Instance) -> None:
 
     Once nothing new may start, nothing more is decided: what stands behind stays as it is.
     """
-    region = one.region
-    turn.run.end(one)
+    region, run = one.region, turn.run
+    run.end(one)
     one.regions = None
     step = turn.state.steps[one.key]
     if step.lock:
         turn.command(ReleaseLock(step.lock, one.key))
     if not region.stopped:
-        if one.node.links or region.rounds is not None:
-            act_on(turn, region, after_end(region, one.node, step))
-        if turn.run.held:
+        if region.rounds is None:
+            _follow(turn, region, one.node, step)
+        else:
+            act_on(turn, region, after_end_again(region, region.rounds, one.node, step))
+        if run.held:
             _wake_held(turn)
     if one.node.is_stand_in:
         turn.through.append(one)
-    note_through(turn, region)
+    if region.owner is not None:
+        note_through(turn, region)
+
+
+def _follow(turn: Turn, region: Region, node: Node, step: StepState) -> None:
+    """The same as acting on `after_end`, for the many steps that have one successor which waits for nothing else."""
+    for link in node.links:
+        target = link.target
+        if target.waits_for_one and is_taken(link, step):
+            make_due(turn, Instance(target, region), link.delay)
+        else:
+            act_on(turn, region, after_link(region, link, step))
 
 
 def note_through(turn: Turn, region: Region) -> None:
@@ -71,6 +94,8 @@ def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
             make_due(turn, Instance(node, region, visit), delay)
         elif said == "passed_by" or (_record_dead(turn, region, node) and said == "dead"):
             pending.extend(after_dead(region, node))
+    if region.failure is not None and not region.stopped and not region.holds_on:
+        stop(turn, region, "a join in it can no longer be met")
 
 
 def make_due(turn: Turn, one: Instance, delay: int = 0) -> None:
@@ -114,10 +139,7 @@ def _record_dead(turn: Turn, region: Region, node: Node) -> bool:
 
 
 def _fail_unreachable_join(turn: Turn, region: Region, node: Node) -> None:
-    arrivals = region.arrivals.get(node.name)
-    left = node.inbound - (arrivals.dead if arrivals is not None else node.inbound)
-    message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {left} can be taken"
-    error = ErrorInfo("join_unsatisfiable", message)
+    error = unreachable(region, node)
     if region.owner is not None:
         region.failure = region.failure or error
     elif turn.state.failure is None and turn.state.status in BEFORE_THE_END:
@@ -133,13 +155,21 @@ def stop(turn: Turn, region: Region, reason: str) -> None:
     region.due = 0
     for one in list(region.open.values()):
         step = turn.state.steps[one.key]
-        if step.status in PARKED_STEP:
+        if step.status in PARKED_STEP or _waits_in_vain(step, one):
             cancel(turn, one, reason)
             ended(turn, one)
         else:
             for inner in list((one.regions or {}).values()):
                 stop(turn, inner, reason)
     note_through(turn, region)
+
+
+def _waits_in_vain(step: StepState, one: Instance) -> bool:
+    """Whether it has failed, and the step that was to stand in for it has not begun and will not."""
+    if step.status is not StepStatus.RUNNING or step.block != "fallback" or one.regions or step.error is None:
+        return False
+    fallback = one.node.fallback_for(step.error.type)
+    return fallback is None or not any(other.node.name == fallback.step for other in one.region.open.values())
 
 
 def cancel(turn: Turn, one: Instance, reason: str) -> None:
@@ -161,6 +191,13 @@ def cancel(turn: Turn, one: Instance, reason: str) -> None:
         turn.command(ReleaseLock(step.message, one.key))
     turn.emit(StepCancelled(turn.at, one.key, reason))
     turn.run.end(one)
+
+
+def tell_children(turn: Turn, verb: Literal["cancel", "terminate", "pause", "resume"], by: str, reason: str) -> None:
+    """Have done with the sub-workflows that are waited for what was done with this execution."""
+    for step in turn.state.steps.values():
+        if step.child and step.status is StepStatus.WAITING:
+            turn.command(TellChild(step.child, verb, by, reason))
 
 
 def cancel_all(turn: Turn, region: Region, reason: str) -> None:

@@ -23,6 +23,7 @@ def begin(turn: Turn, one: Instance, block: str = "", items: list[Any] | None = 
     due = turn.at + one.node.timeout if one.node.timeout is not None else None
     turn.emit(BlockStarted(turn.at, one.key, attempt, block, items, due))
     turn.run.begin(one)
+    one.failure = None  # of an earlier try
     if due is not None:
         turn.run.arm(due, one.key)
     return turn.state.steps[one.key]

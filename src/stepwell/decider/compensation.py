@@ -2,8 +2,8 @@
 
 What is undone, first to last: the instances that have completed and whose steps say how (`compensate`; a sub-workflow
 undoes itself), then the steps of `compensation.steps`. A workflow that a failed step's action names replaces both.
-`begin_compensation` is called when nothing of the execution is running any more; `continue_compensation` whenever nothing
-of the compensation is. Which of it has begun follows from the state of the steps: no other place says so.
+`begin_compensation` is called when nothing of the execution is running any more, and `continue_compensation` whenever
+nothing of the compensation is. Which of it has begun follows from the state of the steps: no other place says so.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ from stepwell.execution.history import (
     ExecutionCancelled,
     StepCompensated,
 )
-from stepwell.execution.inputs import StartCompensation
 from stepwell.execution.state import ExecutionState, StepState
-from stepwell.execution.status import ENDED_STEP, ExecutionStatus, StepStatus
+from stepwell.execution.status import ExecutionStatus, StepStatus
 
 TOLERATED: Final = frozenset({"continue", "fallback"})
 """How the failure of a compensation step may be handled by the step itself; then it counts as undone."""
@@ -83,7 +82,7 @@ def start_problem(state: ExecutionState) -> str | None:
     return f"no compensation of execution {state.id} waits to be started: {what}"
 
 
-def start_compensation(turn: Turn, asked: StartCompensation) -> None:
+def start_compensation(turn: Turn, by: str, reason: str) -> None:
     """An operator starts the compensation that waits for that; nothing happens when none does."""
     state = turn.state
     if start_problem(state) is None and state.final_error is not None:
@@ -93,16 +92,16 @@ def start_compensation(turn: Turn, asked: StartCompensation) -> None:
             state.final_error,
             state.compensation_then,
             state.compensation_by,
-            asked=asked,
+            started=(by, reason),
         )
 
 
 def _start(
-    turn: Turn, reason: str, error: ErrorInfo, then: str, by: str, *, asked: StartCompensation | None = None
+    turn: Turn, reason: str, error: ErrorInfo, then: str, by: str, *, started: tuple[str, str] = ("", "")
 ) -> None:
     instead = instead_of(turn.run) if then == "fail" else ""
     steps = () if instead else tuple(_in_order(turn.run, undoable(turn.run)))
-    started_by, why = (asked.by, asked.reason) if asked is not None else ("", "")
+    started_by, why = started
     turn.emit(
         CompensationStarted(
             turn.at, reason, error, steps, then, by, _due(turn), not instead, instead, started_by=started_by, why=why
@@ -203,11 +202,18 @@ def continue_compensation(turn: Turn) -> None:
         if due:
             return
     else:
-        one = _next(run)
-        if one is not None:
-            start_step(turn, one)
+        following = _next(run)
+        if following is not None:
+            start_step(turn, following)
             return
     turn.emit(CompensationEnded(turn.at, _outcome(run)))
+
+
+def is_at_rest(run: Run) -> bool:
+    """Whether nothing of the compensation runs, waits or is due, and nobody has to start it."""
+    if run.state.compensation_awaited or run.nested:
+        return False
+    return not any(one.in_line and not one.region.stopped for *_, one in run.ready)
 
 
 def runs_together(run: Run) -> bool:
@@ -216,17 +222,15 @@ def runs_together(run: Run) -> bool:
 
 
 def due_now(run: Run) -> list[Instance]:
-    """Of a compensation that runs together: what may begin and has not. The steps of the list wait for the rest."""
-    state = run.state
-    bodies = [key for key in state.to_undo if undo_key(key) not in state.steps]
-    if bodies:
-        return [body_of(run, key) for key in bodies]
-    if (
-        any(state.steps[undo_key(key)].status not in ENDED_STEP for key in state.to_undo)
-        or not state.compensation_listed
-    ):
-        return []
-    return [Instance(node, run.undoing) for node in run.plan.compensation if node.name not in state.steps]
+    """Of a compensation that runs together: what may begin and has not. The steps of the list wait for the rest; once
+    they have begun, only a late completion is undone beside them."""
+    steps = run.state.steps
+    bodies = [key for key in run.state.to_undo if undo_key(key) not in steps]
+    listed = [node for node in run.plan.compensation if node.name not in steps]
+    is_through = not any(one.region is not run.undoing for one in run.nested.values())
+    if len(listed) < len(run.plan.compensation) or (not bodies and is_through):
+        return [*(body_of(run, key) for key in bodies), *(Instance(node, run.undoing) for node in listed)]
+    return [body_of(run, key) for key in bodies]
 
 
 def _next(run: Run) -> Instance | None:

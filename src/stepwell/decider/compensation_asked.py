@@ -22,7 +22,7 @@ def compensate_self(turn: Turn, asked: CompensateSelf) -> None:
             reason = f"execution {asked.parent} undoes it: {asked.reason}"
             begin_compensation(turn, reason, by=by, then=ANSWER, error=ErrorInfo("undone", reason))
             return
-    elif state.compensation_by == by and state.compensation_then == ANSWER:
+    elif state.compensation_asked == by and state.compensation_then == ANSWER:
         if state.status in ENDED_EXECUTION:
             answer(turn)
         return

@@ -1,4 +1,4 @@
-"""A sub-workflow is undone by its own definition: the execution that started it asks, and it answers when it is through."""
+"""A sub-workflow is undone by its own definition: the execution that started it asks, and it answers at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stepwell.decider.keys import split_key
 from stepwell.decider.leaf import complete
 from stepwell.decider.region import Instance
 from stepwell.decider.turn import Turn
-from stepwell.execution.commands import AnswerParent, CompensateChild
+from stepwell.execution.commands import AnswerParent, CompensateChild, EndExecution
 from stepwell.execution.history import UndoingAsked
 from stepwell.execution.inputs import ChildCompensated
 from stepwell.execution.state import ExecutionState
@@ -60,11 +60,19 @@ def asking(parent: str, step: str) -> str:
 def answer(turn: Turn) -> None:
     """Tell who asked how it ended."""
     state = turn.state
-    parent, _, step = state.compensation_by.partition("/")
-    turn.command(AnswerParent(parent, step, state.compensation or "nothing", _problem(state)))
+    parent, _, step = state.compensation_asked.partition("/")
+    turn.command(AnswerParent(parent, step, state.compensation or "failed", _problem(state)))
+
+
+def answer_at_the_end(turn: Turn) -> None:
+    """Answer when the execution ends in this turn, however it does."""
+    if any(isinstance(command, EndExecution) for command in turn.commands):
+        answer(turn)
 
 
 def _problem(state: ExecutionState) -> str:
+    if state.compensation is None:
+        return "it was cancelled before that was started"
     if state.compensation != "failed" or state.compensation_problem:
         return state.compensation_problem
     failed = [key for key, step in state.steps.items() if step.status is StepStatus.FAILED and _undoes(key)]

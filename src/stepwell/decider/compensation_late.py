@@ -7,7 +7,7 @@ whether it had an effect: it stays cancelled, and is not undone.
 
 from __future__ import annotations
 
-from stepwell.decider.compensation import first_place
+from stepwell.decider.compensation import body_of, first_place, runs_together
 from stepwell.decider.compensation_places import node_of, place_of
 from stepwell.decider.region import Instance
 from stepwell.decider.run import Run
@@ -35,7 +35,10 @@ def take_late(turn: Turn, report: Report) -> None:
             output = storable(turn.render(one, one.node.output, "output", extra))
     except ExpressionError:
         return  # a step whose output cannot be built has not completed
-    turn.emit(LateCompletion(turn.at, one.key, report.started_at, output, _place(turn.run, one)))
+    place = _place(turn.run, one)
+    turn.emit(LateCompletion(turn.at, one.key, report.started_at, output, place))
+    if place >= 0 and runs_together(turn.run):
+        turn.run.make_ready(body_of(turn.run, one.key))
 
 
 def _counts(turn: Turn, step: StepState, report: Report) -> bool:

@@ -30,7 +30,7 @@ def node_of(run: Run, key: str) -> Node | None:
 
 def place_of(run: Run, key: str) -> Instance | None:
     """The instance, in a region like the one in which it ran; None when there is no such step."""
-    name, path, visit = split_key(key)
+    _, path, visit = split_key(key)
     node = run.plan.node_of(key) or _generated(run, key)
     if node is None:
         return None

@@ -36,6 +36,7 @@ def _fail(turn: Turn, one: Instance, config: Mapping[str, Any]) -> None:
 
 CONTROL: Final[Mapping[str, Callable[[Turn, Instance, dict[str, Any]], None]]] = {
     "noop": _noop,
+    "checkpoint": _noop,
     "set": _set,
     "fail": _fail,
     "wait": start_wait,

@@ -9,12 +9,12 @@ from stepwell.base.durations import format_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import cancel, cancel_all, ended, record_owed, stop
 from stepwell.decider.blocks import run_out_of_time
-from stepwell.decider.compensation import is_over_time, note_undone, start_compensation, stop_over_time
+from stepwell.decider.compensation import is_at_rest, is_over_time, note_undone, stop_over_time
 from stepwell.decider.compensation_asked import compensate_self
-from stepwell.decider.compensation_children import take_answer
+from stepwell.decider.compensation_children import ANSWER, answer_at_the_end, take_answer
 from stepwell.decider.compensation_late import take_late
 from stepwell.decider.constructs import CONSTRUCTS
-from stepwell.decider.ending import conclude
+from stepwell.decider.ending import cancel_running, conclude
 from stepwell.decider.failure import end_fallback, fail, waiting_for
 from stepwell.decider.leaf import finish_attempt, try_again
 from stepwell.decider.locks import begin, give_up, refuse_start, take_lock
@@ -26,10 +26,12 @@ from stepwell.decider.turn import Decision, Turn
 from stepwell.decider.verbs import operate
 from stepwell.decider.waits import end_wait, note_late, take_event
 from stepwell.execution.commands import ReleaseLock
-from stepwell.execution.history import ExecutionFailing
+from stepwell.execution.history import ExecutionFailing, ExecutionResumed
 from stepwell.execution.inputs import (
     Begin,
+    ChildCompensated,
     ChildEnded,
+    CompensateSelf,
     EventArrived,
     Input,
     LockGranted,
@@ -71,8 +73,6 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
             one = run.open_instance(came_in.step)
             if one is not None:
                 take_child(turn, one, came_in)
-        case StartCompensation():
-            start_compensation(turn, came_in)
         case ChildCompensated():
             take_answer(turn, came_in)
         case CompensateSelf():
@@ -84,7 +84,13 @@ def decide(run: Run, came_in: Input, at: int) -> Decision:
         case _:
             assert_never(came_in)
     _settle(turn)
-    return Decision(turn.events, turn.commands)
+    return _decided(turn)
+
+
+def _decided(turn: Turn) -> Decision:
+    if turn.state.compensation_then == ANSWER:
+        answer_at_the_end(turn)
+    return Decision(turn.events, turn.commands, turn.said)
 
 
 def _after_the_end(turn: Turn, came_in: Input) -> Decision:
@@ -94,7 +100,7 @@ def _after_the_end(turn: Turn, came_in: Input) -> Decision:
     elif isinstance(came_in, CompensateSelf):
         compensate_self(turn, came_in)
         _settle(turn)
-    return Decision(turn.events, turn.commands)
+    return _decided(turn)
 
 
 def _carry_out(turn: Turn, verb: Verb) -> Decision:
@@ -107,7 +113,7 @@ def _carry_out(turn: Turn, verb: Verb) -> Decision:
     if turn.state.status is ExecutionStatus.RUNNING and turn.events:
         _fire_timers(turn)
     _settle(turn)
-    return Decision(turn.events, turn.commands, turn.said)
+    return _decided(turn)
 
 
 def _hand_over_event(turn: Turn, arrived: EventArrived) -> None:
@@ -195,25 +201,29 @@ def _settle(turn: Turn) -> None:
         record_owed(turn)
     while True:
         _work_off(turn)
+        is_well = state.status is ExecutionStatus.RUNNING and state.failure is None and state.cancel is None
+        if is_well and run.root.open and not run.held:
+            return  # by far the most: something is at work, and nothing else to be looked at
         if state.status not in _AT_WORK:
             return
-        if _is_stuck(turn):
+        if run.held and _is_stuck(turn):
             _give_up_milestones(turn)
         elif _is_idle(turn):
             conclude(turn)
-        else:
+        elif not cancel_running(turn):
             return
 
 
 def _work_off(turn: Turn) -> None:
     """Let constructs go on and start what is due, until neither is left."""
-    run = turn.run
+    run, state = turn.run, turn.state
     while True:
-        if run.is_stopping() and not run.root.stopped:
+        may_stop = state.failure is not None or state.cancel is not None
+        if may_stop and not run.root.stopped and run.is_stopping():
             stop(turn, run.root, "the execution has failed")
         elif turn.through:
-            _go_on(turn, turn.through.popleft())
-        elif not _start_one(turn):
+            _go_on(turn, turn.through.pop(0))
+        elif not run.ready or not _start_one(turn):
             return
 
 
@@ -256,7 +266,7 @@ def _start_one(turn: Turn) -> bool:
 def _is_stuck(turn: Turn) -> bool:
     """Whether all that the execution waits for are milestones, which only its own steps can reach."""
     run, state = turn.run, turn.state
-    if not run.held or state.in_flight or state.status is not ExecutionStatus.RUNNING:
+    if state.in_flight or state.status is not ExecutionStatus.RUNNING:
         return False
     held = [one for one in run.held.values() if one.key in one.region.open and not one.in_line]
     return bool(held) and len(held) == state.waiting
@@ -279,5 +289,5 @@ def _is_idle(turn: Turn) -> bool:
     """Whether nothing runs, waits or is due. What has something open must have something to wait for."""
     run, state = turn.run, turn.state
     if state.status is ExecutionStatus.COMPENSATING:
-        return not run.undoing.open and not run.undoing.due
+        return is_at_rest(run)
     return run.root.is_through and run.hooks.is_through

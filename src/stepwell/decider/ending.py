@@ -9,17 +9,21 @@ import msgspec
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
-from stepwell.decider.advance import open_region
+from stepwell.decider.advance import cancel_all, open_region
 from stepwell.decider.blocks import left_over
 from stepwell.decider.compensation import begin_compensation, continue_compensation, has_bodies
-from stepwell.decider.compensation_children import ANSWER, answer
+from stepwell.decider.compensation_children import ANSWER
 from stepwell.decider.compensation_places import place_of
+from stepwell.decider.failure import inside
 from stepwell.decider.region import Instance
 from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
+from stepwell.decider.verbs import conclude_cancelling
+from stepwell.decider.verbs_rollback import ROLLBACK, finish_rollback
 from stepwell.execution.commands import EndExecution
 from stepwell.execution.history import (
+    UNHANDLED,
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionFailed,
@@ -35,6 +39,8 @@ def conclude(turn: Turn) -> None:
     state = turn.state
     if state.status is ExecutionStatus.COMPENSATING:
         _conclude_compensation(turn)
+    elif state.cancel is not None:
+        conclude_cancelling(turn)
     elif state.failure is not None:
         _conclude_failure(turn, state.failure)
     else:
@@ -42,7 +48,7 @@ def conclude(turn: Turn) -> None:
 
 
 def _conclude_success(turn: Turn) -> None:
-    problem = left_over(turn, turn.run.root) or _strict_failure(turn)
+    problem = left_over(turn, turn.run.root) or _strict_failure(turn) or _unanswered(turn)
     if problem is not None:
         turn.emit(ExecutionFailing(turn.at, problem))
         return
@@ -52,6 +58,17 @@ def _conclude_success(turn: Turn) -> None:
         return
     turn.emit(ExecutionCompleted(turn.at, output))
     turn.command(EndExecution())
+
+
+def _unanswered(turn: Turn) -> ErrorInfo | None:
+    """A failure that nothing handled: there is one when an operator let the execution go on without retrying it."""
+    for name, node in turn.run.plan.nodes.items() if turn.state.resets else ():
+        step = turn.state.steps.get(name)
+        if step is None or step.error is None or step.status is not StepStatus.FAILED:
+            continue
+        if step.handled in UNHANDLED:
+            return inside(step.error, Instance(node, turn.run.root))
+    return None
 
 
 def _conclude_failure(turn: Turn, failure: ErrorInfo) -> None:
@@ -96,13 +113,7 @@ def _fail_as_recorded(turn: Turn) -> None:
 
 
 def _cancel_as_asked(turn: Turn) -> None:
-    """After the compensation that followed a cancel."""
-    _end_cancelled(turn, turn.state.compensation_reason)
-
-
-def _answer_parent(turn: Turn) -> None:
-    """After the compensation that the execution which had started this one asked for."""
-    answer(turn)
+    """After the compensation that followed a cancel, or that the parent of this execution asked for."""
     _end_cancelled(turn, turn.state.compensation_reason)
 
 
@@ -120,7 +131,8 @@ def _end_cancelled(turn: Turn, reason: str) -> None:
 THEN: Final[Mapping[str, Callable[[Turn], None]]] = {
     "fail": _fail_as_recorded,
     "cancel": _cancel_as_asked,
-    ANSWER: _answer_parent,
+    ANSWER: _cancel_as_asked,
+    ROLLBACK: finish_rollback,
 }
 """What follows a compensation, by `CompensationStarted.then`."""
 
@@ -129,6 +141,23 @@ def give_up(turn: Turn, error: ErrorInfo) -> None:
     """End the execution as failed."""
     turn.emit(ExecutionFailed(turn.at, error))
     turn.command(EndExecution())
+
+
+def cancel_running(turn: Turn) -> bool:
+    """Before it compensates, an execution that has failed waits for what still runs, or has it stopped, as its workflow
+    says. Whether something was stopped."""
+    run, state = turn.run, turn.state
+    if (
+        not run.root.stopped
+        or state.failure is None
+        or run.root.is_through
+        or state.status is not ExecutionStatus.RUNNING
+    ):
+        return False
+    if run.plan.definition.config.cancellation != "cancel_running" or strategy(turn) != "compensate":
+        return False
+    cancel_all(turn, run.root, "the execution has failed, and compensates")
+    return True
 
 
 def strategy(turn: Turn) -> Literal["compensate", "terminate", "continue"]:

@@ -11,7 +11,8 @@ from typing import Any, assert_never
 import msgspec
 
 from stepwell.base.errors import ErrorInfo
-from stepwell.decider.advance import act_on, ended, open_region, stop
+from stepwell.base.values import masked
+from stepwell.decider.advance import act_on, ended, open_region, stop, tell_children
 from stepwell.decider.edges import Taken, taken_edges
 from stepwell.decider.graph import UNDOING
 from stepwell.decider.joins import after_fallback, is_outcome, is_taken
@@ -19,9 +20,9 @@ from stepwell.decider.region import Instance, Region
 from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
-from stepwell.execution.history import AttemptFailed, FallbackStarted, StepFailed, VariablesSet
+from stepwell.execution.history import AttemptFailed, ExecutionPaused, FallbackStarted, StepFailed, VariablesSet
 from stepwell.execution.state import StepState
-from stepwell.execution.status import StepStatus
+from stepwell.execution.status import BEFORE_THE_END, StepStatus
 from stepwell.expression.errors import ExpressionError
 
 
@@ -31,7 +32,8 @@ def fail_or_retry(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) 
     if not _wants_retry(turn, one, step, error):
         fail(turn, one, error, started_at)
         return
-    delay = one.node.retry_for(error.type).policy.delay_after(step.attempts, turn.state.seed, one.key)
+    tries = step.attempts - step.attempts_before
+    delay = one.node.retry_for(error.type).policy.delay_after(tries, turn.state.seed, one.key)
     turn.emit(AttemptFailed(turn.at, one.key, step.attempts, started_at, error, turn.at + delay))
     one.regions = None
     turn.run.arm(turn.at + delay, one.key)
@@ -39,13 +41,14 @@ def fail_or_retry(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) 
 
 def _wants_retry(turn: Turn, one: Instance, step: StepState, error: ErrorInfo) -> bool:
     retry = one.node.retry_for(error.type)
-    if step.attempts >= retry.policy.max_attempts or one.region.stopped:
+    tries = step.attempts - step.attempts_before
+    if tries >= retry.policy.max_attempts or one.region.stopped:
         return False
     if not retry.policy.tries_again_after(error.type, retryable=error.retryable or retry.when is not None):
         return False
     if retry.when is None:
         return True
-    names = error_names(error, step.attempts)
+    names = error_names(error, tries)
     try:
         return retry.when.holds(turn.scope(one, f"retry/{step.attempts}", names, failed_outcome(error)))
     except ExpressionError:
@@ -54,6 +57,9 @@ def _wants_retry(turn: Turn, one: Instance, step: StepState, error: ErrorInfo) -
 
 def fail(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
     """The step has failed for good; say how that was handled, or have something else tried in its place."""
+    if _pauses(turn, one, error):
+        pause_for(turn, one, error, started_at)
+        return
     failed = StepState(status=StepStatus.FAILED, error=error)
     try:
         taken = taken_edges(turn, one, failed, failed_outcome(error), error_names(error, turn.step(one.key).attempts))
@@ -68,6 +74,38 @@ def fail(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
         fall_back(turn, one, error, started_at)
         return
     end_failed(turn, one, error, started_at, handled, taken=taken)
+
+
+def _pauses(turn: Turn, one: Instance, error: ErrorInfo) -> bool:
+    """Whether the failure is to halt the execution until an operator lets it go on."""
+    action = one.node.action_for(error.type)
+    if action is None or action.action != "pause" or one.node.for_compensation or error.type == "max_visits":
+        return False
+    if one.region.stopped or turn.run.is_stopping() or turn.state.hooks_began:
+        return False
+    return turn.state.status in BEFORE_THE_END
+
+
+def pause_for(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
+    """Halt the execution because of the step; it is tried again when the execution goes on."""
+    turn.emit(AttemptFailed(turn.at, one.key, turn.step(one.key).attempts, started_at, error, turn.at))
+    one.regions = None
+    turn.run.begin(one)
+    turn.run.arm(turn.at, one.key)
+    reason = f"step {one.node.name!r} failed: {_message(turn, one, error)}"
+    turn.emit(ExecutionPaused(turn.at, "", reason, one.key))
+    tell_children(turn, "pause", "", reason)
+
+
+def _message(turn: Turn, one: Instance, error: ErrorInfo) -> str:
+    template = one.node.message_for(error.type)
+    if template is None:
+        return error.message
+    names = error_names(error, turn.step(one.key).attempts)
+    try:
+        return str(masked(turn.render(one, template, "message", names, failed_outcome(error))))
+    except ExpressionError as problem:
+        return f"{error.message} (the message of its action cannot be built: {problem.message})"
 
 
 def end_failed(

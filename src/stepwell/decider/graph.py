@@ -133,7 +133,9 @@ class Node:
         stable: rendering `config` again, later in the same execution, gives the same (see `stability`).
         is_plain: once it is due nothing holds it back: no lock, no milestone, no bound on its visits.
         blocks: graphs of steps inside it, by name.
+        checkpoints: the names of the points that are reached when it has completed.
         inner: what a control construct says about them.
+        waits_for_one: a single edge leads here, and when it is taken the step is due.
         undo: what its `compensate` says, as a step.
         for_compensation: it belongs to `compensation.steps`, or undoes a step.
         tangle: the names of the steps of its graph that it runs in circles with; None for most.
@@ -141,6 +143,7 @@ class Node:
 
     __slots__ = (
         "blocks",
+        "checkpoints",
         "config",
         "decides_edges",
         "delay",
@@ -172,6 +175,7 @@ class Node:
         "timeout_message",
         "timeout_retry",
         "undo",
+        "waits_for_one",
         "when",
     )
 
@@ -190,6 +194,7 @@ class Node:
         self.pushed = _compile_edges(step)
         self.decides_edges = any(edge.number is not None or edge.publish for edge in self.pushed)
         self.blocks: dict[str, Graph] = {}
+        self.checkpoints = _checkpoints(step)
         self.inner: Inner = None
         self.undo: Node | None = None
         self.when = compile_condition(step.when) if step.when is not None else None
@@ -208,6 +213,7 @@ class Node:
         self.is_stand_in = False
         self.gates: Gates | None = None
         self.stable = False
+        self.waits_for_one = False
         self.is_plain = not (step.mutex or step.milestone or step.max_visits)
         self.lock_name = compile_template(step.mutex.key) if step.mutex is not None else None
 
@@ -313,6 +319,7 @@ class Graph:
         self.entries = [node for node in nodes.values() if node.inbound == 0]
         for node in nodes.values():
             node.stable = is_stable(node)
+            node.waits_for_one = node.inbound == 1 and node.join in ("all", "sync", "any", 1)
 
     def _link_stand_ins(self) -> None:
         """Edges to the steps that only run in place of others: one for each step that they can stand in for."""
@@ -327,6 +334,13 @@ def _connect(source: Node, target: Node, on: LinkOn, edge: PushedEdge | None = N
     source.links.append(Link(source, target, on, edge))
     source.has_timeout_link |= on == "timeout"
     target.inbound += 1
+
+
+def _checkpoints(step: Step) -> tuple[str, ...]:
+    names = [step.checkpoint] if step.checkpoint is not None else []
+    if step.type == "checkpoint":
+        names.append(step.config.get("name") or step.name)
+    return tuple(names)
 
 
 def _join_of(node: Node) -> Join:

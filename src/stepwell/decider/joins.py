@@ -10,8 +10,9 @@ is dead only when nothing in the tangle can run any more.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from stepwell.base.errors import ErrorInfo
 from stepwell.decider.graph import Link, Node
 from stepwell.decider.region import Arrivals, Region, Rounds
 from stepwell.execution.state import StepState
@@ -39,14 +40,23 @@ def beginning(region: Region, delay: int = 0) -> Iterator[Outcome]:
 
 def after_end(region: Region, node: Node, step: StepState) -> Iterator[Outcome]:
     """What follows from the end of a step."""
-    rounds = region.rounds
-    if rounds is None:
-        for link in node.links:
-            if link.on != "fallback" or step.block != "fallback":
-                outcome = _count(region, link, is_taken(link, step))
-                if outcome is not None:
-                    yield outcome
+    if region.rounds is not None:
+        yield from after_end_again(region, region.rounds, node, step)
         return
+    for link in node.links:
+        yield from after_link(region, link, step)
+
+
+def after_link(region: Region, link: Link, step: StepState) -> Iterator[Outcome]:
+    """What follows for one edge from the end of a step, where no step runs more than once."""
+    if link.on != "fallback" or step.block != "fallback":
+        outcome = _count(region, link, is_taken(link, step))
+        if outcome is not None:
+            yield outcome
+
+
+def after_end_again(region: Region, rounds: Rounds, node: Node, step: StepState) -> Iterator[Outcome]:
+    """What follows from the end of a step where steps may run more than once."""
     rounds.running[node.tangle or node.name] -= 1
     for link in node.links:
         if link.on != "fallback" or step.block != "fallback":
@@ -72,6 +82,15 @@ def withdraw(region: Region, node: Node) -> None:
         region.rounds.running[node.tangle or node.name] -= 1
 
 
+def note_unasked(region: Region, node: Node, visit: int) -> None:
+    """A step has run, or counts as if, that no join has made due: an operator had it so."""
+    rounds = region.rounds
+    if rounds is not None:
+        rounds.visits[node.name] = max(visit, rounds.visits.get(node.name, 0))
+        what = node.tangle or node.name
+        rounds.running[what] = rounds.running.get(what, 0) + 1
+
+
 def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
     """What follows from the path of a step being dead."""
     rounds = region.rounds
@@ -86,6 +105,14 @@ def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
         yield from _close_tangle(region, rounds, node.tangle)
 
 
+def unreachable(region: Region, node: Node) -> ErrorInfo:
+    """The error of a join that waits for more edges than can still be taken."""
+    arrivals = region.arrivals.get(node.name)
+    left = node.inbound - (arrivals.dead if arrivals is not None else node.inbound)
+    message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {left} can be taken"
+    return ErrorInfo("join_unsatisfiable", message)
+
+
 def is_taken(link: Link, step: StepState) -> bool:
     """Whether an edge is taken, once its source has ended."""
     if link.number is not None and (link.number not in step.taken or step.status is StepStatus.SKIPPED):
@@ -97,7 +124,7 @@ def is_outcome(on: str, source: Node, step: StepState) -> bool:
     """Whether a step has ended in the way that an edge asks for."""
     status = step.status
     if status is StepStatus.COMPLETED or status is StepStatus.COMPENSATED:
-        return on in ("satisfied", "success", "complete")
+        return on in _GOOD
     if status is StepStatus.FAILED:
         if step.handled == "fallback":
             return on in ("satisfied", "success", "complete")
@@ -126,10 +153,8 @@ def _arrivals(region: Region, node: Node) -> Arrivals:
 def _count(region: Region, link: Link, taken: bool) -> Outcome | None:
     """Count an edge that is decided once and for all."""
     node = link.target
-    if node.inbound == 1 and node.join != "each":  # most steps: no counting
-        if taken and (node.join in ("all", "sync", "any") or node.join == 1):
-            return _run(region, node, link.delay)
-        return _dead(node)
+    if node.waits_for_one:  # most steps: no counting
+        return _run(region, node, link.delay) if taken else _dead(node)
     arrivals = _arrivals(region, node)
     if taken:
         arrivals.taken += 1

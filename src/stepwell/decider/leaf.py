@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from stepwell.decider.advance import ended
 from stepwell.decider.cancelling import cancel_named
+from stepwell.decider.compensation_places import names_to_record
 from stepwell.decider.edges import NONE, Taken, taken_edges
 from stepwell.decider.failure import fail, fail_or_retry
 from stepwell.decider.region import Instance
@@ -13,24 +14,64 @@ from stepwell.decider.run import Run
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import RunStep
-from stepwell.execution.history import StepCompleted, StepScheduled, VariablesSet
+from stepwell.execution.history import CheckpointReached, StepCompleted, StepScheduled, VariablesSet
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import StepStatus
 from stepwell.execution.work import Assignment, Report
 from stepwell.expression.errors import ExpressionError
 from stepwell.expression.scope import Outcome
 
+CONFIG: Final = "config"
+"""What settings are rendered for."""
+
 
 def start_leaf(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
-    """Schedule the first attempt.
+    """Schedule the first attempt, or the first since the step was reset.
 
     Raises:
         ExpressionError: its settings must be recorded and cannot.
     """
     node = one.node
-    turn.emit(StepScheduled(turn.at, one.key, 1, None if node.stable else storable(config)))
+    reset = turn.state.resets.get(one.key)
+    is_derived = node.stable and (reset is None or (reset.input is None and reset.settings is None))
+    attempt = turn.attempts(one.key) + 1
+    turn.emit(StepScheduled(turn.at, one.key, attempt, None if is_derived else storable(config)))
     turn.run.begin(one)
     turn.command(RunStep(assignment_of(turn.state, one, config), node.gates))
+
+
+def settings_of(turn: Turn, one: Instance) -> Any:
+    """The settings of a step that begins: rendered; those of the same work again when it was reset for a further try;
+    with what an operator put over them.
+
+    Raises:
+        ExpressionError: they cannot be rendered.
+    """
+    reset = turn.state.resets.get(one.key)
+    if reset is None:
+        return turn.render(one, one.node.config, CONFIG)
+    config = reset.input
+    if config is None and reset.scheduled_at is not None:
+        config = render_settings(turn.run, one, reset.scheduled_at)
+    elif config is None:
+        config = turn.render(one, one.node.config, _purpose(turn.state, one.key))
+    return {**config, **reset.settings} if reset.settings is not None else config
+
+
+def render_settings(run: Run, one: Instance, at: int) -> Any:
+    """The settings as they were rendered at that instant.
+
+    Raises:
+        ExpressionError: they cannot be rendered.
+    """
+    scope = run.names.scope(at, one.key, _purpose(run.state, one.key), region=one.region)
+    return one.node.config.render(scope)
+
+
+def _purpose(state: ExecutionState, key: str) -> str:
+    """What the settings are rendered for: other work has other random values."""
+    reset = state.resets.get(key)
+    return f"{CONFIG}/r{reset.generation}" if reset is not None and reset.generation else CONFIG
 
 
 def try_again(turn: Turn, one: Instance) -> None:
@@ -46,8 +87,7 @@ def assignment_again(run: Run, one: Instance) -> Assignment:
     step = run.state.steps[one.key]
     config = step.input
     if config is None:
-        scope = run.names.scope(step.scheduled_at or 0, one.key, "config", region=one.region)
-        config = one.node.config.render(scope)
+        config = render_settings(run, one, step.scheduled_at or 0)
     return assignment_of(run.state, one, config)
 
 
@@ -63,11 +103,17 @@ def assignment_of(state: ExecutionState, one: Instance, config: Any) -> Assignme
         type=node.step.type,
         config=_with_input(config, state) if node.step.type == "validation" else config,
         attempt=step.attempts,
-        idempotency_key=f"{state.id}/{key}",
+        idempotency_key=_idempotency_key(state, key),
         scheduled_at=step.scheduled_at or 0,
         timeout=node.timeout,
         queue=node.step.queue,
     )
+
+
+def _idempotency_key(state: ExecutionState, key: str) -> str:
+    """The same for all attempts of the same work."""
+    reset = state.resets.get(key)
+    return f"{state.id}/{key}/r{reset.generation}" if reset is not None and reset.generation else f"{state.id}/{key}"
 
 
 def _with_input(config: Any, state: ExecutionState) -> Any:
@@ -104,13 +150,29 @@ def complete(
     An expression that fails here fails the step. `extra` are names that the `output` mapping sees beside `response`;
     `variables` are those that the step sets by itself, before it publishes.
     """
+    output = result
+    if one.node.output is not None:
+        try:
+            output = storable(turn.render(one, one.node.output, "output", {"response": result, **(extra or {})}))
+        except ExpressionError as error:
+            fail(turn, one, expression_failure(error), started_at)
+            return
+    end_well(turn, one, result, output, started_at, variables)
+
+
+def end_well(
+    turn: Turn,
+    one: Instance,
+    result: Any,
+    output: Any,
+    started_at: int,
+    variables: dict[str, Any] | None = None,
+) -> None:
+    """The step has ended well, with that output: publish, decide its edges, record. See `complete`."""
     node = one.node
     published = variables or {}
     taken = NONE
     try:
-        output = result
-        if node.output is not None:
-            output = storable(turn.render(one, node.output, "output", {"response": result, **(extra or {})}))
         if node.publish or node.decides_edges:
             done = StepState(status=StepStatus.COMPLETED, output=output)
             published = _published(turn, one, result, done, published)
@@ -118,9 +180,12 @@ def complete(
     except ExpressionError as error:
         fail(turn, one, expression_failure(error), started_at)
         return
-    turn.emit(StepCompleted(turn.at, one.key, started_at, output, taken.numbers))
+    names = names_to_record(one) if node.undo is not None else None
+    turn.emit(StepCompleted(turn.at, one.key, started_at, output, taken.numbers, names))
     if published or taken.variables:
         turn.emit(VariablesSet(turn.at, one.key, {**published, **taken.variables}))
+    for name in node.checkpoints:
+        turn.emit(CheckpointReached(turn.at, one.key, name))
     if node.step.cancels:
         cancel_named(turn, one)
     ended(turn, one)

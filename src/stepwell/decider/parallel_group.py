@@ -50,7 +50,7 @@ def look(turn: Turn, one: Instance, region: Region) -> None:
         if failed or wait_for != "all":
             wish = "" if wait_for == "all" else f"{completed} of the {wanted} wanted steps completed; "
             _fail(turn, one, region, failed, wish)
-        elif (problem := left_over(turn, region)) is not None:
+        elif (problem := region.failure or left_over(turn, region)) is not None:
             fail_or_retry(turn, one, problem, began_at(turn, one))
         else:
             complete(turn, one, outputs(turn, region), began_at(turn, one))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
+from stepwell.decider.compensation import body_of, due_now, runs_together
+from stepwell.decider.compensation_workflow import workflow_of
 from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.failure import fallback_region, inside
+from stepwell.decider.graph import Node
 from stepwell.decider.inner import Rounds
-from stepwell.decider.joins import Outcome, after_dead, after_end, after_fallback, beginning
-from stepwell.decider.keys import instance_key, split_key
+from stepwell.decider.joins import Outcome, after_dead, after_end, after_fallback, beginning, note_unasked, unreachable
+from stepwell.decider.keys import instance_key, split_key, undo_key
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
@@ -34,10 +37,25 @@ def run_of(plan: Plan, state: ExecutionState) -> Run:
     restore(run, run.root, found)
     if state.hooks_began:
         run.hooks.stopped = state.cancel is not None
+        run.hooks.names = {"error": state.final_error.as_dict()} if state.final_error is not None else {}
         restore(run, run.hooks, found)
     if state.status is ExecutionStatus.COMPENSATING:
-        _restore_open(run, run.undoing, found, {})
+        _restore_compensation(run, found)
     return run
+
+
+def _restore_compensation(run: Run, found: Mapping[str, list[Found]]) -> None:
+    """Open what undoes and has not ended, and what may begin of a compensation that runs together."""
+    state = run.state
+    _restore_open(run, run.undoing, found, {})
+    undoing = [body_of(run, key) for key in state.to_undo if undo_key(key) in state.steps]
+    for one in [workflow_of(run)] if state.compensation_instead else undoing:
+        step = state.steps.get(one.key)
+        if step is not None and step.status not in ENDED_STEP:
+            _open(run, one, step, found)
+    if runs_together(run) and not state.compensation_awaited and state.compensation is None:
+        for one in due_now(run):
+            run.make_ready(one)
 
 
 def by_path(run: Run) -> Mapping[str, list[Found]]:
@@ -73,6 +91,8 @@ def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
         if step.status is StepStatus.CANCELLED and key not in due.instances:
             due.take(after_dead(region, node))
         else:
+            if key not in due.instances:
+                note_unasked(region, node, visit)
             due.take(after_end(region, node, step))
     if region.failure is not None and not region.holds_on:
         region.stopped = True
@@ -103,8 +123,16 @@ class _Due:
             step = steps.get(instance_key(node.name, region.path))
             if said != "passed_by" and step is None:
                 self._run.owed.append((region, node))
+            if step is not None and step.reason == "dead_path" and isinstance(node.join, int):
+                self._miss(node)
             if said == "passed_by" or (said == "dead" and (step is None or step.reason == "dead_path")):
                 pending.extend(after_dead(region, node))
+
+    def _miss(self, node: Node) -> None:
+        """A join in it could no longer be met."""
+        region = self._region
+        if region.owner is not None:
+            region.failure = region.failure or unreachable(region, node)
 
 
 def found_in(region: Region, found: Mapping[str, list[Found]]) -> Iterator[Found]:
@@ -116,16 +144,17 @@ def _restore_open(run: Run, region: Region, found: Mapping[str, list[Found]], du
     for name, visit, key, step in found_in(region, found):
         if step.status in ENDED_STEP:
             continue
-        one = due.get(key) or Instance(region.graph.nodes[name], region, visit)
-        run.begin(one)
-        if step.due is not None:
-            run.arm(step.due, key)
-        if step.held == "nothing":
-            run.make_ready(one)
-        elif step.held == "milestone":
-            run.held[key] = one
-        if step.status is StepStatus.RUNNING and step.block is not None:
-            _reopen(run, one, step, found)
+        _open(run, due.get(key) or Instance(region.graph.nodes[name], region, visit), step, found)
+
+
+def _open(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Found]]) -> None:
+    run.begin(one)
+    if step.due is not None:
+        run.arm(step.due, one.key)
+    if step.held in ("nothing", "milestone"):  # what waits for a milestone may have reached it: it is looked at again
+        run.make_ready(one)
+    if step.status is StepStatus.RUNNING and step.block is not None:
+        _reopen(run, one, step, found)
 
 
 def _reopen(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Found]]) -> None:

@@ -75,7 +75,7 @@ class Run:
     def next_due(self) -> int | None:
         """The earliest instant at which something is due without anything coming in."""
         timers, state = self.timers, self.state
-        if not timers and state.timeout is None and state.deadline is None:
+        if not timers and state.timeout is None and state.deadline is None and state.compensation_due is None:
             return None
         while timers and not self.is_due_at(*timers[0]):
             heapq.heappop(timers)
@@ -85,6 +85,8 @@ class Run:
         if state.status is ExecutionStatus.RUNNING and not state.hooks_began:
             for bound in (state.deadline, self.active_until()):
                 due = bound if due is None or (bound is not None and bound < due) else due
+        elif state.compensation_due is not None and (due is None or state.compensation_due < due):
+            due = state.compensation_due
         return due
 
     def _due_while_paused(self) -> int | None:
@@ -106,8 +108,8 @@ class Run:
         return state.active_since + state.timeout - state.active_before
 
     def is_stopping(self) -> bool:
-        """Whether nothing new may start before the end: the execution has failed, and its plan does not drain or its time
-        is up; or it is being cancelled."""
+        """Whether nothing new may start before the end: it is being cancelled; or it has failed, and its plan does
+        not drain, or its time is up."""
         state = self.state
         failing = state.failure is not None and (not self.plan.drains or state.is_out_of_time())
         return (failing or state.cancel is not None) and state.status in BEFORE_THE_END
@@ -126,7 +128,8 @@ class Run:
         """The step is due: it starts as soon as there is a place for it."""
         instance.in_line = True
         instance.region.due += 1
-        heapq.heappush(self.ready, (instance.node.position, _rounds(instance), instance.key, instance))
+        path = instance.region.path
+        heapq.heappush(self.ready, (instance.node.position, _rounds(path) if path else (), instance.key, instance))
 
     def is_due_at(self, due: int, key: str) -> bool:
         """Whether the step still waits for that instant."""
@@ -145,7 +148,8 @@ class Run:
         region.open[instance.key] = instance
         if region is not self.root:
             self.nested[instance.key] = instance
-        self.note_latest(instance.node.name, instance.key, region.path)
+        if instance.key != instance.node.name:
+            self.note_latest(instance.node.name, instance.key, region.path)
 
     def note_latest(self, name: str, key: str, path: str) -> None:
         """Of a step that runs more than once, or in a block, this is its latest instance; runs of what `for_each` or
@@ -169,9 +173,6 @@ class Run:
             self.nested.pop(instance.key, None)
 
 
-def _rounds(instance: Instance) -> tuple[int, ...]:
-    path = instance.region.path
-    if not path:
-        return ()
+def _rounds(path: str) -> tuple[int, ...]:
     numbers = (part.lstrip("#~") for part in path.split(","))
     return tuple(int(number) if number.isdigit() else 0 for number in numbers)

@@ -166,7 +166,7 @@ class StepLookup(Lookup):
         if self.has_completed() or step.handled == "fallback":
             return step.output
         compensating = self._state is not None and bool(self._state.compensation_reason)
-        if step.status is StepStatus.SKIPPED and step.reason == "condition" and not compensating:
+        if step.status is StepStatus.SKIPPED and step.reason in ("condition", "operator") and not compensating:
             return None
         raise UnavailableOutput(f"steps.{self._name}.output is not there: step {self._name!r} {_fate(step)}")
 

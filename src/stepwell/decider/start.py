@@ -10,7 +10,7 @@ from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.control import CONTROL
 from stepwell.decider.edges import taken_edges
 from stepwell.decider.failure import end_failed, fail
-from stepwell.decider.leaf import start_leaf
+from stepwell.decider.leaf import settings_of, start_leaf
 from stepwell.decider.locks import lock_name
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.turn import Turn
@@ -37,7 +37,7 @@ def start_step(turn: Turn, one: Instance) -> None:
         if node.when is not None and not node.when.holds(turn.scope(one, "when")):
             _skip_by_condition(turn, one)
         elif node.kind == "leaf":
-            start_leaf(turn, one, turn.render(one, node.config, "config"))
+            start_leaf(turn, one, settings_of(turn, one))
         else:
             _start_control(turn, one)
     except ExpressionError as error:
@@ -72,7 +72,7 @@ def _start_control(turn: Turn, one: Instance) -> None:
     if node.kind in CONSTRUCTS:
         CONSTRUCTS[node.kind].start(turn, one)
     else:
-        CONTROL[node.kind](turn, one, turn.render(one, node.config, "config"))
+        CONTROL[node.kind](turn, one, settings_of(turn, one))
 
 
 def _may_start(turn: Turn, one: Instance) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -49,7 +48,7 @@ class Turn:
         self.at = at
         self.events: list[HistoryEvent] = []
         self.commands: list[Command] = []
-        self.through: deque[Region | Instance] = deque()
+        self.through: list[Region | Instance] = []
         self.said = ""
 
     def emit(self, event: HistoryEvent) -> None:

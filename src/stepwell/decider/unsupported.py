@@ -31,18 +31,11 @@ def unsupported(definition: WorkflowDefinition, leaf_types: Collection[str]) -> 
 
 
 def _of_config(definition: WorkflowDefinition) -> Iterator[tuple[Path, str]]:
-    config, compensation, path = definition.config, definition.compensation, ("spec", "config")
+    config, path = definition.config, ("spec", "config")
     if config.compensate_on_cancel:
         yield (*path, "cancellation"), "compensation on cancellation"
     if config.on_error.notify is not None:
         yield (*path, "on_error", "notify"), "notifications"
-    path = ("spec", "compensation")
-    if compensation.strategy == "parallel":
-        yield (*path, "strategy"), "parallel compensation"
-    if compensation.mode == "manual":
-        yield (*path, "mode"), "manual compensation"
-    if compensation.timeout is not None:
-        yield (*path, "timeout"), "a timeout of the compensation as a whole"
 
 
 def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, str]]:
@@ -53,15 +46,12 @@ def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, st
             yield (*step.path, "timeout"), f"a timeout of a step of type {step.type!r}"
     elif step.type not in leaf_types:
         yield (*step.path, "type"), f"steps of type {step.type!r}"
-    if step.compensate is not None:
-        yield (*step.path, "compensate"), "'compensate'"
-        if step.compensate.type not in leaf_types and step.compensate.type not in CONTROL:
-            yield step.compensate.path, f"steps of type {step.compensate.type!r}"
+    undo = step.compensate
+    if undo is not None and undo.type not in leaf_types and undo.type not in CONTROL:
+        yield undo.path, f"steps of type {undo.type!r}"
     for key in _STEP_KEYS:
         if getattr(step, key) is not None:
             yield (*step.path, key), f"{key!r}"
-    if step.checkpoint is not None:
-        yield (*step.path, "checkpoint"), "'checkpoint'"
     yield from _of_action(step.on_failure, leaf_types)
     yield from _of_action(step.on_timeout, leaf_types)
 
@@ -69,8 +59,6 @@ def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, st
 def _of_action(action: FailureAction | None, leaf_types: Collection[str]) -> Iterator[tuple[Path, str]]:
     if action is None:
         return
-    if action.action == "pause":
-        yield action.path, f"the action {action.action!r}"
     if action.notify is not None:
         yield action.path, "notifications"
     body = action.fallback.body if action.fallback is not None else None

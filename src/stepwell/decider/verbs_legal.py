@@ -1,0 +1,65 @@
+"""Which verb makes sense in which status, and the refusals where it does not. A refusal changes and records nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from stepwell.base.errors import Conflict
+from stepwell.execution.state import ExecutionState
+from stepwell.execution.status import ENDED_EXECUTION
+from stepwell.execution.status import ExecutionStatus as E
+from stepwell.execution.verbs import DONE
+
+_BY_HAND: Final = ("skip-step", "complete-step")
+LEGAL: Final[Mapping[E, tuple[str, ...]]] = {
+    E.PENDING: ("cancel", "terminate", "migrate"),
+    E.RUNNING: ("pause", "cancel", "terminate", "rerun", "rollback", "fork", *_BY_HAND, "migrate"),
+    E.PAUSED: ("resume", "cancel", "terminate", "rerun", "rollback", "fork", *_BY_HAND, "migrate"),
+    E.COMPENSATING: ("cancel", "terminate", "compensate"),
+    E.COMPLETED: ("rerun", "rollback", "fork"),
+    E.FAILED: ("retry", "rerun", "rollback", "fork", *_BY_HAND),
+    E.CANCELLED: ("rerun", "rollback", "fork"),
+}
+"""What an operator can do, by status. `pause` of a paused execution is no mistake: it changes nothing."""
+
+_WHILE_CANCELLED: Final = frozenset({"cancel", "terminate", "fork"})
+_NOT_UNDONE: Final = frozenset({"retry", "rerun", "rollback", *_BY_HAND})
+"""What builds on results: they must not have been undone."""
+
+
+def check_legal(state: ExecutionState, verb: str) -> None:
+    """Refuse what makes no sense in the status that the execution is in.
+
+    Raises:
+        Conflict: code `not-paused`, `not-failed`, `already-ended`, `compensating`, `being-cancelled`, `compensated` or
+            `illegal-verb`.
+    """
+    if verb not in LEGAL[state.status] and not (verb == "pause" and state.status is E.PAUSED):
+        raise refusal(state, verb, _code(state, verb))
+    if state.cancel is not None and state.status not in ENDED_EXECUTION and verb not in _WHILE_CANCELLED:
+        raise refusal(
+            state, verb, "being-cancelled", f"it is being cancelled: {state.cancel.reason or 'no reason given'}"
+        )
+    if verb in _NOT_UNDONE and state.compensation in ("done", "failed"):
+        raise refusal(state, verb, "compensated", "what it had done was undone, or not all of it could be")
+
+
+def refusal(state: ExecutionState, verb: str, code: str, because: str | None = None) -> Conflict:
+    """The error for a verb that makes no sense here."""
+    done = DONE[verb]
+    what = because or f"it is {state.status}"
+    possible = [name for name in LEGAL[state.status] if name != verb]
+    return Conflict(
+        f"execution {state.id} cannot be {done}: {what}", code=code, hint=f"possible now: {', '.join(possible)}"
+    )
+
+
+def _code(state: ExecutionState, verb: str) -> str:
+    if verb == "resume" and state.status not in ENDED_EXECUTION:
+        return "not-paused"
+    if verb == "retry":
+        return "not-failed"
+    if state.status in ENDED_EXECUTION:
+        return "already-ended"
+    return "compensating" if state.status is E.COMPENSATING else "illegal-verb"
