@@ -74,6 +74,7 @@ class Played:
     Args:
         replays: everything is decided twice, see above; off only where that would cost too much.
         locked: names of locks that another execution holds.
+        depth: how many executions are above it.
 
     Attributes:
         work: what was dispatched and not yet reported or stopped, by step, in the order of its dispatch.
@@ -83,11 +84,13 @@ class Played:
         children: the sub-workflows that were started, by step; told: what they were told.
     """
 
-    def __init__(self, spec: str, given: Any = None, *, replays: bool = True, locked: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, spec: str, given: Any = None, *, replays: bool = True, locked: tuple[str, ...] = (), depth: int = 0
+    ) -> None:
         self.plan = planned(spec)
         self.at = 0
         self.replays = replays
-        created = create(self.plan, Start(id="x", input=given, seed=b"seed"), 0)
+        created = create(self.plan, Start(id="x", input=given, seed=b"seed", depth=depth), 0)
         self.history: list[HistoryEvent] = [created]
         self.run = Run(self.plan, begin(created))
         self.work: dict[str, Assignment] = {}

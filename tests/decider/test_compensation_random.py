@@ -1,4 +1,4 @@
-"""Whatever ran, in whatever order, and wherever the process is lost: exactly what completed is undone, once, in order."""
+"""Whatever ran, in whatever order, wherever the process is lost: what completed is undone, once, in order."""
 
 from __future__ import annotations
 

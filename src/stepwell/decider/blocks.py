@@ -70,10 +70,10 @@ def withdraw(turn: Turn, one: Instance) -> None:
 
 def left_over(turn: Turn, region: Region) -> ErrorInfo | None:
     """Steps of a region that nothing will ever start: never a silent hang."""
-    steps = turn.state.steps
+    steps, is_plain = turn.state.steps, not region.path and region.rounds is None
     left = [
         name for name in region.graph.nodes
-        if (step := steps.get(region.key_of(name))) is None or step.status not in ENDED_STEP
+        if (step := steps.get(name if is_plain else region.key_of(name))) is None or step.status not in ENDED_STEP
     ]  # fmt: skip
     if not left:
         return None

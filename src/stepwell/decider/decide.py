@@ -18,15 +18,19 @@ from stepwell.decider.ending import cancel_running, conclude
 from stepwell.decider.failure import end_fallback, fail, waiting_for
 from stepwell.decider.leaf import finish_attempt, try_again
 from stepwell.decider.locks import begin, give_up, refuse_start, take_lock
+from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.decider.start import start_step
 from stepwell.decider.subworkflow import take_child
 from stepwell.decider.turn import Decision, Turn
 from stepwell.decider.verbs import operate
+from stepwell.decider.verbs_fork import fork
+from stepwell.decider.verbs_legal import check_legal
+from stepwell.decider.verbs_migrate import migrate
 from stepwell.decider.waits import end_wait, note_late, take_event
 from stepwell.execution.commands import ReleaseLock
-from stepwell.execution.history import ExecutionFailing, ExecutionResumed
+from stepwell.execution.history import ExecutionFailing, ExecutionForked, ExecutionResumed
 from stepwell.execution.inputs import (
     Begin,
     ChildCompensated,
@@ -40,18 +44,24 @@ from stepwell.execution.inputs import (
     TimersDue,
 )
 from stepwell.execution.status import BEFORE_THE_END, ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
-from stepwell.execution.verbs import Verb
+from stepwell.execution.verbs import Migrate, Verb
 from stepwell.execution.work import Report
 
 
-def decide(run: Run, came_in: Input, at: int) -> Decision:
+def decide(run: Run, came_in: Input, at: int, plan: Plan | None = None) -> Decision:
     """Decide on one input at one instant. The events are folded into `run.state` already.
 
     An input that means nothing (any more) gives an empty decision.
+
+    Args:
+        plan: the one that `Migrate` is to lead to.
+
+    Raises:
+        Conflict, NotFound: an operator asks for what makes no sense here; nothing has changed.
     """
     turn = Turn(run, at)
     if isinstance(came_in, Verb):
-        return _carry_out(turn, came_in)
+        return _carry_out(turn, came_in, plan)
     if run.state.status in ENDED_EXECUTION:
         return _after_the_end(turn, came_in)
     match came_in:
@@ -103,13 +113,30 @@ def _after_the_end(turn: Turn, came_in: Input) -> Decision:
     return _decided(turn)
 
 
-def _carry_out(turn: Turn, verb: Verb) -> Decision:
+def decide_fork(run: Run, forked: ExecutionForked) -> Decision:
+    """How another execution goes on from where this one stands, which it has become then.
+
+    Raises:
+        Conflict: there is nothing to go on with; nothing has changed.
+    """
+    turn = Turn(run, forked.at)
+    fork(turn, forked)
+    _settle(turn)
+    return Decision(turn.events, turn.commands)
+
+
+def _carry_out(turn: Turn, verb: Verb, plan: Plan | None) -> Decision:
     """Do what an operator asks for.
 
     Raises:
         Conflict, NotFound: it makes no sense here; nothing has changed.
     """
-    operate(turn, verb)
+    if isinstance(verb, Migrate):
+        assert plan is not None, "an execution is migrated to a plan"
+        check_legal(turn.state, "migrate")
+        migrate(turn, plan, verb)
+    else:
+        operate(turn, verb)
     if turn.state.status is ExecutionStatus.RUNNING and turn.events:
         _fire_timers(turn)
     _settle(turn)

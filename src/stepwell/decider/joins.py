@@ -113,10 +113,24 @@ def unreachable(region: Region, node: Node) -> ErrorInfo:
     return ErrorInfo("join_unsatisfiable", message)
 
 
+_GOOD: Final = frozenset({"satisfied", "success", "complete"})
+"""The edges that are taken when a step ended well."""
+
+
+def unreachable(region: Region, node: Node) -> ErrorInfo:
+    """The error of a join that waits for more edges than can still be taken."""
+    arrivals = region.arrivals.get(node.name)
+    left = node.inbound - (arrivals.dead if arrivals is not None else node.inbound)
+    message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {left} can be taken"
+    return ErrorInfo("join_unsatisfiable", message)
+
+
 def is_taken(link: Link, step: StepState) -> bool:
     """Whether an edge is taken, once its source has ended."""
     if link.number is not None and (link.number not in step.taken or step.status is StepStatus.SKIPPED):
         return link.number in step.taken
+    if step.status is StepStatus.COMPLETED:  # by far the most
+        return link.on in _GOOD
     return is_outcome(link.on, link.source, step)
 
 
@@ -127,7 +141,7 @@ def is_outcome(on: str, source: Node, step: StepState) -> bool:
         return on in _GOOD
     if status is StepStatus.FAILED:
         if step.handled == "fallback":
-            return on in ("satisfied", "success", "complete")
+            return on in _GOOD
         if step.error is not None and step.error.type == "max_visits":
             return on == "satisfied" and step.handled == "continue"
         if is_timeout(step) and source.has_timeout_link and on in ("timeout", "failure"):

@@ -1,0 +1,36 @@
+"""`fork`: another execution begins with what has happened in this one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stepwell.decider.turn import Turn
+from stepwell.decider.verbs_legal import check_legal
+from stepwell.decider.verbs_redo import rebuild, reset_step
+from stepwell.execution.history import ExecutionForked
+from stepwell.execution.state import StepState
+from stepwell.execution.status import ENDED_STEP, StepStatus
+
+_STANDS: Final = frozenset({"delay", "milestone"})
+"""What holds a step that needs nothing outside."""
+
+
+def fork(turn: Turn, forked: ExecutionForked) -> None:
+    """Go on as another execution: what was under way begins anew under its id.
+
+    Raises:
+        Conflict: at that point there is nothing to go on with: it had ended, or undid what it had done.
+    """
+    check_legal(turn.state, "fork")
+    turn.emit(forked)
+    for key in [key for key, step in turn.state.steps.items() if _is_outside(step)]:
+        reset_step(turn, key, anew=False)
+    turn.commands.clear()  # the locks of the other execution are not this one's
+    rebuild(turn)
+
+
+def _is_outside(step: StepState) -> bool:
+    """Whether something outside was asked for: work, an event, an answer, a lock, a sub-workflow."""
+    if step.status in ENDED_STEP or step.status is StepStatus.RETRYING or step.held in _STANDS:
+        return False
+    return step.block is None
