@@ -7,11 +7,11 @@ what it names); after an error nothing of the call was written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from stepwell.base.errors import StepwellError
+from stepwell.base.errors import ErrorInfo, StepwellError
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.execution.event import Event
 from stepwell.execution.history import HistoryEvent
@@ -32,7 +32,12 @@ class Handle:
 
 
 class NewExecution(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store notes about an execution once, when it is created."""
+    """What a store notes about an execution once, when it is created.
+
+    Attributes:
+        parent: of a sub-workflow, the step that started it: `{execution}/{step}`.
+        forked_from: the id of the execution whose history it began with.
+    """
 
     workflow: str
     version: str
@@ -40,6 +45,8 @@ class NewExecution(msgspec.Struct, frozen=True, kw_only=True):
     created_at: int
     start_key: str | None = None
     tags: tuple[str, ...] = ()
+    parent: str | None = None
+    forked_from: str | None = None
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -74,6 +81,73 @@ class Wait(msgspec.Struct, frozen=True):
     since: int = 0
 
 
+class Discarded(msgspec.Struct, frozen=True, kw_only=True):
+    """When a dead letter was discarded, by whom, and why."""
+
+    at: int
+    by: str
+    reason: str | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A step, or a compensation step, that failed for good and that nothing handled.
+
+    Attributes:
+        step: the key of the step's instance.
+        at: when it failed for the last time.
+        seq: the number of the history event that says so.
+        attempts: how often it was tried.
+        error: with its text and details masked.
+        input: the rendered configuration as the engine's codec encodes it, so that what is secret stays encrypted; None
+            when it was never rendered.
+        discarded: set when somebody decided to do nothing about it.
+    """
+
+    execution: str
+    workflow: str
+    version: str
+    step: str
+    at: int
+    seq: int
+    attempts: int
+    kind: Literal["step", "compensation"]
+    error: ErrorInfo
+    input: bytes | None = None
+    discarded: Discarded | None = None
+
+    @property
+    def id(self) -> str:
+        """`{execution}/{step}/{seq}`."""
+        return f"{self.execution}/{self.step}/{self.seq}"
+
+
+class LockRequest(msgspec.Struct, frozen=True):
+    """An execution, or a step of it, wants a lock that executions share.
+
+    Attributes:
+        name: of the lock.
+        limit: how many may hold it at once, at least 1.
+        holder: the key of the step's instance; empty text for the execution as a whole.
+        at: when it asked.
+    """
+
+    name: str
+    limit: int
+    holder: str
+    at: int
+
+    def __post_init__(self) -> None:
+        if self.limit < 1:
+            raise ValueError(f"a lock that {self.limit} may hold would never be granted")
+
+
+class NewVersion(msgspec.Struct, frozen=True):
+    """The definition with which an execution goes on from now on."""
+
+    version: str
+    digest: str
+
+
 class Change(msgspec.Struct, kw_only=True, gc=False):
     """What one turn did to one execution.
 
@@ -84,6 +158,12 @@ class Change(msgspec.Struct, kw_only=True, gc=False):
         summary: the new summary, or None when it stays as it is.
         waits_begun, waits_ended: where both name the same wait, it ended before it began again.
         snapshot: the encoded state after `seq`, or None.
+        dead_letters: those that this turn left. One with the id of another takes its place.
+        dead_letters_resolved: ids of those that are done with; they are deleted, before `dead_letters` are written.
+        locks_taken: locks asked for. Who has asked for the same lock already, or has it, keeps his place in line.
+        locks_released: (name, holder) of locks given back, or of requests withdrawn, before `locks_taken`.
+        locks_released_all: give back and withdraw everything of this execution, `locks_taken` too: it has ended.
+        moved_to: another version of the definition, or None.
     """
 
     handle: Handle
@@ -94,12 +174,19 @@ class Change(msgspec.Struct, kw_only=True, gc=False):
     waits_begun: Sequence[Wait] = ()
     waits_ended: Sequence[Wait] = ()
     snapshot: bytes | None = None
+    dead_letters: Sequence[DeadLetter] = ()
+    dead_letters_resolved: Sequence[str] = ()
+    locks_taken: Sequence[LockRequest] = ()
+    locks_released: Sequence[tuple[str, str]] = ()
+    locks_released_all: bool = False
+    moved_to: NewVersion | None = None
 
 
 class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something for the owner of a shard, from outside: `kind` is `event`, `early_event`, ...; `payload` is encoded.
+    """Something for the owner of a shard, from outside: `kind` is `event`, `early_event`, `lock_granted`, ...
 
-    `execution` and `step` say whom it concerns, where that is known. `id` is given by the store.
+    `payload` is encoded: the event, or the name of the lock in UTF-8, ... `execution` and `step` say whom it concerns,
+    where that is known. `id` is given by the store.
     """
 
     shard: int
@@ -170,16 +257,53 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which executions to list, newest first. None means any. `created_from` is included, `created_to` is not."""
+    """Which executions to list, newest first. None means any. `created_from` is included, `created_to` is not.
+
+    `parent` is the id of an execution: the sub-workflows that its steps started.
+    """
 
     workflow: str | None = None
     version: str | None = None
     statuses: tuple[str, ...] = ()
     tag: str | None = None
+    parent: str | None = None
     created_from: int | None = None
     created_to: int | None = None
     limit: int = 50
     cursor: str | None = None
+
+
+class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which dead letters to list, newest first. None means any. `discarded`: those that were discarded, instead of the
+    others."""
+
+    workflow: str | None = None
+    execution: str | None = None
+    error_type: str | None = None
+    discarded: bool = False
+    limit: int = 50
+    cursor: str | None = None
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True):
+    """A part of the list of dead letters; `next` is the cursor of the following part, or None."""
+
+    items: Sequence[DeadLetter]
+    next: str | None
+
+
+class Lock(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a lock, or stands in line for it (`held` False), and since when he has wanted it.
+
+    `step` is empty text when it is the execution as a whole; `limit` says how many may hold it, as this one asked.
+    """
+
+    name: str
+    execution: str
+    step: str
+    limit: int
+    since: int
+    held: bool
 
 
 class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +315,45 @@ class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     source_name: str
     text: str
+
+
+Lifecycle = Literal["draft", "active", "deprecated", "retired"]
+"""Of a registered version: not to be started yet; to be started; still to be started, but with a warning; no more."""
+
+
+class Deed(msgspec.Struct, frozen=True, kw_only=True):
+    """Something done to a registered version: it was put into a lifecycle, or made the `default`."""
+
+    what: Lifecycle | Literal["default"]
+    at: int
+    by: str
+    reason: str | None = None
+
+
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a workflow under its name. What it says is the definition with this digest, for ever.
+
+    Attributes:
+        is_default: whether this is the version that the name alone means.
+        is_chosen: whether somebody said so.
+        log: what was done to it, in order; first its registration.
+    """
+
+    name: str
+    version: str
+    digest: str
+    lifecycle: Lifecycle
+    tags: tuple[str, ...] = ()
+    is_default: bool = False
+    is_chosen: bool = False
+    log: tuple[Deed, ...] = ()
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """What became of a registration: `is_new` is False when the version was there already, with the same content."""
+
+    registration: Registration
+    is_new: bool
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +374,8 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `db status` shows. `location` holds no password."""
+    """What `db status` shows. `location` holds no password; `registered` counts versions of workflows, `dead_letters`
+    those not discarded, `locks` those held and waited for."""
 
     kind: str
     location: str
@@ -223,6 +387,9 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     inbox: int
     size_bytes: int | None
     owners: Sequence[Mapping[str, Any]]
+    registered: int = 0
+    dead_letters: int = 0
+    locks: int = 0
 
 
 class Store(Protocol):
@@ -276,7 +443,11 @@ class Store(Protocol):
 
         Sets `handle.key` of every created execution. For every wait begun, the stored events that it could want and
         that were received since its `since` are put into its shard's inbox (kind `early_event`) in the same
-        transaction, so that no crash can come between. True when there were any.
+        transaction, so that no crash can come between. True when anything was put into an inbox so, or as follows.
+
+        Locks are granted in the order in which they were asked for: while fewer hold a lock than the first in line
+        allows, it gets the lock, and an item `lock_granted` is put into its shard's inbox, once, in this transaction.
+        What a batch takes and gives back is granted to nobody in between.
 
         Raises:
             FenceLost: a fence is no longer the shard's. DuplicateStart: a start key is taken. StoreError: it could not
@@ -290,6 +461,10 @@ class Store(Protocol):
 
     async def history(self, execution: str, after: int = 0, limit: int = 1_000) -> Sequence[HistoryRow]:
         """Rows whose `seq` is greater than `after`, in order; empty when there are none or no such execution."""
+        ...
+
+    async def children(self, execution: str) -> Sequence[str]:
+        """The executions that steps of this one started as sub-workflows, oldest first."""
         ...
 
     async def find_start(self, start_key: str) -> str | None:
@@ -322,6 +497,29 @@ class Store(Protocol):
         Raises:
             UsageError: the cursor is not one that a list returned.
         """
+        ...
+
+    # Dead letters and locks
+
+    async def dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        """A page of dead letters, newest first.
+
+        Raises:
+            UsageError: the cursor is not one that a list returned.
+        """
+        ...
+
+    async def dead_letter(self, id_: str) -> DeadLetter | None:
+        """The dead letter with this id, discarded or not."""
+        ...
+
+    async def discard_dead_letter(self, id_: str, discarded: Discarded) -> bool:
+        """Note that nothing is to be done about it, and forget its input. False when there is none with this id, or it
+        was discarded before."""
+        ...
+
+    async def locks(self, name: str | None = None) -> Sequence[Lock]:
+        """Who holds locks, and who stands in line; of each lock in the order in which they asked."""
         ...
 
     # Events and the inbox
@@ -359,6 +557,58 @@ class Store(Protocol):
 
     async def definition(self, digest: str) -> StoredDefinition | None:
         """The definition with this digest."""
+        ...
+
+    async def register(
+        self,
+        definition: StoredDefinition,
+        *,
+        tags: Sequence[str],
+        lifecycle: Literal["draft", "active"],
+        at: int,
+        by: str,
+        reason: str | None = None,
+    ) -> Registered:
+        """Store the definition under its digest, and under its name and version for ever. A version that is there
+        already, with the same content, stays as it is.
+
+        Raises:
+            Conflict: (code `version-exists`) the version is there with other content.
+        """
+        ...
+
+    async def registered(self, name: str, version: str | None = None) -> Registration | None:
+        """The version of this name; without a version its default: the one that was chosen, else the newest active one
+        by semantic version, else the newest deprecated one."""
+        ...
+
+    async def registrations(
+        self, *, name: str | None = None, tag: str | None = None, lifecycle: Lifecycle | None = None
+    ) -> Sequence[Registration]:
+        """What is registered, by name, the newest version of each first. None means any."""
+        ...
+
+    async def set_lifecycle(
+        self, name: str, version: str, to: Lifecycle, *, at: int, by: str, reason: str | None = None
+    ) -> Registration:
+        """Move a version on in its life. Nothing happens when it is there already. A retired version is no longer its
+        name's chosen default.
+
+        Raises:
+            NotFound: (code `unknown-version`) it is not registered. Conflict: (code `illegal-lifecycle`) it cannot move
+            there from where it is (`store.lifecycle`).
+        """
+        ...
+
+    async def set_default(
+        self, name: str, version: str, *, at: int, by: str, reason: str | None = None
+    ) -> Registration:
+        """Choose the version that the name alone means.
+
+        Raises:
+            NotFound: (code `unknown-version`) it is not registered. Conflict: (code `version-draft`, `version-retired`)
+            it must not be started.
+        """
         ...
 
     # Care

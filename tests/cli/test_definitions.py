@@ -1,4 +1,4 @@
-"""`validate`, `plan`, `workflow schema` and `workflow graph`: what is said of definitions that do not run."""
+"""`validate`, `workflow schema` and `workflow graph`: what is said of definitions that do not run."""
 
 from __future__ import annotations
 
@@ -123,61 +123,6 @@ def test_what_this_version_does_not_run_is_an_error_without_modules_too(stepwell
     assert "error[not-supported]: this version does not run steps of type 'shell'" in shown.out
 
 
-def a_plan() -> Path:
-    retry = {"max_attempts": 3, "backoff": "constant", "initial_delay": "2s"}
-    return write_workflow(
-        "w.json",
-        call("create", method="POST", retry=retry),
-        call("look", depends_on="create"),
-        task("pay", "charge", depends_on="create", timeout="5s"),
-        wait("paid", timeout="1d", depends_on=["pay", "look"]),
-        task("tidy", "tidy", depends_on="paid", retry=retry),
-        compensation={"steps": [value("undo", "{{ steps.pay.output.id }}")]},
-    )
-
-
-def test_a_plan_says_the_order_the_worst_case_and_what_is_left_open(stepwell: Stepwell) -> None:
-    plan = stepwell("plan", a_plan(), "-o", "json").json()
-    assert plan["batches"] == [["create"], ["look", "pay"], ["paid"], ["tidy"]]
-    assert plan["critical_path"] == ["create", "look", "paid", "tidy"]
-    assert plan["joins"] == [{"step": "paid", "join": "all", "from": ["look", "pay"]}]
-    assert {step["name"]: (step["max_attempts"], step["max_backoff_ms"]) for step in plan["steps"]} == {
-        "create": (3, 4_000), "look": (1, 0), "pay": (1, 0), "paid": (1, 0), "tidy": (3, 4_000),
-    }  # fmt: skip
-    assert (plan["worst_case_attempts"], plan["worst_case_backoff_ms"]) == (9, 8_000)
-    assert plan["without_timeout"] == ["tidy"]
-    assert plan["without_compensation"] == ["create", "tidy"]
-
-
-def test_a_plan_is_a_table_for_people(stepwell: Stepwell) -> None:
-    shown = stepwell("plan", a_plan())
-    assert shown.status == 0
-    assert shown.out.splitlines() == [
-        "demo 1.0.0: 5 steps",
-        "",
-        "batch  step    type            after            tries  backoff  timeout",
-        "1      create  service_call                     3      4.0 s",
-        "2      look    service_call    create",
-        "       pay     python          create                           5.0 s",
-        "3      paid    wait_for_event  look, pay (all)                  1d",
-        "4      tidy    python          paid             3      4.0 s",
-        "",
-        "longest chain     4 steps: create > look > paid > tidy",
-        "at worst          9 attempts, 8.0 s between attempts on the longest way",
-        "workflow timeout  none",
-        "without timeout   tidy",
-        "not undone        create, tidy",
-    ]
-
-
-def test_a_plan_of_an_invalid_definition_shows_the_findings(stepwell: Stepwell) -> None:
-    Path("wrong.yaml").write_text(WRONG)
-    shown = stepwell("plan", "wrong.yaml", "-o", "json")
-    assert (shown.status, shown.out) == (2, "")
-    assert "error[unknown-step]" in shown.err
-    assert shown.err.endswith("1 error, 1 warning in wrong.yaml\n")
-
-
 def test_the_schema_is_a_schema_and_accepts_a_workflow(stepwell: Stepwell) -> None:
     schema = stepwell("workflow", "schema").json()
     assert jsonschema_rs.meta.is_valid(schema)
@@ -190,7 +135,7 @@ def a_graph() -> Path:
     return write_workflow(
         "w.json",
         value("a"),
-        value("b", when="{{ input.x }}", depends_on="a"),
+        value("b", when="{{ input.x }}", depends_on="a", join="sync"),
         wait("c", depends_on=[{"step": "a", "on": "failure"}]),
         value("d", on_success="b", depends_on="c"),
         compensation={"steps": [value("u"), value("v")]},

@@ -16,6 +16,7 @@ from tests.cli.conftest import Stepwell
 from tests.cli.workflows import value, write_workflow
 
 HEAVY = ("asyncio", "rich", "pydantic", "aiohttp", "apsw", "msgspec", "yaml", "logging")
+PLAN_HINT = "hint: `stepwell plan --help` shows what it takes\n"
 RUN_HINT = "hint: `stepwell run --help` shows what it takes"
 DEFECT_HINT = "hint: this is a defect of stepwell; with STEPWELL_DEBUG=1 in the environment it shows where it happened"
 
@@ -54,7 +55,7 @@ def test_python_dash_m_is_the_same_command() -> None:
 def test_every_command_has_help_with_an_example(stepwell: Stepwell, command: tuple[str, ...]) -> None:
     shown = stepwell(*command, "--help")
     assert shown.status == 0
-    is_group = command in (("execution",), ("event",), ("workflow",), ("db",))
+    is_group = command in (("execution",), ("event",), ("workflow",), ("dlq",), ("db",))
     assert is_group or f"\n  stepwell {' '.join(command)}" in shown.out
     assert stepwell(*command, "-h").out == shown.out
 
@@ -62,8 +63,12 @@ def test_every_command_has_help_with_an_example(stepwell: Stepwell, command: tup
 def test_only_what_this_release_does_is_listed() -> None:
     assert [" ".join(command) for command in every_command()] == [
         "run", "validate", "plan",
-        "execution", "execution history", "execution list", "execution show", "execution watch",
-        "event", "event publish", "workflow", "workflow graph", "workflow schema",
+        "execution", "execution compare", "execution history", "execution list", "execution show", "execution watch",
+        "execution why",
+        "event", "event publish",
+        "workflow", "workflow activate", "workflow apply", "workflow default", "workflow deprecate", "workflow diff",
+        "workflow graph", "workflow list", "workflow retire", "workflow schema", "workflow show",
+        "dlq", "dlq discard", "dlq list", "dlq show",
         "db", "db migrate", "db status", "db verify", "doctor", "completion",
     ]  # fmt: skip
 
@@ -72,7 +77,7 @@ def test_only_what_this_release_does_is_listed() -> None:
     ("arguments", "message"),
     [
         (["plam"], "error[usage]: there is no command 'plam'\nhint: did you mean 'plan'?\n"),
-        (["plan"], "error[usage]: missing argument 'FILE'\nhint: `stepwell plan --help` shows what it takes\n"),
+        (["plan"], "error[usage]: missing argument 'FILE|NAME[@VERSION]'\n" + PLAN_HINT),
         (["-o", "json", "plan"], "error[usage]: no such option '-o'\nhint: -o stands after the command's name\n"),
         (["run"], f"error[usage]: give a FILE, or --resume ID\n{RUN_HINT}\n"),
         (

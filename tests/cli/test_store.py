@@ -33,6 +33,13 @@ LOOKING = [
     ("execution", "history", "x"),
     ("execution", "watch", "x"),
     ("event", "publish", "x"),
+    ("workflow", "list"),
+    ("workflow", "show", "x"),
+    ("workflow", "retire", "x@1.0.0"),
+    ("workflow", "default", "x@1.0.0"),
+    ("dlq", "list"),
+    ("dlq", "show", "x"),
+    ("dlq", "discard", "x"),
     ("db", "status"),
     ("db", "verify"),
 ]
@@ -209,8 +216,9 @@ def test_migrating_makes_a_store_and_says_so(stepwell: Stepwell) -> None:
 
 def test_the_status_counts_what_is_there(stepwell: Stepwell, ids: dict[str, str]) -> None:
     shown = stepwell("db", "status")
-    assert "executions   3 (1 completed, 1 failed, 1 waiting)\n" in shown.out
-    assert "waits        1\n" in shown.out
+    assert "executions    3 (1 completed, 1 failed, 1 waiting)\n" in shown.out
+    assert "waits         1\n" in shown.out
+    assert "workflows     0 versions\n" in shown.out
     assert stepwell("db", "status", "-o", "json").json()["executions"] == {"completed": 1, "failed": 1, "waiting": 1}
 
 

@@ -1,6 +1,7 @@
 """What every store must do, whatever keeps the data.
 
-A test module of a store subclasses `StoreConformance` and says how a store is opened (`place`).
+A test module of a store subclasses `StoreConformance`, and the suites of `store_registry`, `store_dead_letters` and
+`store_locks`, and says how a store is opened (`place`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from stepwell.ports import (
     InboxItem,
     Lease,
     NewExecution,
+    NewVersion,
     Store,
     StoredDefinition,
     Summary,
@@ -119,7 +121,9 @@ async def scene_on(store: Store, owner: str = "engine") -> Scene:
     return Scene(store, await store.acquire(None, owner, NOW, TTL))
 
 
-class StoreConformance(ABC):
+class StorePlace(ABC):
+    """Where the tests of a suite find stores."""
+
     @abstractmethod
     def place(self) -> AbstractAsyncContextManager[OpenStore]:
         """A fresh place for data, gone at the end."""
@@ -137,6 +141,8 @@ class StoreConformance(ABC):
     async def scene(self, store: Store) -> Scene:
         return await scene_on(store)
 
+
+class StoreConformance(StorePlace):
     # ── Life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_what_was_appended_is_there_when_the_store_is_opened_again(self, scene: Scene) -> None:
@@ -160,6 +166,10 @@ class StoreConformance(ABC):
             scene.store.hot(0),
             scene.store.list(ExecutionQuery()),
             scene.store.publish(event(), NOW, LATER),
+            scene.store.register(DEFINITION, tags=(), lifecycle="active", at=NOW, by="ada"),
+            scene.store.registered("shop"),
+            scene.store.dead_letter("x"),
+            scene.store.locks(),
             scene.store.acquire(None, "x", NOW, TTL),
         ]
         for call in calls:
@@ -249,7 +259,9 @@ class StoreConformance(ABC):
     # ── Appending and loading ────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_an_execution_is_loaded_as_it_was_appended(self, scene: Scene) -> None:
-        created = new_execution(start_key="order 7 \N{SNOWMAN}", tags=("a", "b c", 'q"uote'))
+        created = new_execution(
+            start_key="order 7 \N{SNOWMAN}", tags=("a", "b c", 'q"uote'), parent="p/call[2]#3", forked_from="f"
+        )
         summary = Summary(status="waiting", hot=False, wake_at=1, started_at=2, finished_at=3, error="it's \x00 bad")
         handle = Handle("a", scene.lease.shard)
         first = Change(handle=handle, seq=3, events=b"\x00\xff", create=created, summary=summary)
@@ -339,6 +351,28 @@ class StoreConformance(ABC):
         again = await scene.store.load("a")
         assert again is not None
         assert (again.handle.shard, again.summary, len(again.history)) == (scene.lease.shard, RUNNING, 1)
+
+    async def test_an_execution_that_moved_is_of_the_new_version_from_then_on(self, scene: Scene) -> None:
+        handle = await scene.create("a", tags=("t",))
+        moves = [change(handle, seq, moved_to=NewVersion(f"{seq}.0.0", f"d{seq}")) for seq in (2, 3)]
+        await scene.append(*moves, change(handle, 4))
+        stored = await scene.store.load("a")
+        assert stored is not None
+        assert stored.created == new_execution(version="3.0.0", digest="d3", tags=("t",))
+        (listed,) = (await scene.store.list(ExecutionQuery(version="3.0.0"))).items
+        assert listed.created == stored.created
+
+    async def test_an_execution_may_move_in_the_batch_that_creates_it(self, scene: Scene) -> None:
+        handle = Handle("a", scene.lease.shard)
+        await scene.append(creation(handle), change(handle, moved_to=NewVersion("2.0.0", "d2")))
+        assert (await scene.store.load("a")).created.digest == "d2"  # type: ignore[union-attr]
+
+    async def test_the_children_of_an_execution_are_those_its_steps_started(self, scene: Scene) -> None:
+        for name, parent in (("one", "a/call"), ("other", "ab/call"), ("two", "a/call[1]"), ("three", "one/call")):
+            await scene.create(name, parent=parent)
+        await scene.create("none")
+        assert await scene.store.children("a") == ["one", "two"]
+        assert await scene.store.children("call") == []
 
     # ── What append refuses ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -474,6 +508,9 @@ class StoreConformance(ABC):
             (ExecutionQuery(statuses=("waiting", "running")), "ba"),
             (ExecutionQuery(tag="red"), "ca"),
             (ExecutionQuery(tag="re"), ""),
+            (ExecutionQuery(parent="p"), "b"),
+            (ExecutionQuery(parent="p/"), ""),
+            (ExecutionQuery(parent=""), ""),
             (ExecutionQuery(created_from=20), "cb"),
             (ExecutionQuery(created_to=20), "a"),
             (ExecutionQuery(created_from=20, created_to=30), "b"),
@@ -483,8 +520,10 @@ class StoreConformance(ABC):
     )
     async def test_lists_are_filtered(self, scene: Scene, query: ExecutionQuery, expected: str) -> None:
         await scene.create("a", created_at=10, tags=("red", "blue"))
-        await scene.create("b", WAITING, created_at=20, version="2.0.0")
-        await scene.create("c", COMPLETED, created_at=30, version="2.0.0", workflow="other", tags=("red",))
+        await scene.create("b", WAITING, created_at=20, version="2.0.0", parent="p/call")
+        await scene.create(
+            "c", COMPLETED, created_at=30, version="2.0.0", workflow="other", tags=("red",), parent="pp/x"
+        )
         assert "".join(item.id for item in (await scene.store.list(query)).items) == expected
 
     async def test_a_list_is_read_page_by_page_while_executions_are_added(self, scene: Scene) -> None:

@@ -357,6 +357,19 @@ def test_it_is_skipped_with_the_reason_when_it_reads_what_never_came_to_be() -> 
     assert story.undone() == ["b"]
 
 
+def test_it_runs_only_when_its_condition_holds() -> None:
+    body = "compensate: {type: python, config: {task: undo}, when: '{{ steps.%s.output.paid }}'}"
+    lines = [f"- {{name: {name}, type: python, config: {{task: work}}, {body % name}}}" for name in ("a", "b")]
+    story = Twin(steps(*lines, END % "a, b"))
+    story.report("a", {"paid": True})
+    story.report("b", {"paid": False})
+    story.report("end", BOOM)
+    story.run_on()
+    assert story.undone() == ["a"]
+    assert story.step("b[undo]").reason == "condition"
+    assert story.status("b") == "completed"
+
+
 @pytest.mark.parametrize(
     ("body", "work"),
     [

@@ -76,7 +76,7 @@ def workflows(draw: st.DrawFn) -> tuple[dict[str, Any], Leaves]:
             if kind == "leaf":
                 step = leaf(rounds)
             elif kind == "loop":
-                config = {"count": draw(st.integers(0, 2)), "steps": block(rounds + 1, level + 1)}
+                config = {"count": draw(st.integers(1, 2)), "steps": block(rounds + 1, level + 1)}
                 step = {"name": name, "type": "loop", "config": config}
             elif kind == "group":
                 step = {"name": name, "type": "parallel_group", "config": {"steps": block(rounds, level + 1)}}
@@ -96,16 +96,16 @@ def workflows(draw: st.DrawFn) -> tuple[dict[str, Any], Leaves]:
     }
     if draw(st.booleans()):
         config["max_parallel_steps"] = draw(st.integers(1, 2))
-    compensation = {
+    compensation: dict[str, Any] = {
         "strategy": draw(st.sampled_from(["reverse", "reverse", "forward", "parallel"])),
         "mode": draw(st.sampled_from(["automatic", "automatic", "manual"])),
-        "steps": [
-            {"name": f"u{at}", "type": draw(st.sampled_from(["noop", "python"])), "config": {}}
-            for at in range(draw(st.integers(0, 2)))
-        ],
     }
-    for step in compensation["steps"]:
-        step["config"] = {"task": "undo"} if step["type"] == "python" else {}
+    kinds = draw(st.lists(st.sampled_from(["noop", "python"]), max_size=2))
+    if kinds:
+        compensation["steps"] = [
+            {"name": f"u{at}", "type": kind, "config": {"task": "undo"} if kind == "python" else {}}
+            for at, kind in enumerate(kinds)
+        ]
     return {"config": config, "steps": steps, "compensation": compensation}, leaves
 
 
@@ -114,9 +114,6 @@ def choices(story: Twin) -> Iterator[tuple[Any, int]]:
     for key, work in list(story.work.items()):
         for outcome in ({"result": {"of": key}}, {"result": {"of": key}}, {"error": BOOM}, {"error": FLAKY}):
             yield _report(key, work.attempt, story.at, **outcome), 0
-    for key, step in story.state.steps.items():
-        if step.status == "cancelled" and step.attempts:
-            yield _report(key, step.attempts, story.at, result={"of": key}), 0
     due = story.run.next_due()
     if due is not None:
         yield TimersDue(), max(0, due - story.at)
@@ -124,6 +121,9 @@ def choices(story: Twin) -> Iterator[tuple[Any, int]]:
         yield Compensate(by="ada"), SECOND
     elif story.state.status == "running" and story.state.cancel is None:
         yield Cancel(by="ada"), 0
+    for key, step in story.state.steps.items():
+        if step.status == "cancelled" and step.attempts:
+            yield _report(key, step.attempts, story.at, result={"of": key}), 0
 
 
 def _report(key: str, attempt: int, at: int, **said: Any) -> Report:

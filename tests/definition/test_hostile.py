@@ -113,6 +113,7 @@ def _lines(line: str, last: str = "", count: int = COUNT) -> str:
 
 NOOP = "name: aN, type: noop"
 CASE = "{when: true, steps: [{name: bN, type: noop}]}"
+STATE = "sN: {transitions: [{event: e, to: sM}, {event: e, to: sN}]}"
 SLOW = {
     "many cycles": _lines(
         "{name: aN, type: noop, depends_on: bN}\n  - {name: bN, type: noop, depends_on: aN}", count=COUNT // 2
@@ -134,6 +135,18 @@ SLOW = {
     "defaults": spec(
         f"input: {{schema: {{$defs: {{{_each('dN: {}')}}}, properties: {{{_each('pN: {default: 1}')}}}}}}}"
     ),
+    "misspelt fallbacks": _lines("{name: aN, type: x, on_failure: {action: fallback, fallback: bN}}"),
+    "milestones": _lines(
+        f"{{{NOOP}, milestone: {{after: [aM], before: [a0, a{COUNT}]}}, cancels: [a{COUNT}, aM]}}",
+        f"  - {{name: a{COUNT}, type: noop}}\n",
+    ),
+    "a step that cancels all": _lines(f"{{{NOOP}}}", f"  - {{name: z, type: noop, cancels: [{_each('aN')}]}}\n"),
+    "branches": steps(
+        f"- {{name: a, type: noop, decision: [{_each('{when: input.x, next: b}')}]}}\n"
+        f"- {{name: b, type: noop, join: {COUNT}}}"
+    ),
+    "states": steps(f"- {{name: a, type: state_machine, config: {{initial: s0, states: {{{_each(STATE)}}}}}}}"),
+    "checkpoints": _lines(f"{{{NOOP}, checkpoint: c}}"),
     "expressions": spec(f"vars: {{a: '{'{{ 1 + }} ' * COUNT}'}}"),
 }
 

@@ -11,6 +11,7 @@ from stepwell.base.derive import digest
 from stepwell.base.durations import DAY, EXPECTED, HOUR, MINUTE, SECOND
 from stepwell.base.spans import Source
 from stepwell.definition.context import Known
+from stepwell.definition.graph import fallback_steps
 from stepwell.definition.loading import load
 from stepwell.definition.model import (
     Bulkhead,
@@ -19,7 +20,10 @@ from stepwell.definition.model import (
     Concurrency,
     Dependency,
     FailureAction,
+    Fallback,
     Iteration,
+    Milestone,
+    Mutex,
     RateLimit,
     Repetition,
     WorkflowConfig,
@@ -95,8 +99,8 @@ spec:
       type: noop
       join: any
       decision:
-        - {default: group}
         - {when: "{{ vars.attempts > 1 }}", next: notify_failure}
+        - {default: group}
     - name: group
       type: parallel_group
       join: 1
@@ -131,9 +135,21 @@ spec:
             transitions: [{event: close, when: "{{ event.data.sure }}", to: closed,
                            actions: [{name: closing, type: noop}]}]
           closed: {final: true}
-    - {name: approve, type: approval, condition: true, depends_on: looped, max_visits: 2,
+    - {name: approve, type: approval, condition: true, depends_on: looped,
        config: {prompt: "ok?", response_schema: {type: object}, timeout: 1d, default: {ok: false}}}
     - {name: notify_failure, type: notify, config: {channels: [slack], message: "{{ vars.why | default('?') }}"}}
+    - {name: check, type: transform, depends_on: [looped, recheck], join: any, max_visits: 3, config: {value: 1}}
+    - {name: recheck, type: wait, depends_on: check, config: {for: 1s}}
+    - name: charge
+      type: http
+      depends_on: looped
+      config: {url: "https://example.com/charge", method: POST}
+      mutex: {key: "account {{ input.customer }}", timeout: 10s}
+      milestone: {after: fetch, before: [approve, machine]}
+      cancels: [recheck]
+      retry: {retry_on: [timeout, http_error], give_up_on: card_refused}
+      on_failure: {action: fallback, fallback: charge_later}
+    - {name: charge_later, type: set, mutex: later, config: {later: true}}
   compensation:
     strategy: forward
     mode: manual
@@ -253,6 +269,22 @@ def test_a_step_is_read() -> None:
     assert each_host.cache == Cache(key="{{ host }}", ttl=DAY)
     assert (each_host.queue, each_host.checkpoint, each_host.parallel) == ("builders", "deployed", True)
     assert poll.repeat == Repetition(condition="{{ result.done }}", until=True, max_iterations=5, delay=2 * SECOND)
+
+
+def test_locks_milestones_and_what_a_step_cancels_are_read() -> None:
+    charge, later = (each for each in definition(EVERYTHING).steps if each.name.startswith("charge"))
+    place = charge.path
+    assert charge.mutex == Mutex(key="account {{ input.customer }}", timeout=10 * SECOND, path=(*place, "mutex"))
+    assert later.mutex == Mutex(key="later", path=(*later.path, "mutex"))
+    assert charge.cancels == ("recheck",)
+    assert charge.milestone == Milestone(
+        after=("fetch",), before=("approve", "machine"), path=(*place, "milestone")
+    )  # fmt: skip
+    assert charge.retry is not None
+    assert (charge.retry.retry_on, charge.retry.give_up_on) == (("timeout", "http_error"), ("card_refused",))
+    assert charge.on_failure is not None
+    assert charge.on_failure.fallback == Fallback(step="charge_later", path=(*place, "on_failure", "fallback"))
+    assert fallback_steps(definition(EVERYTHING).steps) == {"charge_later"}
 
 
 def test_nested_steps_are_in_blocks_and_not_in_the_settings() -> None:
@@ -420,7 +452,7 @@ WRONG = {
     "on_failure: {action: fallback}": (
         "`action: fallback` needs `fallback`: a step to run instead, or a value to use", None,
     ),
-    "timeout: 0": ("`timeout`: a timeout of zero can never be met", None),
+    "timeout: 0": ("`timeout`: must be longer than zero", None),
     "for_each: '{{ input.x }}'": ("`for_each`: expected a mapping, saw '{{ input.x }}'", None),
     "repeat: {}": ("a repetition is exactly one of `while` and `until`", None),
     "repeat: {while: true, until: true}": ("a repetition is exactly one of `while` and `until`", None),
@@ -456,7 +488,7 @@ SETTINGS = {
     "conditional: {condition: true, then: [{name: x, type: noop}], default: [{name: y, type: noop}]}": (
         "`default` does not go with `condition`", None),
     "loop: {steps: [{name: x, type: noop}]}": ("loop needs `items` or `while` or `until` or `count`", None),
-    "loop: {count: -1, steps: [{name: x, type: noop}]}": ("`count`: must be at least 0, saw the number -1", None),
+    "loop: {count: 0, steps: [{name: x, type: noop}]}": ("`count`: must be at least 1, saw the number 0", None),
     "parallel_group: {steps: []}": ("there are no steps here", "give it at least one"),
     "parallel_group: {steps: 5}": (
         "`steps`: expected a list of steps, or a mapping from name to step, saw the number 5", None,
@@ -500,12 +532,6 @@ def test_an_expression_may_stand_in_place_of_any_typed_setting(written: str) -> 
 def test_a_step_without_type_and_settings_is_explained() -> None:
     finding = the(steps("- {name: a}"), "missing-key")
     assert finding.message.startswith("a step without `type` calls a service")
-
-
-def test_a_fallback_step_is_checked_like_one() -> None:
-    text = steps("- {name: a, type: noop, on_failure: {action: fallback, fallback: {type: http, config: {uri: x}}}}")
-    assert codes(text) == ["missing-key", "unknown-key"]
-    assert codes(steps("- {name: a, type: noop, on_failure: {action: fallback, fallback: {total: 0}}}")) == []
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ EVERYWHERE = [
 @pytest.mark.parametrize("name", EVERYWHERE)
 def test_a_name_is_known_exactly_where_it_has_a_meaning(place: str, name: str) -> None:
     written, known = PLACES[place]
-    kind = "" if written.endswith(TRANSFORM) else "type: noop, "
+    kind = "" if written.endswith(TRANSFORM) else "type: process, "
     text = steps(f"- {{name: a, {kind}{written.replace('NAME', name)}}}\n- {{name: last, type: noop}}")
     outcome = name.endswith("()") and any(each.endswith("()") for each in known)
     unknown = "unknown-name" if name in ("host", "n") else "misplaced-name"
@@ -322,7 +322,10 @@ def test_edges_stay_inside_their_group() -> None:
         - {name: b, type: noop, depends_on: inner}
     """)
     messages = [finding.message for finding in found(text)]
-    assert messages == ["the step 'a' is not beside this one", "the step 'inner' is not beside this one"]
+    assert messages == [
+        "the step 'a' is not beside this one, but outside of 'group'",
+        "the step 'inner' is not beside this one, but inside 'group'",
+    ]
 
 
 def test_nested_steps_share_one_set_of_names() -> None:

@@ -13,15 +13,31 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepwell.base.errors import StepwellError
+from stepwell.base.errors import ErrorInfo, StepwellError
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_key_of_filter
-from stepwell.ports import Batch, Change, ExecutionQuery, Handle, InboxItem, Lease, Store, Summary, Wait
+from stepwell.ports import (
+    Batch,
+    Change,
+    DeadLetterQuery,
+    Discarded,
+    ExecutionQuery,
+    Handle,
+    InboxItem,
+    Lease,
+    LockRequest,
+    NewVersion,
+    Store,
+    Summary,
+    Wait,
+)
 from stepwell.store.memory import MemoryStore
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_file import Database, connect
 from stepwell.store.sqlite_schema import bring_up_to_date
 from tests.conformance.store import SECOND, new_execution
+from tests.conformance.store_dead_letters import letter
+from tests.conformance.store_registry import definition
 
 STATUSES = ("pending", "running", "waiting", "completed", "failed")
 SHARDS = 3
@@ -52,6 +68,17 @@ summaries = st.builds(
     finished_at=st.none() | instants,
     error=st.none() | st.just("no"),
 )
+lock_names = st.sampled_from(("till", "door"))
+lock_requests = st.builds(LockRequest, lock_names, st.integers(1, 3), st.sampled_from(("", "pay")), instants)
+dead_letters = st.builds(
+    lambda step, seq, type_: letter(step=step, seq=seq, error=ErrorInfo(type_, "no")),
+    st.sampled_from(("pay", "ship")),
+    st.integers(1, 3),
+    st.sampled_from(("timeout", "http_error")),
+)
+letter_ids = st.builds(
+    "{}/{}/{}".format, st.sampled_from(("e0", "e1", "e2")), st.sampled_from(("pay", "ship")), st.integers(1, 3)
+)
 changes = st.fixed_dictionaries(
     {
         "which": st.integers(0, 9),
@@ -63,8 +90,15 @@ changes = st.fixed_dictionaries(
         "waits_begun": st.lists(waits, max_size=2),
         "waits_ended": st.lists(waits, max_size=2),
         "snapshot": st.none() | st.just(b"state"),
+        "dead_letters": st.lists(dead_letters, max_size=2),
+        "dead_letters_resolved": st.lists(letter_ids, max_size=2),
+        "locks_taken": st.lists(lock_requests, max_size=2),
+        "locks_released": st.lists(st.tuples(lock_names, st.sampled_from(("", "pay"))), max_size=1),
+        "locks_released_all": st.sampled_from((False, False, False, True)),
+        "moved_to": st.none() | st.builds(NewVersion, st.sampled_from(("2.0.0", "3.0.0")), st.just("d2")),
     }
 )
+versions = st.sampled_from(("1.0.0", "1.0.1-rc.1", "1.0.1", "2.0.0"))
 items = st.builds(
     InboxItem, shard=shards, kind=st.just("cancel"), payload=st.binary(max_size=3), execution=st.just("e1")
 )
@@ -89,6 +123,11 @@ deeds = st.one_of(
     st.tuples(st.just("renew"), shards, instants),
     st.tuples(st.just("release"), shards),
     st.tuples(st.just("reopen")),
+    st.tuples(st.just("discard"), letter_ids),
+    st.tuples(st.just("letters"), st.none() | st.just("timeout"), st.booleans()),
+    st.tuples(st.just("register"), versions, st.sampled_from(("draft", "active", "active")), st.integers(0, 3)),
+    st.tuples(st.just("move"), versions, st.sampled_from(("active", "deprecated", "retired"))),
+    st.tuples(st.just("default"), versions),
 )
 Deed: TypeAlias = tuple[Any, ...]
 
@@ -127,6 +166,8 @@ class Actor:
         seen += [await self.store.find_start(name) for name in "abcdefghij"]
         status = await self.store.status()
         seen.append((await self.store.shards(), status.executions, status.waits, status.events, status.inbox))
+        seen.append((await self.store.locks(), status.locks, await self.store.dead_letters(DeadLetterQuery())))
+        seen.append((status.dead_letters, await self.store.registrations(), status.registered))
         return msgspec.to_builtins(seen)
 
     async def _acquire(self, shard: int | None, now: int) -> Lease:
@@ -163,6 +204,7 @@ class Actor:
             handle = self.handles[which % len(self.handles)] if self.handles else self.nobody
         if keeps_summary and one["create"] is None:
             one["summary"] = None
+        one["dead_letters"] = [msgspec.structs.replace(each, execution=handle.id) for each in one["dead_letters"]]
         return Change(handle=handle, seq=self.last.get(handle.id, 0) + delta, **one)
 
     async def _publish(self, event: Event, now: int) -> Any:
@@ -177,6 +219,26 @@ class Actor:
     async def _list(self, query: ExecutionQuery) -> Any:
         first = await self.store.list(query)
         return first, first.next and await self.store.list(msgspec.structs.replace(query, cursor=first.next))
+
+    async def _discard(self, id_: str) -> Any:
+        done = await self.store.discard_dead_letter(id_, Discarded(at=1, by="ada"))
+        return done, await self.store.dead_letter(id_)
+
+    async def _letters(self, error_type: str | None, discarded: bool) -> Any:
+        query = DeadLetterQuery(error_type=error_type, discarded=discarded, limit=2)
+        first = await self.store.dead_letters(query)
+        return first, first.next and await self.store.dead_letters(msgspec.structs.replace(query, cursor=first.next))
+
+    async def _register(self, version: str, lifecycle: Any, content: int) -> Any:
+        given = definition(version, content="new" if content == 0 else "")
+        return await self.store.register(given, tags=("t",), lifecycle=lifecycle, at=1, by="ada")
+
+    async def _move(self, version: str, to: Any) -> Any:
+        return await self.store.set_lifecycle("shop", version, to, at=2, by="bob")
+
+    async def _default(self, version: str) -> Any:
+        await self.store.set_default("shop", version, at=3, by="bob")
+        return await self.store.registered("shop")
 
     async def _reopen(self) -> None:
         await self.store.close()

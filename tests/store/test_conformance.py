@@ -11,10 +11,13 @@ from stepwell.ports import Store
 from stepwell.store.memory import MemoryStore
 from stepwell.store.memory_content import Content
 from stepwell.store.sqlite import SqliteStore
-from tests.conformance.store import OpenStore, StoreConformance
+from tests.conformance.store import OpenStore, StoreConformance, StorePlace
+from tests.conformance.store_dead_letters import DeadLettersConformance
+from tests.conformance.store_locks import LocksConformance
+from tests.conformance.store_registry import RegistryConformance
 
 
-class TestMemoryStore(StoreConformance):
+class InMemory(StorePlace):
     @asynccontextmanager
     async def place(self) -> AsyncIterator[OpenStore]:
         content, opened = Content(), list[Store]()
@@ -31,7 +34,7 @@ class TestMemoryStore(StoreConformance):
                 await store.close()
 
 
-class TestSqliteStore(StoreConformance):
+class InSqlite(StorePlace):
     @asynccontextmanager
     async def place(self) -> AsyncIterator[OpenStore]:
         opened = list[Store]()
@@ -47,3 +50,35 @@ class TestSqliteStore(StoreConformance):
             finally:
                 for store in opened:
                     await store.close()
+
+
+class TestMemoryStore(InMemory, StoreConformance):
+    pass
+
+
+class TestMemoryRegistry(InMemory, RegistryConformance):
+    pass
+
+
+class TestMemoryDeadLetters(InMemory, DeadLettersConformance):
+    pass
+
+
+class TestMemoryLocks(InMemory, LocksConformance):
+    pass
+
+
+class TestSqliteStore(InSqlite, StoreConformance):
+    pass
+
+
+class TestSqliteRegistry(InSqlite, RegistryConformance):
+    pass
+
+
+class TestSqliteDeadLetters(InSqlite, DeadLettersConformance):
+    pass
+
+
+class TestSqliteLocks(InSqlite, LocksConformance):
+    pass

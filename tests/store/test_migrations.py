@@ -11,26 +11,34 @@ import pytest
 
 from stepwell.base.errors import StoreError
 from stepwell.base.version import VERSION
+from stepwell.ports import Batch, Change, Handle, HistoryRow, LockRequest, NewExecution, Summary
 from stepwell.store import sqlite_care, sqlite_schema
 from stepwell.store.migrations import Applied, pending
 from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite_file import APPLICATION_ID, Database, connect
 from stepwell.store.sqlite_schema import MIGRATIONS
 from stepwell.store.statements import Migration, load_migrations, load_statements
-from tests.conformance.store import NOW, TTL
+from tests.conformance.store import NOW, RUNNING, TTL, event, new_execution
+from tests.conformance.store_registry import register
 
 SCHEMA = Path(sqlite_schema.__file__).parent / "sql" / "sqlite" / "schema.sql"
 
-RELEASED = {1: "878a979ced9a11f2c084dc2a373a83962859855efc056d7ebe40dc00eb2ae150"}
+RELEASED = {
+    1: "878a979ced9a11f2c084dc2a373a83962859855efc056d7ebe40dc00eb2ae150",
+    2: "c856a83559fa29a4dd3025ca6489ab86c5b6f718b51add0803875b08a94165e9",
+}
 """The checksums of released migrations. A migration is never edited after its release: add another one."""
 
-SECOND_MIGRATION = Migration(2, "more", "c2", "CREATE TABLE more (x); CREATE TABLE even_more (y);")
+CURRENT = len(MIGRATIONS)
+NEXT_MIGRATION = Migration(CURRENT + 1, "more", "c", "CREATE TABLE more (x); CREATE TABLE even_more (y);")
 
 
 def schema_of(connection: apsw.Connection) -> dict[str, str]:
-    """Every table and index as it was declared, without comments and white space."""
+    """Every table and index as it was declared, without comments and with white space only where it means something."""
     found = {}
     for name, sql in connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"):
-        found[str(name)] = re.sub(r"\s+", " ", re.sub(r"--.*", "", str(sql)))
+        in_one_line = re.sub(r"\s+", " ", re.sub(r"--.*", "", str(sql)))
+        found[str(name)] = re.sub(r" ?([(),]) ?", r"\1", in_one_line)
     return found
 
 
@@ -54,8 +62,8 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def newer(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on there is one more migration."""
-    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", [*MIGRATIONS, SECOND_MIGRATION])
-    monkeypatch.setattr(sqlite_care, "MIGRATIONS", [*MIGRATIONS, SECOND_MIGRATION])
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", [*MIGRATIONS, NEXT_MIGRATION])
+    monkeypatch.setattr(sqlite_care, "MIGRATIONS", [*MIGRATIONS, NEXT_MIGRATION])
 
 
 def change(path: Path, statement: str) -> None:
@@ -94,7 +102,7 @@ async def test_a_new_database_has_every_migration_once(path: Path) -> None:
 
 async def test_a_newer_database_is_refused_and_the_version_needed_is_named(path: Path) -> None:
     await make(path)
-    change(path, "INSERT INTO migrations VALUES (2, 'x', 'y', '0.2.0'), (3, 'x', 'y', '0.3.0')")
+    change(path, "INSERT INTO migrations VALUES (8, 'x', 'y', '0.2.0'), (9, 'x', 'y', '0.3.0')")
     error = await refusal(path)
     assert error.code == "store-too-new"
     assert "0.3.0" in error.message
@@ -119,10 +127,10 @@ async def test_an_older_database_is_refused_unless_it_may_be_migrated(
         await make(path)
     error = await refusal(path, migrate=False)
     assert error.code == "store-outdated"
-    assert "2 (more)" in error.message
-    assert (await SqliteStore(path).status()).schema_version == 1, "the status is told all the same"
+    assert f"{CURRENT + 1} (more)" in error.message
+    assert (await SqliteStore(path).status()).schema_version == CURRENT, "the status is told all the same"
     await make(path)
-    assert (await SqliteStore(path).status()).schema_version == 2
+    assert (await SqliteStore(path).status()).schema_version == CURRENT + 1
     assert {"more", "even_more"} <= schema_of(apsw.Connection(str(path))).keys()
 
 
@@ -131,11 +139,69 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(
 ) -> None:
     await make(path)
     before = schema_of(apsw.Connection(str(path)))
-    broken = Migration(2, "broken", "c2", "CREATE TABLE half (x); CREATE TABLE shards (y);")
-    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", [*MIGRATIONS, SECOND_MIGRATION._replace(number=2), broken])
+    broken = Migration(CURRENT + 2, "broken", "c", "CREATE TABLE half (x); CREATE TABLE shards (y);")
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", [*MIGRATIONS, NEXT_MIGRATION, broken])
     assert (await refusal(path)).code == "store-failed"
     assert schema_of(apsw.Connection(str(path))) == before
-    assert (await SqliteStore(path).status()).schema_version == 1
+    assert (await SqliteStore(path).status()).schema_version == CURRENT
+
+
+@pytest.fixture
+def first_version(path: Path) -> Path:
+    """A database as the first version of stepwell left it, with an execution that waits and a definition."""
+    database = Database(path, TTL)
+    connection = connect(database, create=True)
+    first = MIGRATIONS[0]
+    connection.execute(first.text)
+    connection.execute("INSERT INTO migrations VALUES (1, ?, ?, '0.1.0')", (first.name, first.checksum))
+    connection.pragma("application_id", APPLICATION_ID)
+    connection.execute(FIRST_CONTENT)
+    connection.close()
+    return path
+
+
+FIRST_CONTENT = f"""
+    INSERT INTO definitions VALUES ('d1', 'shop', '1.0.0', 'native', 'shop.yaml', 'name: shop');
+    INSERT INTO shards VALUES (0, 7, NULL, 0, NULL, 'host', NULL, 1, NULL);
+    INSERT INTO executions VALUES
+        (3, 'a', 0, 'shop', '1.0.0', 'd1', {NOW}, 'key', '["t"]', 'waiting', 0, {NOW + 5}, {NOW}, NULL, NULL);
+    INSERT INTO history VALUES (1, 3, 2, x'00ff');
+    INSERT INTO snapshots VALUES (3, 2, x'01');
+    INSERT INTO waits VALUES ('paid', 0, 3, 'payment');
+"""
+
+
+async def test_a_database_of_the_first_version_is_brought_up_to_date_with_everything_in_it(first_version: Path) -> None:
+    assert (await SqliteStore(first_version).status()).schema_version == 1, "the status is told before it is migrated"
+    assert (await refusal(first_version, migrate=False)).code == "store-outdated"
+    store = SqliteStore(first_version)
+    await store.open()
+    stored = await store.load("a")
+    assert stored is not None
+    assert stored.created == NewExecution(
+        workflow="shop", version="1.0.0", digest="d1", created_at=NOW, start_key="key", tags=("t",)
+    )
+    assert stored.summary == Summary(status="waiting", hot=False, wake_at=NOW + 5, started_at=NOW)
+    assert (stored.handle.key, stored.snapshot_seq, stored.snapshot) == (3, 2, b"\x01")
+    assert await store.history("a") == [HistoryRow(2, b"\x00\xff")]
+    assert await store.check() == []
+    await store.close()
+
+
+async def test_a_database_of_the_first_version_goes_on_with_everything_that_is_new(first_version: Path) -> None:
+    store = SqliteStore(first_version)
+    await store.open()
+    lease = await store.acquire(0, "engine", NOW, TTL)
+    handle = Handle("a", 0, 3)
+    later = Change(handle=handle, seq=3, events=b"e", locks_taken=[LockRequest("till", 1, "pay", NOW)])
+    child = Change(handle=Handle("b", 0), seq=1, events=b"e", summary=RUNNING, create=new_execution(parent="a/call"))
+    assert await store.append(Batch(fences={0: lease.fence}, changes=[later, child]))
+    assert (await store.publish(event(), NOW, NOW)).waits == 1
+    assert await store.children("a") == ["b"]
+    assert await store.registrations() == [], "what was only stored is not registered"
+    await register(store, content="new")
+    assert await store.check() == []
+    await store.close()
 
 
 def test_what_is_pending_follows_what_was_applied() -> None:
@@ -161,6 +227,6 @@ async def test_two_that_migrate_at_once_do_it_once(path: Path) -> None:
     await asyncio.gather(*[store.open() for store in stores])
     for store in stores:
         await store.acquire(None, "engine", NOW, TTL)
-    assert (await stores[0].status()).schema_version == 1
+    assert (await stores[0].status()).schema_version == CURRENT
     for store in stores:
         await store.close()

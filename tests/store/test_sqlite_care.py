@@ -9,10 +9,12 @@ from typing import Any
 import apsw
 import pytest
 
-from stepwell.ports import Handle
+from stepwell.base.errors import FenceLost, StoreError
+from stepwell.ports import Handle, LockRequest
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_rows import SQL
-from tests.conformance.store import COMPLETED, DEFINITION, NOW, WAITING, Scene, change, creation, scene_on, wait
+from tests.conformance.store import COMPLETED, DEFINITION, NOW, TTL, WAITING, Scene, change, creation, scene_on, wait
+from tests.conformance.store_dead_letters import letter
 
 
 @pytest.fixture
@@ -39,13 +41,24 @@ async def scene(path: Path) -> AsyncIterator[Scene]:
         ("UPDATE executions SET status = 'failed' WHERE id = 'a'", "a: step payment is filed as waiting, but"),
         ("DELETE FROM definitions", "execution a: its definition d1 is not stored"),
         ("INSERT INTO waits VALUES ('x', 1, 99, 's')", "refers to a row of executions that does not exist"),
+        (
+            "UPDATE locks SET held = 0",
+            "lock 'till' is free for execution a, which stands first in line and was not told",
+        ),
+        ("UPDATE executions SET status = 'failed' WHERE id = 'b'", "execution b: it has or wants the lock 'till', but"),
+        ("INSERT INTO locks SELECT 9, 'x', 99, 's', 1, 0, 1", "refers to a row of executions that does not exist"),
+        ("UPDATE dead_letters SET seq = 9", "dead letter a/pay/4: the history of execution a does not go so far"),
+        ("UPDATE registrations SET version = '2.0.0'", "shop 2.0.0 is registered with the definition of shop 1.0.0"),
         ("DROP INDEX history_order", "index history_order is missing, unknown or changed"),
     ],
 )
 async def test_broken_references_are_found(scene: Scene, path: Path, damage: str, finding: str) -> None:
     handle = await scene.create("a", WAITING)
-    await scene.create("b")
-    await scene.append(change(handle, 5, waits_begun=[wait()], snapshot=b"s"))
+    other = await scene.create("b")
+    request = LockRequest("till", 1, "pay", NOW)
+    last = change(handle, 5, waits_begun=[wait()], snapshot=b"s", dead_letters=[letter(seq=4)], locks_taken=[request])
+    await scene.append(last, change(other, 2, locks_taken=[request]))
+    await scene.store.register(DEFINITION, tags=(), lifecycle="active", at=NOW, by="ada")
     assert await scene.store.check() == []
     connection = apsw.Connection(str(path))
     connection.execute(damage)
@@ -83,9 +96,20 @@ QUICK: Mapping[str, Sequence[Any] | Mapping[str, Any]] = {
     "hand_to_waits": {"event": 1, "type": "t", "keys": "[1]"},
     "shards_of_event": (1,),
     "executions_after": (0, 10),
+    "children": ("x",),
+    "move_to_versions": (1, "2.0.0", "d2"),
+    "dead_letter": ("x",),
+    "resolve_dead_letters": ("x",),
+    "discard_dead_letter": ("{}", "x"),
+    "release_locks": ("x", 1, "s"),
+    "release_locks_of": (1,),
+    "count_holders": ("x",),
+    "lock_line": ("x",),
+    "hold_locks": (1,),
+    "versions": ("x",),
     "list": {
         "before_created": NOW, "before_key": 1, "created_from": 0, "created_to": NOW, "workflow": None,
-        "version": None, "statuses": None, "tag": None, "limit": 10,
+        "version": None, "statuses": None, "tag": None, "parent": None, "limit": 10,
     },
 }  # fmt: skip
 
@@ -112,9 +136,54 @@ def _is_small(step: str) -> bool:
     return any(name in step for name in ("json_each", "VALUES", "CONSTANT ROW", "new", "SUBQUERY", "(subquery"))
 
 
+async def test_history_is_written_with_one_statement(scene: Scene) -> None:
+    handles = [Handle(f"e{number}", scene.lease.shard) for number in range(200)]
+    await scene.append(*[creation(handle) for handle in handles])
+    statements = await _traced(scene)
+    await scene.append(*[change(handle, 2) for handle in handles])
+    assert [statement.split()[0] for statement in statements] == ["INSERT"]
+    assert [len(await scene.store.history(handle.id)) for handle in handles] == [2] * 200
+
+
+async def test_that_statement_writes_nothing_under_a_lost_fence(scene: Scene) -> None:
+    handle = await scene.create("a")
+    taken = await scene.store.acquire(scene.lease.shard, "other", NOW + TTL, TTL)
+    with pytest.raises(FenceLost):
+        await scene.append(change(handle))
+    assert len(await scene.store.history("a")) == 1
+    scene.lease = taken
+    await scene.append(change(handle))
+    assert len(await scene.store.history("a")) == 2
+
+
+async def test_that_statement_writes_nothing_when_a_row_is_there_already(scene: Scene) -> None:
+    handles = [await scene.create("a"), await scene.create("b")]
+    with pytest.raises(StoreError, match="contradicts"):
+        await scene.append(change(handles[0], 2), change(handles[1], 1))
+    assert [len(await scene.store.history(handle.id)) for handle in handles] == [1, 1]
+    await scene.append(*[change(handle, 2) for handle in handles])
+
+
 async def test_a_batch_is_a_handful_of_statements(scene: Scene) -> None:
     handles = [Handle(f"e{number}", scene.lease.shard) for number in range(200)]
     await scene.append(*[creation(handle) for handle in handles])
+    statements = await _traced(scene)
+    await scene.append(*[change(handle, 2, summary=WAITING) for handle in handles])
+    assert [statement.split()[0] for statement in statements] == ["BEGIN", "SELECT", "INSERT", "UPDATE", "COMMIT"]
+
+
+async def test_more_rows_than_a_statement_takes_are_one_transaction(scene: Scene) -> None:
+    handle = Handle("e", scene.lease.shard)
+    await scene.append(creation(handle))
+    statements = await _traced(scene)
+    await scene.append(*[change(handle, seq) for seq in range(2, 2_502)])
+    firsts = [statement.split()[0] for statement in statements]
+    assert firsts == ["BEGIN", "SELECT", "INSERT", "INSERT", "INSERT", "COMMIT"]
+    assert len(await scene.store.history("e", 0, 5_000)) == 2_501
+
+
+async def _traced(scene: Scene) -> list[str]:
+    """The statements that are run from now on."""
     statements: list[str] = []
     assert isinstance(scene.store, SqliteStore)
 
@@ -122,8 +191,4 @@ async def test_a_batch_is_a_handful_of_statements(scene: Scene) -> None:
         connection.trace_v2(apsw.SQLITE_TRACE_STMT, lambda found: statements.append(str(found["sql"])))
 
     await scene.store._write(trace)
-    await scene.append(*[change(handle, 2) for handle in handles])
-    written = [statement for statement in statements if statement.startswith("INSERT")]
-    others = [statement for statement in statements if not statement.startswith("INSERT")]
-    assert len(written) == 3, "128 + 64 + 8 rows"
-    assert [statement.split()[0] for statement in others] == ["BEGIN", "SELECT", "COMMIT"]
+    return statements

@@ -14,6 +14,7 @@ from stepwell.ports import ExecutionQuery, Handle, HistoryRow, InboxItem
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_errors import store_error
 from tests.conformance.store import NOW, TTL, Scene, change, creation, event, scene_on
+from tests.conformance.store_locks import runners
 from tests.store.child import FILE_LIMIT
 from tests.store.processes import child, line_of, said_by
 
@@ -51,6 +52,21 @@ async def test_a_full_disk_refuses_a_batch_as_a_whole_and_the_next_one_succeeds(
     await scene.append(change(handle, 2), creation(new, events=b"x" * 100_000))
     assert new.key is not None
     assert await store.history("a") == [HistoryRow(1, b"created"), HistoryRow(2, b"more")]
+
+
+async def test_a_lock_is_not_handed_on_by_a_batch_that_could_not_be_written(scene: Scene) -> None:
+    first, second = await runners(scene, "ab")
+    await first.take()
+    await second.take()
+    before = await scene.store.locks(), await scene.inbox()
+    store = sqlite_of(scene)
+    await store._write(lambda connection: connection.pragma("max_page_count", connection.pragma("page_count") + 5))
+    with pytest.raises(StoreError):
+        await scene.append(first.releasing(), creation(Handle("c", scene.lease.shard), events=b"x" * 100_000))
+    assert (await store.locks(), await scene.inbox()) == before
+    await store._write(lambda connection: connection.pragma("max_page_count", 10**9))
+    assert await first.release()
+    assert [lock.execution for lock in await store.locks()] == ["b"]
 
 
 async def test_a_file_that_may_not_grow_keeps_what_was_acknowledged(path: Path) -> None:

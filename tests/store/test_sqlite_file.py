@@ -13,6 +13,7 @@ import pytest
 from stepwell.base.errors import StoreError
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_file import APPLICATION_ID
+from stepwell.store.sqlite_schema import CURRENT
 from tests.conformance.store import scene_on
 from tests.store.processes import child, line_of
 
@@ -67,7 +68,7 @@ async def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     path = tmp_path / "stepwell.db"
     path.touch()
     await make(path)
-    assert (await SqliteStore(path).status()).schema_version == 1
+    assert (await SqliteStore(path).status()).schema_version == CURRENT
 
 
 @pytest.mark.parametrize("name", ["a b.db", "file:x.db?mode=ro", "%41.db", "ü.db", "x'y.db"])

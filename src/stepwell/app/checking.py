@@ -12,6 +12,7 @@ from stepwell.definition.context import Known
 from stepwell.definition.diagnostics import Diagnostic
 from stepwell.definition.loading import Loaded, load
 from stepwell.definition.model import LEAF_TYPES, Path, WorkflowDefinition
+from stepwell.policy.limits import Policy
 
 ENGINE_CODES: Final[Mapping[str, Code]] = {
     "not-supported": Code(
@@ -27,7 +28,11 @@ ENGINE_CODES: Final[Mapping[str, Code]] = {
 
 
 class Catalogue:
-    """What this engine can run: read anew at each use, since tasks may be registered at any time."""
+    """What this engine can run: read anew at each use, since tasks may be registered at any time.
+
+    Attributes:
+        policies: those of the configuration, by name.
+    """
 
     def __init__(
         self,
@@ -35,21 +40,23 @@ class Catalogue:
         tasks: Callable[[], set[str]],
         rules: Callable[[], set[str]],
         services: set[str] | None,
+        policies: Mapping[str, Policy],
     ) -> None:
         self._handlers = handlers
         self._tasks = tasks
         self._rules = rules
         self._services = services
+        self.policies = policies
 
     def known(self) -> Known:
-        """For validation: the names that exist. No policy is configured, and workflows are not registered by name."""
+        """For validation: the names that exist. Workflows are not registered by name."""
         tasks = self._tasks()
         return Known(
             step_types=self._handlers() - LEAF_TYPES - tasks,
             tasks=tasks,
             services=self._services,
             rules=self._rules(),
-            policies=set(),
+            policies=self.policies,
         )
 
     def leaf_types(self) -> set[str]:

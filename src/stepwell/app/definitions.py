@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from stepwell.app.checking import Catalogue, check
+from stepwell.app.registry import Reference, Registry, reference_unless_file, stored_definition
 from stepwell.base.derive import digest
 from stepwell.base.errors import NotFound, StoreError, UsageError
 from stepwell.base.spans import Source
@@ -16,13 +18,16 @@ from stepwell.decider.plan import Plan
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.loading import Loaded, load
 from stepwell.definition.model import WorkflowDefinition
-from stepwell.ports import Store, StoredDefinition
+from stepwell.ports import Store
 
 MOST_PLANS: Final = 256
 """Plans kept compiled; an older one is compiled again when it is needed."""
 
 Definition = Mapping[str, Any] | str | Path
-"""What a caller may give as a definition: a dict, YAML or JSON text, or a file."""
+"""What a caller may give as a definition: a dict, YAML or JSON text, a file, or the name of a registered workflow
+(`NAME` or `NAME@VERSION`), which it is where there is no such file."""
+
+_log = logging.getLogger(__name__)
 
 
 def read_source(definition: Definition) -> Source:
@@ -33,7 +38,7 @@ def read_source(definition: Definition) -> Source:
     """
     if isinstance(definition, Mapping):
         return Source("<dict>", json.dumps(definition, ensure_ascii=False, indent=1, default=str))
-    if isinstance(definition, str) and ("\n" in definition or definition.lstrip().startswith("{")):
+    if isinstance(definition, str) and _is_document(definition):
         return Source("<text>", definition)
     return read_file(Path(definition))
 
@@ -67,8 +72,10 @@ class Definitions:
         """The plan of a definition, which is then stored by its content.
 
         Raises:
-            InvalidDefinition: with everything that is wrong; nothing is stored.
+            InvalidDefinition: with everything that is wrong; nothing is stored. What `plan_named` raises, for a name.
         """
+        if isinstance(definition, str) and (reference := _name_in(definition)) is not None:
+            return await self.plan_named(reference)
         source = read_source(definition)
         known = self._plans.get(digest(source.text.encode("utf-8", errors="surrogatepass")))
         if known is None:
@@ -79,6 +86,18 @@ class Definitions:
             known = self._compiled(loaded.definition)
         await self._keep(known.definition)
         return known
+
+    async def plan_named(self, reference: Reference) -> Plan:
+        """The plan of a registered workflow, for starting it.
+
+        Raises:
+            NotFound: (code `unknown-workflow`, `unknown-version`) it is not registered. Conflict: (code
+            `version-draft`, `version-retired`) it must not be started. StoreError: see `plan`.
+        """
+        found = await Registry(self._store).startable(reference)
+        if found.warning is not None:
+            _log.warning("%s", found.warning)
+        return await self.plan(found.registration.digest)
 
     async def keep(self, plan: Plan) -> None:
         """Store the definition of a plan that was made, and checked, elsewhere, and know the plan from now on."""
@@ -120,7 +139,7 @@ class Definitions:
         return loaded.definition
 
     def _compiled(self, definition: WorkflowDefinition) -> Plan:
-        plan = Plan(definition)
+        plan = Plan(definition, self._catalogue.policies)
         self._plans[plan.digest] = plan
         if len(self._plans) > MOST_PLANS:
             self._plans.popitem(last=False)
@@ -129,14 +148,13 @@ class Definitions:
     async def _keep(self, definition: WorkflowDefinition) -> None:
         if definition.digest in self._stored:
             return
-        await self._store.put_definition(
-            StoredDefinition(
-                digest=definition.digest,
-                name=definition.name,
-                version=definition.version,
-                dialect=definition.dialect,
-                source_name=definition.source.name,
-                text=definition.source.text,
-            )
-        )
+        await self._store.put_definition(stored_definition(definition))
         self._stored.add(definition.digest)
+
+
+def _name_in(definition: str) -> Reference | None:
+    return None if _is_document(definition) else reference_unless_file(definition)
+
+
+def _is_document(definition: str) -> bool:
+    return "\n" in definition or definition.lstrip().startswith("{")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from stepwell.app.definitions import Definitions
+from stepwell.app.recorded import Recorded
 from stepwell.app.report import event_report, execution_report
 from stepwell.base.errors import NotFound, StepwellError
 from stepwell.base.instants import to_rfc3339
@@ -67,6 +68,22 @@ class Reading:
                     if number > after:
                         yield event_report(number, event)
             after = rows[-1].seq
+
+    async def recorded(self, execution: str, *, whole: bool = False) -> Recorded:
+        """The execution as it is recorded, with the end of its history, or the `whole` of it.
+
+        Raises:
+            NotFound: code `unknown-execution`.
+        """
+        stored = await self._stored(execution)
+        state = self._fold(stored)
+        rows = list(stored.history)
+        if whole and stored.snapshot is not None:
+            rows = []
+            while more := await self._store.history(execution, rows[-1].seq if rows else 0, PAGE):
+                rows += more
+        events = [event for row in rows for event in self._codec.decode_events(row.events)]
+        return Recorded(stored.handle.shard, await self._definitions.stored(state.digest), state, events)
 
     async def is_over(self, execution: str) -> bool:
         """Whether the execution has ended."""
@@ -137,4 +154,6 @@ def _listing(item: ExecutionListing) -> dict[str, Any]:
         "completed_at": to_rfc3339(finished) if finished is not None else None,
         "error": item.summary.error,
         "tags": list(item.created.tags),
+        "parent": item.created.parent,
+        "forked_from": item.created.forked_from,
     }

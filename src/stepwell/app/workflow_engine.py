@@ -18,6 +18,7 @@ from stepwell.app.registries import Registries
 from stepwell.app.session import Session, open_session
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.base.values import check_json
+from stepwell.engine.gates import GateState
 from stepwell.execution.event import Event
 from stepwell.execution.status import ExecutionStatus
 from stepwell.ports import Observer, Published
@@ -155,6 +156,11 @@ class WorkflowEngine:
         """How busy this engine is: `at_work`, `in_line` and `limit` of `workflows` and of `tasks`."""
         session = await self._open()
         return {"workflows": session.engine.load(), "tasks": session.worker.load()}
+
+    async def gates(self) -> list[GateState]:
+        """The circuit breakers, bulkheads and rate limits that were used since the engine was opened, in order of name:
+        their state, who runs and waits, what was rejected; of circuit breakers also error rate and latency."""
+        return (await self._open()).engine.gates()
 
     async def publish_event(
         self,

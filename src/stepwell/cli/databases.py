@@ -60,6 +60,9 @@ def _facts(status: StoreStatus) -> Iterator[tuple[str, RenderableType]]:
     yield "waits", f"{status.waits:,}"
     yield "events kept", f"{status.events:,}"
     yield "inbox", f"{status.inbox:,}"
+    yield "workflows", count(status.registered, "version")
+    yield "dead letters", f"{status.dead_letters:,}"
+    yield "locks", f"{status.locks:,}"
     yield "engines", "\n".join(_owner(owner) for owner in status.owners) or "none"
 
 

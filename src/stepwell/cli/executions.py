@@ -25,18 +25,9 @@ _ROOM_FOR_ERRORS: Final = 100
 _SAID_ELSEWHERE: Final = frozenset({"seq", "at", "event", "step", "id", "workflow", "version", "digest", "started_at"})
 
 
-def list_executions(
-    setup: Setup,
-    output: str,
-    *,
-    workflow: str | None,
-    statuses: tuple[str, ...],
-    limit: int,
-    cursor: str | None,
-) -> int:
+def list_executions(query: ExecutionQuery, setup: Setup, output: str) -> int:
     """Print a page of executions, newest first."""
     configuration = configuration_of(setup)
-    query = ExecutionQuery(workflow=workflow, statuses=statuses, limit=limit, cursor=cursor)
 
     async def read() -> Report:
         async with existing_store(configuration) as store:

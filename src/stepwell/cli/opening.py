@@ -10,6 +10,7 @@ from typing import Final
 from stepwell.app.checking import Catalogue, check
 from stepwell.app.configuration import Configuration, load_configuration, read_configuration
 from stepwell.app.definitions import Definitions
+from stepwell.app.policies import policies_of
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries, import_module
 from stepwell.app.session import catalogue_of, open_store, services_of
@@ -53,7 +54,7 @@ def catalogue_for(configuration: Configuration, registries: Registries) -> Catal
     """What can be run here."""
     services = StaticServices(services_of(configuration))
     handlers = builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services)
-    return catalogue_of(registries, set(handlers), set(services.names()))
+    return catalogue_of(registries, set(handlers), set(services.names()), policies_of(configuration))
 
 
 class _AnyTask(set[str]):

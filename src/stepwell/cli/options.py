@@ -64,12 +64,20 @@ def path_type() -> click.Path:
     return click.Path(path_type=Path)
 
 
+class DefinitionType(click.Path):
+    """A file's path, or the name of a registered workflow; completed as a path, and kept as it was written."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+
 def output_option(*formats: str, help: str = "Print a table, or one JSON or YAML document.") -> Decorator:  # noqa: A002
     """`-o`; the first format is the default."""
     names = formats or ("table", "json", "yaml")
     return click.option("-o", "--output", type=click.Choice(names), default=names[0], show_default=True, help=help)
 
 
+reason_option = click.option("--reason", metavar="TEXT", help="Why: it is kept with who did it and when.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the result and errors only.")
 
 

@@ -6,11 +6,10 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from stepwell.app.configuration import Configuration
-from stepwell.app.definitions import read_file
+from stepwell.app.policies import policies_of
 from stepwell.app.process import settle_process
 from stepwell.app.registries import Registries
 from stepwell.app.report import execution_report
@@ -18,6 +17,7 @@ from stepwell.app.session import Session, open_session, open_store
 from stepwell.base.clock import SystemClock
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import Conflict, StepwellError
+from stepwell.base.spans import Source
 from stepwell.cli.failures import Stopped, TimedOut
 from stepwell.cli.findings import write_findings
 from stepwell.cli.given import read_json
@@ -35,6 +35,7 @@ from stepwell.cli.opening import (
 )
 from stepwell.cli.options import Setup
 from stepwell.cli.progress import Progress, Watcher
+from stepwell.cli.sources import source_to_run
 from stepwell.cli.streams import is_terminal, output_kept_clean, say
 from stepwell.cli.summary import exit_status_of, print_result
 from stepwell.decider.create import Start, create
@@ -60,13 +61,17 @@ class Ended(NamedTuple):
     error: StepwellError | None = None
 
 
-def run_file(file: Path, given: str | None, key: str | None, request: Request) -> int:
-    """Run the workflow in a file. Nothing is opened before the definition and the input are known to be right."""
+def run_workflow(workflow: str, given: str | None, key: str | None, request: Request) -> int:
+    """Run the workflow in a file, or a registered one, to its end.
+
+    Nothing is started before the definition and the input are known to be right.
+    """
     with output_kept_clean():
         configuration = configuration_of(request.setup)
         registries = registries_of(request.setup)
         value = read_json(given, "the input") if given is not None else None
-        plan = _checked_plan(file, configuration, registries)
+        source = source_to_run(workflow, configuration, quiet=request.quiet)
+        plan = _checked_plan(source, configuration, registries)
         create(plan, Start(id="", input=value, seed=b""), SystemClock().now())  # would the start be accepted?
         ended = asyncio.run(_Run(request, configuration, registries).start(plan, value, key))
     return _finish(ended, request)
@@ -82,15 +87,14 @@ def resume_execution(execution: str, request: Request) -> int:
     return _finish(ended, request)
 
 
-def _checked_plan(file: Path, configuration: Configuration, registries: Registries) -> Plan:
-    source = read_file(file)
+def _checked_plan(source: Source, configuration: Configuration, registries: Registries) -> Plan:
     try:
         definition, loaded = checked(source, catalogue_for(configuration, registries))
     except InvalidDefinition as error:
         error.hint = _what_is_missing(error, configuration, registries)
         raise
     write_findings(loaded.diagnostics, source, sys.stderr)
-    return Plan(definition)
+    return Plan(definition, policies_of(configuration))
 
 
 def _what_is_missing(error: InvalidDefinition, configuration: Configuration, registries: Registries) -> str | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from stepwell.app.definitions import read_file
 from stepwell.cli.documents import json_text
 from stepwell.cli.drawing import drawn
-from stepwell.cli.opening import catalogue_for_checking, checked
+from stepwell.cli.opening import catalogue_for_checking, checked, configuration_of
 from stepwell.cli.options import Setup
+from stepwell.cli.sources import source_of
 from stepwell.cli.streams import output_kept_clean, write
 from stepwell.definition.schema import workflow_schema
 
@@ -19,10 +17,10 @@ def print_schema() -> int:
     return 0
 
 
-def print_graph(file: Path, setup: Setup, output: str) -> int:
-    """Print the graph of the workflow in a file."""
+def print_graph(given: str, setup: Setup, output: str) -> int:
+    """Print the graph of a workflow, given by its file or its name."""
     with output_kept_clean():
-        catalogue = catalogue_for_checking(setup)
-    definition, _ = checked(read_file(file), catalogue)
+        configuration, catalogue = configuration_of(setup), catalogue_for_checking(setup)
+    definition, _ = checked(source_of(given, configuration), catalogue)
     write(drawn(definition, output))
     return 0

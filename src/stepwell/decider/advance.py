@@ -23,7 +23,7 @@ from stepwell.decider.turn import Turn
 from stepwell.execution.commands import ForgetWait, ReleaseLock, StopStep, TellChild
 from stepwell.execution.history import ExecutionFailing, StepCancelled, StepHeld, StepSkipped
 from stepwell.execution.state import StepState
-from stepwell.execution.status import BEFORE_THE_END, ENDED_STEP, PARKED_STEP, StepStatus
+from stepwell.execution.status import BEFORE_THE_END, PARKED_STEP, StepStatus
 
 
 def open_region(turn: Turn, region: Region, delay: int = 0) -> None:
@@ -101,7 +101,7 @@ def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
 def make_due(turn: Turn, one: Instance, delay: int = 0) -> None:
     """The step may start: at once if there is a place for it, or after a while."""
     step = turn.state.steps.get(one.key)
-    if step is not None and step.status in ENDED_STEP:
+    if step is not None:
         withdraw(one.region, one.node)  # it was cancelled, or an operator was quicker
         return
     delay += one.node.delay

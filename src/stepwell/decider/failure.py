@@ -170,7 +170,7 @@ def end_fallback(turn: Turn, one: Instance, stand_in: StepState) -> None:
     step = turn.state.steps[one.key]
     assert step.error is not None, "only a failed step has a fallback"
     started_at = step.started_at if step.started_at is not None else turn.at
-    if stand_in.status is StepStatus.COMPLETED:
+    if stand_in.status is StepStatus.COMPLETED or stand_in.handled == "fallback":
         end_failed(turn, one, step.error, started_at, "fallback", output=stand_in.output)
         return
     error = step.error

@@ -49,7 +49,7 @@ def after_end(region: Region, node: Node, step: StepState) -> Iterator[Outcome]:
 
 def after_link(region: Region, link: Link, step: StepState) -> Iterator[Outcome]:
     """What follows for one edge from the end of a step, where no step runs more than once."""
-    if link.on != "fallback" or step.block != "fallback":
+    if link.on != "fallback" or not _stood_in(link, step):
         outcome = _count(region, link, is_taken(link, step))
         if outcome is not None:
             yield outcome
@@ -59,7 +59,7 @@ def after_end_again(region: Region, rounds: Rounds, node: Node, step: StepState)
     """What follows from the end of a step where steps may run more than once."""
     rounds.running[node.tangle or node.name] -= 1
     for link in node.links:
-        if link.on != "fallback" or step.block != "fallback":
+        if link.on != "fallback" or not _stood_in(link, step):
             yield from _count_again(region, rounds, link, is_taken(link, step))
     yield from _close(region, rounds, node)
 
@@ -105,12 +105,12 @@ def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
         yield from _close_tangle(region, rounds, node.tangle)
 
 
-def unreachable(region: Region, node: Node) -> ErrorInfo:
-    """The error of a join that waits for more edges than can still be taken."""
-    arrivals = region.arrivals.get(node.name)
-    left = node.inbound - (arrivals.dead if arrivals is not None else node.inbound)
-    message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {left} can be taken"
-    return ErrorInfo("join_unsatisfiable", message)
+def _stood_in(link: Link, step: StepState) -> bool:
+    """Whether the edge was taken before its source ended: its target stood in for it."""
+    if step.block != "fallback" or step.error is None:
+        return False
+    fallback = link.source.fallback_for(step.error.type)
+    return fallback is not None and fallback.step == link.target.name
 
 
 _GOOD: Final = frozenset({"satisfied", "success", "complete"})

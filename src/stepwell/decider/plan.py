@@ -183,7 +183,13 @@ class _Builder:
 
     def _undo(self, step: Step, body: StepBody, node: Node) -> Node:
         undo = Step(
-            name=step.name, type=body.type, config=body.config, retry=body.retry, timeout=body.timeout, path=body.path
+            name=step.name,
+            type=body.type,
+            when=body.when,
+            config=body.config,
+            retry=body.retry,
+            timeout=body.timeout,
+            path=body.path,
         )
         graph = Graph("compensate", items=node.graph.items, for_compensation=True)
         compiled = Node(undo, node.position, graph, self._retry)

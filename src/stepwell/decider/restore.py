@@ -26,9 +26,14 @@ Found = tuple[str, int, str, StepState]
 """An instance that something has happened to: name, visit, key, state."""
 
 
-def run_of(plan: Plan, state: ExecutionState) -> Run:
-    """The execution in memory, ready to decide on."""
+def run_of(plan: Plan, state: ExecutionState, settled: str = "") -> Run:
+    """The execution in memory, ready to decide on.
+
+    Args:
+        settled: the key of a step that an operator says the end of in this very turn: a dead path does not count there.
+    """
     run = Run(plan, state)
+    run.settled = settled
     if state.status is ExecutionStatus.PENDING or state.status in ENDED_EXECUTION:
         return run
     found = by_path(run)
@@ -121,6 +126,8 @@ class _Due:
                 self.instances[one.key] = one
                 continue
             step = steps.get(instance_key(node.name, region.path))
+            if step is None and self._run.settled == instance_key(node.name, region.path):
+                continue
             if said != "passed_by" and step is None:
                 self._run.owed.append((region, node))
             if step is not None and step.reason == "dead_path" and isinstance(node.join, int):
@@ -144,7 +151,11 @@ def _restore_open(run: Run, region: Region, found: Mapping[str, list[Found]], du
     for name, visit, key, step in found_in(region, found):
         if step.status in ENDED_STEP:
             continue
-        _open(run, due.get(key) or Instance(region.graph.nodes[name], region, visit), step, found)
+        one = due.get(key)
+        if one is None:
+            one = Instance(region.graph.nodes[name], region, visit)
+            note_unasked(region, one.node, visit)
+        _open(run, one, step, found)
 
 
 def _open(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Found]]) -> None:

@@ -28,6 +28,7 @@ class Run:
         owed: steps whose paths are dead and for which that is not recorded yet.
         held: instances that wait for a milestone.
         latest: for each step that runs more than once, or in a block, the key of its latest instance.
+        settled: see `restore.run_of`.
         compensated: how many compensation steps are known to have begun; there may be more.
         undone: of how many instances the undoing is known to have begun; there may be more.
         generated: the steps that were made while the workflow ran, by path and name; None until they are looked for.
@@ -45,6 +46,7 @@ class Run:
         "plan",
         "ready",
         "root",
+        "settled",
         "state",
         "timers",
         "undoing",
@@ -64,6 +66,7 @@ class Run:
         self.held: dict[str, Instance] = {}
         self.latest: dict[str, str] = {}
         self.compensated = 0
+        self.settled = ""
         self.undone = 0
         self.generated: dict[str, dict[str, Node]] | None = None
         self.names = Names(plan, state, self.latest)

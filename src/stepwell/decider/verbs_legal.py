@@ -23,7 +23,7 @@ LEGAL: Final[Mapping[E, tuple[str, ...]]] = {
 }
 """What an operator can do, by status. `pause` of a paused execution is no mistake: it changes nothing."""
 
-_WHILE_CANCELLED: Final = frozenset({"cancel", "terminate", "fork"})
+_WHILE_CANCELLED: Final = frozenset({"cancel", "terminate", "compensate", "fork"})
 _NOT_UNDONE: Final = frozenset({"retry", "rerun", "rollback", *_BY_HAND})
 """What builds on results: they must not have been undone."""
 

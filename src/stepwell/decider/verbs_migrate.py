@@ -142,11 +142,10 @@ def _nearest(name: str, plan: Plan) -> str:
 def _place(node: Node, names: Mapping[str, str]) -> list[tuple[str, str]]:
     """The blocks around a step, from the inside out."""
     place = []
-    parent = node.graph.parent
-    block = node.graph.name
-    while parent is not None:
-        place.append((names.get(parent.name, parent.name), block))
-        parent, block = parent.graph.parent, parent.graph.name
+    graph = node.graph
+    while graph.parent is not None:
+        place.append((names.get(graph.parent.name, graph.parent.name), graph.name))
+        graph = graph.parent.graph
     return place
 
 

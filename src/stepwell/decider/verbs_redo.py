@@ -179,7 +179,8 @@ def _reset_behind(tree: Tree, redo: Redo, one: Instance) -> None:
     for other, step in tree.of(one.region):
         if other.node.name not in names or other.key == one.key:
             continue
-        if not in_circles or (since and (not step.order or step.order > since)):
+        came_later = bool(since) and (not step.order or step.order > since)
+        if not in_circles or came_later or (other.node.is_stand_in and not step.order):
             _reset(tree, redo, other)
 
 
@@ -215,13 +216,20 @@ def check_deadline(turn: Turn, verb: str) -> None:
 
 
 def carry_out(
-    turn: Turn, redo: Redo, said: Intervened, *, anew: bool, settings: Mapping[str, Mapping[str, Any]] | None = None
+    turn: Turn,
+    redo: Redo,
+    said: Intervened,
+    *,
+    anew: bool,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    settled: str = "",
 ) -> None:
     """Record that steps run again, and have the run as if it had always been so.
 
     Args:
         anew: it is other work, rather than further tries of the same.
         settings: what is put over the rendered settings of steps, by key.
+        settled: the key of a step whose end is said in this turn.
     """
     run, state = turn.run, turn.state
     covers = {key: _sealed_alike(run, key, dict(given)) for key, given in (settings or {}).items()}
@@ -235,7 +243,7 @@ def carry_out(
         reset_step(turn, key, anew=anew, settings=covers.get(key), had_letter=left_letters)
     for key, iteration in redo.reopened.items():
         reopen(turn, key, iteration)
-    rebuild(turn)
+    rebuild(turn, settled)
     for key in redo.reopened:
         wake(turn, key)
 
@@ -288,9 +296,9 @@ def reopen(turn: Turn, key: str, iteration: int) -> None:
     turn.emit(StepReopened(turn.at, key, iteration, turn.at + timeout if timeout is not None else None))
 
 
-def rebuild(turn: Turn) -> None:
-    """Count again from the state."""
-    turn.run.become(run_of(turn.run.plan, turn.state))
+def rebuild(turn: Turn, settled: str = "") -> None:
+    """Count again from the state; `settled` is the key of a step whose end is said in this turn."""
+    turn.run.become(run_of(turn.run.plan, turn.state, settled))
     turn.through.clear()
 
 

@@ -49,7 +49,7 @@ def _settle_by_hand(turn: Turn, verb: SkipStep | CompleteStep, settle: Callable[
     check_deadline(turn, name_of(verb))
     key, redo = _redo(turn.run, verb)
     said = Intervened(turn.at, name_of(verb), verb.by, verb.reason, {"step": key})
-    carry_out(turn, redo, said, anew=False)
+    carry_out(turn, redo, said, anew=False, settled=key)
     one = _pending(turn.run, key)
     if one is None:
         raise AssertionError(f"{key} was reset and stands in no open region")

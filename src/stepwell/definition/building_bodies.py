@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from stepwell.definition import document as doc
 from stepwell.definition.blocks import conditions, without
 from stepwell.definition.building_retry import build_retry
 from stepwell.definition.context import Context
 from stepwell.definition.model import BLOCK_TYPES, Fallback, Path, StepBody
-from stepwell.definition.places import CONFIG, FAILURE, UNDO, WHEN, Place
+from stepwell.definition.places import CONFIG, FAILURE, UNDO, UNDO_WHEN, WHEN, Place
 from stepwell.definition.reading import read, wrong_type
 from stepwell.definition.settings_checks import check_secrets, check_type
 from stepwell.definition.shapes import Doc
@@ -37,11 +39,14 @@ class Around:
     when: Place = WHEN
 
 
-def build_undo(
-    written: doc.StepBodyDoc | None, path: Path, step: str, context: Context, around: Around
-) -> StepBody | None:
-    """`compensate`: a type and its settings."""
-    return _body(written, path, step, context, around, UNDO) if written is not None else None
+def build_undo(written: doc.UndoDoc | None, path: Path, step: str, context: Context, around: Around) -> StepBody | None:
+    """`compensate`: a type and its settings, and when it is run."""
+    if written is None:
+        return None
+    body = _body(written, path, step, context, around, UNDO)
+    when, when_path = either(written, "when", "condition", path, context)
+    context.condition(when, when_path, UNDO_WHEN, step, around.names)
+    return msgspec.structs.replace(body, when=when)
 
 
 def build_fallback(written: Any, path: Path, step: str | None, context: Context, around: Around) -> Fallback | None:

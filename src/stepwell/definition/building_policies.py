@@ -50,6 +50,15 @@ def build_bulkhead(
     )
 
 
+def inline_bulkhead(
+    written: doc.BulkheadDoc | str | None, path: Path, step: str, context: Context, around: Around
+) -> Bulkhead | str | None:
+    """A bulkhead written in its place, or the name of one."""
+    if written is None or isinstance(written, str):
+        return written
+    return build_bulkhead(written, path, step, context, around)
+
+
 def build_rate_limit(written: doc.RateLimitDoc) -> RateLimit:
     """The rate limit as written."""
     return RateLimit(limit=written.limit, per=written.per)

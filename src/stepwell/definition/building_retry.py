@@ -16,7 +16,8 @@ DEFAULT_ATTEMPTS = 3
 
 ERROR_TYPES = frozenset({
     "timeout", "http_error", "connection_error", "validation_error", "expression_error", "invalid_config",
-    "invalid_result", "circuit_open", "bulkhead_full", "bulkhead_timeout",
+    "invalid_result", "circuit_open", "bulkhead_full", "bulkhead_timeout", "lock_timeout", "invalid_items",
+    "items_failed", "group_failed", "invalid_steps", "unexpected_event", "workflow_failed", "workflow_cancelled",
 })  # fmt: skip
 """The types of error that steps fail with beside those of the tasks themselves."""
 

@@ -7,23 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 from stepwell.definition import document as doc
-from stepwell.definition.blocks import ITEM_NAMES, Block, blocks, conditions, loop_names, without
+from stepwell.definition.blocks import ITEM_NAMES, Block, blocks, conditions, without
 from stepwell.definition.building_bodies import DEFAULT_TYPE, Around, build_undo, either, settings_of
 from stepwell.definition.building_edges import build_dependencies, build_edges
 from stepwell.definition.building_policies import (
     build_action,
     build_breaker,
-    build_bulkhead,
     build_cache,
     build_milestone,
     build_mutex,
     build_rate_limit,
     build_resources,
+    inline_bulkhead,
     inline_or_name,
 )
 from stepwell.definition.building_retry import build_retry
 from stepwell.definition.context import MAX_STEPS, Context
-from stepwell.definition.model import Bulkhead, Iteration, Path, Repetition, Step
+from stepwell.definition.model import Iteration, Path, Repetition, Step
 from stepwell.definition.places import ITEM_WHEN, ITEMS, OUTPUT, PUBLISH, REPEAT_WHEN
 from stepwell.definition.reading import bad_name, describe, read, wrong_type
 from stepwell.definition.settings_checks import check_list, check_secrets, check_type
@@ -85,10 +85,6 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
     for variable, value in publish.items():
         check_variable(variable, (*path, "publish", variable), context)
         context.template(value, (*path, "publish", variable), PUBLISH, name, around.names)
-
-    def bulkhead(each: doc.BulkheadDoc) -> Bulkhead:
-        return build_bulkhead(each, (*path, "bulkhead"), name, context, inner)
-
     return Step(
         name=name,
         type=kind,
@@ -110,7 +106,7 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
         on_timeout=build_action(written.on_timeout, (*path, "on_timeout"), name, context, around),
         compensate=build_undo(written.compensate, (*path, "compensate"), name, context, inner),
         circuit_breaker=inline_or_name(written.circuit_breaker, build_breaker),
-        bulkhead=inline_or_name(written.bulkhead, bulkhead),
+        bulkhead=inline_bulkhead(written.bulkhead, (*path, "bulkhead"), name, context, inner),
         rate_limit=inline_or_name(written.rate_limit, build_rate_limit),
         queue=written.queue,
         resources=build_resources(written.resources, (*path, "resources"), context),
@@ -154,8 +150,7 @@ def _config(
     found = blocks(kind, settings)
     asked = conditions(kind, settings)
     for place, value, kind_of_place in asked:
-        names = around.names | loop_names(settings) if kind == "loop" else around.names
-        context.condition(value, (*path, *place), kind_of_place, name, names)
+        context.condition(value, (*path, *place), kind_of_place, name, around.names)
     if isinstance(settings.get("as"), str) and kind == "loop":
         check_item_names((settings["as"], (*path, "as")), (ITEM_NAMES[1], (*path, "index")), around.names, context)
     config = without(settings, [block.path for block in found])

@@ -148,6 +148,9 @@ CODES: dict[str, Code] = {
         "A fallback is taken as a value, though it looks like a step.",
         "Correct the name of the step or add its `type`; a value that is meant is written `\"{{ 'text' }}\"`.",
     ),
+    "behind-failure": _warning(
+        "A step stands behind one that always fails, so it never runs.", "Say so if it is meant: `on: failure`."
+    ),
     "cancels-later-step": _warning(
         "A step cancels one that can only start after it.", "Take the edge out, or do not cancel it."
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from stepwell.definition.places import Place, Use
 from stepwell.expression.data import a_kind
 from stepwell.expression.errors import ExpressionSyntaxError
 from stepwell.expression.template import Template, compile_condition, compile_template
+from stepwell.policy.limits import Policy
 
 MAX_STEPS = 50_000
 """Steps of one workflow, nested ones too: more than anyone draws, and a start still takes about a second."""
@@ -32,7 +33,7 @@ class Known:
         services: names of services of the configuration.
         workflows: names of stored workflows.
         rules: names of validation rules, the built-in ones included.
-        policies: names of policies of the configuration.
+        policies: the policies of the configuration by name, or only their names: then their kinds are not checked.
     """
 
     step_types: Set[str] | None = None
@@ -40,7 +41,7 @@ class Known:
     services: Set[str] | None = None
     workflows: Set[str] | None = None
     rules: Set[str] | None = None
-    policies: Set[str] | None = None
+    policies: Mapping[str, Policy] | Set[str] | None = None
 
 
 @dataclass(slots=True)

@@ -298,6 +298,13 @@ class StepBodyDoc(Doc):
     timeout: Timeout | None = optional("How long one try may take.")
 
 
+class UndoDoc(StepBodyDoc):
+    """What undoes a step: a type and its settings, without a place in the graph."""
+
+    when: Any = optional("A condition; when it does not hold, the step is not undone.")
+    condition: Any = optional("The same as `when`.")
+
+
 class CpuDoc(Doc):
     """Processors."""
 
@@ -411,7 +418,7 @@ class StepDoc(Doc):
     retry: RetryDoc | None = optional("How often it is tried; what is left out is taken from the workflow's policy.")
     timeout: Timeout | None = optional("How long one try may take.")
     delay: Duration | None = optional("How long to wait before it starts.")
-    compensate: StepBodyDoc | None = optional("What undoes the step.")
+    compensate: UndoDoc | None = optional("What undoes the step.")
     circuit_breaker: CircuitBreakerChoice | None = optional("A circuit breaker, or the name of one.")
     bulkhead: BulkheadChoice | None = optional("A bulkhead, or the name of one.")
     rate_limit: RateLimitChoice | None = optional("A rate limit, or the name of one.")

@@ -8,8 +8,8 @@ from typing import assert_never
 from stepwell.definition.context import Context
 from stepwell.definition.graph import cycles, inbound_counts
 from stepwell.definition.groups import Group, Groups, name_path
-from stepwell.definition.model import Path, Step
-from stepwell.definition.reach import Blocked, Inbound, blocked_steps
+from stepwell.definition.model import DependencyOn, Path, Step
+from stepwell.definition.reach import Blocked, Inbound, blocked_steps, can_be_skipped
 
 _SHOWN = 5
 """Names that a message lists."""
@@ -69,18 +69,23 @@ def _named_by(steps: tuple[Step, ...]) -> Iterator[tuple[Step, str, Path]]:
 def _twice(steps: tuple[Step, ...], context: Context) -> None:
     for step in steps:
         if len(step.depends_on) > 1:
-            _once(((dependency.step, dependency.path) for dependency in step.depends_on), context)
+            _once(((each.step, _kind(each.on), each.path) for each in step.depends_on), context)
         for edge in step.edges:
             if len(edge.to) > 1:
-                _once(((target, edge.path) for target in edge.to), context)
+                _once(((target, "", edge.path) for target in edge.to), context)
 
 
-def _once(named: Iterator[tuple[str, Path]], context: Context) -> None:
-    seen: set[str] = set()
-    for name, path in named:
-        if name in seen:
+def _kind(on: DependencyOn) -> str:
+    """What tells two dependencies on the same step apart: those that a success takes say the same."""
+    return "" if on in ("satisfied", "success", "complete") else on
+
+
+def _once(named: Iterator[tuple[str, str, Path]], context: Context) -> None:
+    seen: set[tuple[str, str]] = set()
+    for name, kind, path in named:
+        if (name, kind) in seen:
             context.findings.add("duplicate-dependency", f"{name!r} is named twice", path)
-        seen.add(name)
+        seen.add((name, kind))
 
 
 def _never_skipped(group: Group, context: Context) -> None:
@@ -88,15 +93,10 @@ def _never_skipped(group: Group, context: Context) -> None:
     for step in group.steps:
         for dependency in step.depends_on:
             source = group.by_name.get(dependency.step) if dependency.on == "skipped" else None
-            if source is not None and not _can_skip(source):
+            if source is not None and not can_be_skipped(source):
                 message = f"{source.name!r} has no `when`, so it is never skipped by itself"
                 hint = "a step whose way is dead does not count as skipped here"
                 context.findings.add("no-effect", message, dependency.path, hint=hint)
-
-
-def _can_skip(step: Step) -> bool:
-    actions = (step.on_failure, step.on_timeout)
-    return step.when is not None or any(action is not None and action.action == "skip" for action in actions)
 
 
 def _visits(group: Group, context: Context) -> None:
@@ -134,7 +134,7 @@ def _blocked(blocked: Blocked, group: Group, context: Context) -> None:
             message = f"nothing ever starts {name!r}: only steps of its own cycle lead to it"
             hint = "let a step outside the cycle lead into it"
         case "edge":
-            code, path = "unreachable-step", blocked.edges[0].path
+            code, path = "behind-failure", blocked.edges[0].path
             message = f"{name!r} can never run: {group.steps[blocked.edges[0].source].name!r} always fails"
             hint = "say so if it is meant: `on: failure` or `on: complete`"
         case "excluded":

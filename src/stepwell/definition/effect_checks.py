@@ -10,18 +10,20 @@ from stepwell.definition.context import Context
 from stepwell.definition.groups import Groups
 from stepwell.definition.model import CONTROL_TYPES, Path, Step
 
-_WORK = ("queue", "resources")
-_CALL = ("circuit_breaker", "bulkhead", "rate_limit", "cache", *_WORK)
+_WORK = ("queue", "resources", "circuit_breaker", "bulkhead", "rate_limit")
+"""Keys about the work of a step, which a worker does."""
+
+_OVER_AT_ONCE = ("retry", "timeout", "cache")
+"""Keys without meaning for what is over at once: it neither fails for a while, nor lasts, nor gives a result."""
 
 _WITHOUT_EFFECT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(CONTROL_TYPES - {"dynamic"}, _WORK),
-    **dict.fromkeys(("noop", "set", "checkpoint", "fail"), ("retry", "timeout", *_CALL)),
-    "wait": ("retry", *_CALL),
+    **dict.fromkeys(("noop", "set", "checkpoint", "fail"), (*_OVER_AT_ONCE, *_WORK)),
+    "wait": ("retry", "cache", *_WORK),
 }
-"""By type, the keys that change nothing: no worker does what the engine does itself, and what is over at once neither
-fails for a while nor lasts too long."""
+"""By type, the keys that change nothing."""
 
-_UNDOING = ("join", "max_visits", "cancels", "milestone", "compensate", "checkpoint")
+_UNDOING = ("cancels", "milestone", "compensate", "checkpoint")
 """Keys that have no meaning on a step of `compensation.steps`."""
 
 
@@ -39,7 +41,9 @@ def _check_type(step: Step, context: Context) -> None:
     for key in _WITHOUT_EFFECT.get(step.type, ()):
         if getattr(step, key) is not None:
             message = f"`{key}` has no effect on a step of type {step.type!r}"
-            hint = "no worker does it" if key in _WORK else "there is nothing to try again or to limit"
+            hint = (
+                "the engine does it itself, at no cost" if key in _WORK else "there is nothing to try again or to end"
+            )
             context.findings.add("no-effect", message, (*step.path, key), hint=hint, key=True)
 
 

@@ -18,8 +18,8 @@ MAX_FINDINGS = 1_000
 _MAX_COMPARISONS = 200_000
 """Names compared while looking for the nearest one, for the whole document: some seconds of work."""
 
-_SURELY = 0.8
-"""How alike two names are when the one is surely meant by the other: a letter in five or so."""
+_SURELY = 0.75
+"""How alike two names are when the one is surely meant by the other: all but a letter in four."""
 
 _LONGEST = 500
 """Characters of a message: one that quotes the document does not repeat all of it."""

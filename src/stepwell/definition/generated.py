@@ -29,7 +29,7 @@ MAX_GENERATED: Final = 10_000
 def generated_steps(made: Any) -> tuple[tuple[Step, ...], str | None]:
     """The steps that `made` says, and what is wrong with it (then there are no steps)."""
     problem = _shape_problem(made)
-    if problem is not None:
+    if problem is not None or not made:
         return (), problem
     findings = Findings(Source("<generated>", ""))
     written = [{key: _plain(value) if key in _DATA else value for key, value in step.items()} for step in made]
@@ -62,12 +62,13 @@ def _shape_problem(made: Any) -> str | None:
 
 def _graph_problem(steps: tuple[Step, ...]) -> str | None:
     names = [step.name for step in steps]
-    twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    known = set(names)
+    twice = next((name for name in names if names.count(name) > 1), None) if len(known) < len(names) else None
     if twice is not None:
         return f"two steps are called {twice!r}"
     for step in steps:
         for dependency in step.depends_on:
-            if dependency.step not in names:
+            if dependency.step not in known:
                 return f"step {step.name!r} depends on {dependency.step!r}, which is not among the generated steps"
             if dependency.step == step.name:
                 return f"step {step.name!r} depends on itself"

@@ -41,6 +41,18 @@ class Group:
         found |= {to: step.name for step in self.steps for edge in step.edges for to in edge.to}
         return found
 
+    @cached_property
+    def answered(self) -> dict[tuple[str, str], str]:
+        """By (step, outcome) a step that an edge leads to whenever it ends so: `failure`, `timeout` or `complete`."""
+        found: dict[tuple[str, str], str] = {}
+        for step in self.steps:
+            for each in step.depends_on:
+                found[each.step, each.on] = step.name
+            for edge in step.edges:
+                if edge.to and edge.when is None and edge.decision is None:
+                    found[step.name, edge.on] = edge.to[0]
+        return found
+
 
 class Groups:
     """All groups of a document, those of the compensation and of `on_error` too.

@@ -95,13 +95,17 @@ class Repetition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepBody(msgspec.Struct, frozen=True, kw_only=True):
-    """A type and its settings, without a place in the graph: what `compensate` and a fallback hold."""
+    """A type and its settings, without a place in the graph: what `compensate` and a fallback hold.
+
+    `when`: of `compensate`, the raw condition of running it, or None.
+    """
 
     type: str
     config: Mapping[str, Any] = {}
     retry: RetryPolicy | None = None
     timeout: int | None = None
     path: Path = ()
+    when: Any = None
 
 
 class Fallback(msgspec.Struct, frozen=True, kw_only=True):

@@ -167,8 +167,9 @@ def check_fallbacks(groups: Groups, parts: Parts, context: Context) -> None:
     """Check what runs in place of a step. What is wrong is recorded."""
     for group in groups.all:
         for step in group.steps:
-            for fallback in _fallbacks(step):
+            for fallback, outcomes in _fallbacks(step):
                 _check_fallback(fallback, step, group, groups, context)
+                _check_answered(fallback, outcomes, step, group, context)
     for policy in parts.config.policies.values():
         if isinstance(policy, Bulkhead) and policy.fallback is not None:
             _check_shared(policy.fallback, groups, context)
@@ -182,31 +183,49 @@ def _check_shared(fallback: Fallback, groups: Groups, context: Context) -> None:
         context.findings.add("unknown-step", message, fallback.path, hint=hint)
 
 
-def _fallbacks(step: Step) -> Iterator[Fallback]:
+def _fallbacks(step: Step) -> Iterator[tuple[Fallback, tuple[str, ...]]]:
+    """What stands in for a step, each with the outcomes by which an edge would go before it."""
     bulkhead = step.bulkhead if isinstance(step.bulkhead, Bulkhead) else None
-    for holder in (step.on_failure, step.on_timeout, bulkhead):
+    holders = ((step.on_failure, _ON_FAILURE), (step.on_timeout, _ON_TIMEOUT), (bulkhead, _ON_FAILURE))
+    for holder, outcomes in holders:
         if holder is not None and holder.fallback is not None:
-            yield holder.fallback
+            yield holder.fallback, outcomes
+
+
+_ON_FAILURE = ("failure", "complete")
+_ON_TIMEOUT = ("timeout", "failure", "complete")
+
+
+def _check_answered(fallback: Fallback, outcomes: tuple[str, ...], step: Step, group: Group, context: Context) -> None:
+    """An edge handles the failure, so nothing stands in for the step."""
+    to = next((group.answered[step.name, on] for on in outcomes if (step.name, on) in group.answered), None)
+    if to is not None:
+        message = f"a failure of {step.name!r} takes the edge to {to!r}, so the fallback has no effect"
+        context.findings.add("no-effect", message, fallback.path, hint="edges go before fallbacks: keep one of them")
 
 
 def _check_fallback(fallback: Fallback, step: Step, group: Group, groups: Groups, context: Context) -> None:
-    findings = context.findings
     if fallback.step == step.name:
-        message = f"{step.name!r} cannot stand in for itself"
-        findings.add("self-dependency", message, fallback.path, hint="to try it again, use `retry`")
+        message, hint = f"{step.name!r} cannot stand in for itself", "to try it again, use `retry`"
+        context.findings.add("self-dependency", message, fallback.path, hint=hint)
     elif fallback.step is not None:
         _check_entered(fallback.step, step, fallback.path, group, context)
-    elif fallback.body is None and isinstance(fallback.value, str) and NAME.fullmatch(fallback.value):
-        if fallback.value in groups.of:
-            unknown_step(fallback.value, group, groups, fallback.path, context)
-            return
-        meant = findings.meant(fallback.value, group.by_name.keys())
+    elif fallback.body is None:
+        _check_value(fallback.value, fallback.path, group, groups, context)
+
+
+def _check_value(value: object, path: Path, group: Group, groups: Groups, context: Context) -> None:
+    """A value that looks as if it was meant as a step."""
+    if isinstance(value, str) and value in groups.of:
+        unknown_step(value, group, groups, path, context)
+    elif isinstance(value, str) and NAME.fullmatch(value):
+        meant = context.findings.meant(value, group.by_name.keys())
         if meant is not None:
-            message = f"there is no step {fallback.value!r}, so this is the value to use"
-            findings.add("unrecognised-step", message, fallback.path, hint=f"did you mean {meant!r}?")
-    elif fallback.body is None and isinstance(fallback.value, dict) and _looks_like_step(fallback.value):
+            message = f"there is no step {value!r}, so this is the value to use"
+            context.findings.add("unrecognised-step", message, path, hint=f"did you mean {meant!r}?")
+    elif isinstance(value, dict) and _looks_like_step(value):
         message = "without `type` this is a value, not a step to run"
-        findings.add("unrecognised-step", message, fallback.path, hint="for a step, write its `type` too")
+        context.findings.add("unrecognised-step", message, path, hint="for a step, write its `type` too")
 
 
 def _looks_like_step(value: dict[str, object]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from stepwell.base.durations import format_duration
 from stepwell.definition.building import Parts
 from stepwell.definition.context import Context
@@ -19,13 +21,20 @@ _KINDS = (("circuit_breaker", CircuitBreaker), ("bulkhead", Bulkhead), ("rate_li
 
 def check_policies(steps: list[Step], parts: Parts, context: Context) -> None:
     """Check the policies and workflows that steps name."""
-    declared = parts.config.policies
+    declared, configured = parts.config.policies, context.known.policies
     for key, kind in _KINDS:
         fitting = {name for name, policy in declared.items() if isinstance(policy, kind)}
+        if isinstance(configured, Mapping):
+            fitting |= {
+                name for name, policy in configured.items() if isinstance(policy, kind) and name not in declared
+            }
+        elif configured is not None:
+            fitting |= configured - declared.keys()
         for step in steps:
             named = getattr(step, key)
             if isinstance(named, str) and named not in fitting:
-                _unknown_policy(key, named, named in declared, fitting, (*step.path, key), context)
+                exists = named in declared or named in (configured or ())
+                _unknown_policy(key, named, exists, fitting, (*step.path, key), context)
     for step in steps:
         for action in (step.on_failure, step.on_timeout):
             if action is not None:
@@ -33,19 +42,19 @@ def check_policies(steps: list[Step], parts: Parts, context: Context) -> None:
                 check_known("unknown-workflow", "compensation_workflow", workflow, known, action.path, context)
 
 
-def _unknown_policy(key: str, named: str, declared: bool, fitting: set[str], path: Path, context: Context) -> None:
-    """A policy that the definition does not declare, as it is needed here; the configuration may have it."""
-    findings, configured = context.findings, context.known.policies
-    if declared:
+def _unknown_policy(key: str, named: str, exists: bool, fitting: set[str], path: Path, context: Context) -> None:
+    """A policy that is not there, or of another kind than is needed here."""
+    findings = context.findings
+    if exists:
         hint = findings.hint_for(named, fitting) if fitting else None
         findings.add("unknown-policy", f"the policy {named!r} is not a {key}", path, hint=hint)
-    elif configured is None:
+    elif context.known.policies is None:
         meant = findings.meant(named, fitting)
         hint = f"did you mean {meant!r}?" if meant is not None else "or declare it in `spec.config.policies`"
         message = f"the {key} {named!r} is not declared here, so it must be in the server's configuration"
         findings.add("undeclared-policy", message, path, hint=hint)
-    elif named not in configured:
-        hint = findings.hint_for(named, fitting | configured)
+    else:
+        hint = findings.hint_for(named, fitting)
         findings.add("unknown-policy", f"there is no policy {named!r}", path, hint=hint)
 
 

@@ -98,11 +98,17 @@ def join_of(step: Step) -> Join:
     return step.join if step.join is not None else "all" if step.depends_on else "sync"
 
 
+def can_be_skipped(step: Step) -> bool:
+    """Whether something in the document can skip the step, which counts as satisfied for those that depend on it."""
+    actions = (step.on_failure, step.on_timeout)
+    return step.when is not None or any(action is not None and action.action == "skip" for action in actions)
+
+
 def possible_outcomes(step: Step) -> int:
-    """The ways in which a step can end, as bits. (An operator can skip any.)"""
-    found = _FAILED | _TIMED_OUT | _SKIPPED
+    """The ways in which a step can end by itself, as bits."""
     replaced = any(action is not None and action.fallback for action in (step.on_failure, step.on_timeout))
-    return found if step.type == "fail" and step.for_each is None and not replaced else found | _COMPLETED
+    always_fails = step.type == "fail" and step.for_each is None and not replaced
+    return _FAILED | _TIMED_OUT | (0 if always_fails else _COMPLETED) | (_SKIPPED if can_be_skipped(step) else 0)
 
 
 def _taken_by(on: DependencyOn, source: Step, has_timeout_edge: bool) -> int:
@@ -163,7 +169,8 @@ class _Reach:
         edges = [edge for edge in self._inbound[node] if edge.source != node]
         step = self._graph.steps[node]
         if step.name in self._aside:
-            if not edges and all(self._needs[owner] is None for owner in self._graph.predecessors[node]):
+            owners = self._graph.predecessors[node]
+            if owners and not edges and all(self._needs[owner] is None for owner in owners):
                 self._block([node], ())
             return
         if not edges:
@@ -188,7 +195,12 @@ class _Reach:
     # Edges
 
     def _is_possible(self, edge: Inbound) -> bool:
-        return self._needs[edge.source] is not None and bool(edge.outcomes & self._possible[edge.source])
+        return self._needs[edge.source] is not None and bool(self._ways(edge))
+
+    def _ways(self, edge: Inbound) -> int:
+        """The outcomes of its source, among those that are possible, that take the edge."""
+        by_hand = _SKIPPED if edge.on == "skipped" else 0  # an operator can skip any step
+        return edge.outcomes & (self._possible[edge.source] | by_hand)
 
     def _find_choices(self) -> set[int]:
         """The steps whose end decides between edges: those that run once, with edges that exclude each other."""
@@ -207,7 +219,7 @@ class _Reach:
         before = self._needs[edge.source] or _NOTHING
         if edge.source not in self._choices:
             return before
-        own: dict[tuple[int, int], int] = {(edge.source, -1): edge.outcomes}
+        own: dict[tuple[int, int], int] = {(edge.source, -1): self._ways(edge)}
         if edge.decision is not None:
             own[edge.source, edge.decision[0]] = 1 << edge.decision[1]
         kept = list(before.items())[max(0, len(before) + len(own) - _MOST_NEEDS) :] if before else ()

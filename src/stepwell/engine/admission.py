@@ -61,7 +61,7 @@ class Admission:
 
     def run_step(self, hot: Hot, command: RunStep) -> None:
         """Dispatch the attempt, or hold it until the execution has a place."""
-        if self.enter(hot):
+        if hot.has_place or self.enter(hot):
             self._dispatch(command)
         else:
             hot.held.append(command)

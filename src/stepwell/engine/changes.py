@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
+from stepwell.decider.compensation_places import node_of
+from stepwell.decider.keys import INSTEAD, split_key
 from stepwell.decider.run import Run
 from stepwell.engine.children import post_of
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import AwaitEvent, Command, EndExecution, ForgetWait, ReleaseLock, RunStep, TakeLock
 from stepwell.execution.matching import match_key_of_filter
-from stepwell.execution.state import ExecutionState
+from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import ExecutionStatus, StepStatus
 from stepwell.ports import Change, DeadLetter, InboxItem, LockRequest, Wait
 
@@ -59,10 +61,10 @@ def dead_letters(run: Run, codec: Codec) -> list[DeadLetter]:
     """What failed for good in an execution that has failed, and nothing handled: work of steps and of compensations."""
     letters = []
     for key, step in run.state.steps.items():
-        if step.status is not StepStatus.FAILED or step.block is not None or step.handled not in _UNANSWERED:
+        if step.status is not StepStatus.FAILED or step.error is None or step.handled not in _UNANSWERED:
             continue
-        node = run.plan.node_of(key)
-        if node is None or node.kind != "leaf" or step.error is None:
+        kind = _kind_of_work(run, key, step)
+        if kind is None:
             continue
         letters.append(
             DeadLetter(
@@ -73,12 +75,24 @@ def dead_letters(run: Run, codec: Codec) -> list[DeadLetter]:
                 at=step.completed_at or 0,
                 seq=step.order,
                 attempts=step.attempts,
-                kind="compensation" if node.for_compensation else "step",
+                kind=kind,
                 error=_masked(step.error),
                 input=codec.encode_value(step.input) if step.input is not None else None,
             )
         )
     return letters
+
+
+def _kind_of_work(run: Run, key: str, step: StepState) -> Literal["step", "compensation"] | None:
+    """What kind of work the instance did; None when it did none itself: a construct, or a control step of the root."""
+    if split_key(key)[1].rpartition(",")[2] == INSTEAD:
+        return "compensation" if run.state.compensation_instead else None  # else something else took its place
+    node = node_of(run, key)
+    if node is None:
+        return None
+    if node.for_compensation:
+        return "compensation" if step.block in (None, "undo") else None
+    return "step" if node.kind == "leaf" and step.block is None else None
 
 
 def _masked(error: ErrorInfo) -> ErrorInfo:

@@ -15,13 +15,15 @@ from stepwell.decider.create import Start
 from stepwell.decider.plan import Plan
 from stepwell.decider.run import Run
 from stepwell.execution.codec import Codec
-from stepwell.execution.commands import Command, EndExecution, StartChild, TellChild
-from stepwell.execution.inputs import ChildEnded
+from stepwell.execution.commands import AnswerParent, Command, CompensateChild, EndExecution, StartChild, TellChild
+from stepwell.execution.inputs import ChildCompensated, ChildEnded, CompensateSelf
 from stepwell.ports import Handle, InboxItem
 
 START: Final = "start_child"
 ENDED: Final = "child_ended"
 TELL: Final = "tell"
+UNDO: Final = "compensate_self"
+UNDONE: Final = "child_compensated"
 
 NamedPlans = Callable[[str, str | None], Awaitable[Plan]]
 """Gives the plan of a registered workflow by name and version (None: the default one); raises StepwellError when it is
@@ -61,6 +63,14 @@ def post_of(command: Command, run: Run, handle: Handle, codec: Codec) -> InboxIt
         case TellChild():
             payload = codec.encode_value([command.verb, command.by, command.reason])
             return InboxItem(shard=handle.shard, kind=TELL, payload=payload, execution=command.child)
+        case CompensateChild():
+            payload = codec.encode_value([state.id, command.reason])
+            return InboxItem(shard=handle.shard, kind=UNDO, payload=payload, execution=command.child, step=command.step)
+        case AnswerParent():
+            payload = codec.encode_value([command.outcome, command.message])
+            return InboxItem(
+                shard=handle.shard, kind=UNDONE, payload=payload, execution=command.parent, step=command.step
+            )
         case EndExecution() if state.parent is not None:
             end = ChildEnd(state.id, state.status.value, state.output, state.error)
             return _to_parent(handle.shard, state.parent, state.parent_step, end, codec)
@@ -76,6 +86,18 @@ def child_ended(item: InboxItem, codec: Codec) -> ChildEnded:
     """What such an item means to the execution that it is for."""
     end = msgspec.convert(codec.decode_value(item.payload), ChildEnd)
     return ChildEnded(item.step or "", end.child, end.status, end.output, end.error)
+
+
+def compensate_self(item: InboxItem, codec: Codec) -> CompensateSelf:
+    """What such an item means to the sub-workflow that it is for."""
+    parent, reason = msgspec.convert(codec.decode_value(item.payload), tuple[str, str])
+    return CompensateSelf(parent, item.step or "", reason)
+
+
+def child_compensated(item: InboxItem, codec: Codec) -> ChildCompensated:
+    """What such an item means to the execution that asked."""
+    outcome, message = msgspec.convert(codec.decode_value(item.payload), tuple[str, str])
+    return ChildCompensated(item.step or "", outcome, message)
 
 
 class Children:

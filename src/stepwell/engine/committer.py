@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from stepwell.base.errors import StepwellError, StoreError
 from stepwell.decider.turn import Decision
 from stepwell.engine.hot import Hot
@@ -18,29 +20,18 @@ MOST_IN_ONE_COMMIT: Final = 2_000
 """More would make the callers of the first changes wait for the last ones' rows."""
 
 
-class Entry:
+class Entry(msgspec.Struct, frozen=True, eq=False):
     """One change on its way to the store, and what waits for it.
 
-    `change` is None when only inbox items are consumed: they had no effect.
+    `hot`, `change` and `decision` are None when only inbox items are consumed: they had no effect.
     """
 
-    __slots__ = ("change", "consumed", "decision", "hot", "posts", "started")
-
-    def __init__(
-        self,
-        hot: Hot | None,
-        change: Change | None,
-        decision: Decision | None,
-        consumed: Sequence[int] = (),
-        started: asyncio.Future[str] | None = None,
-        posts: Sequence[InboxItem] = (),
-    ) -> None:
-        self.hot = hot
-        self.change = change
-        self.decision = decision
-        self.consumed = consumed
-        self.started = started
-        self.posts = posts
+    hot: Hot | None
+    change: Change | None
+    decision: Decision | None
+    consumed: Sequence[int] = ()
+    started: asyncio.Future[str] | None = None
+    posts: Sequence[InboxItem] = ()
 
 
 class Committer:
@@ -138,12 +129,12 @@ class Committer:
 
     def _batch(self, entries: list[Entry]) -> Batch:
         changes = [entry.change for entry in entries if entry.change is not None]
-        consumed = [item for entry in entries for item in entry.consumed]
+        consumed = [item for entry in entries if entry.consumed for item in entry.consumed]
         fences: Mapping[int, int] = self._ownership.fences
         if len(fences) > 1:
             written = {change.handle.shard for change in changes}
             fences = {shard: fence for shard, fence in fences.items() if shard in written or not written}
-        posts = [item for entry in entries for item in entry.posts]
+        posts = [item for entry in entries if entry.posts for item in entry.posts]
         return Batch(fences=fences, changes=changes, consumed=consumed, posts=posts)
 
     def _fail(self, error: StepwellError) -> None:

@@ -39,8 +39,10 @@ from stepwell.engine.loaded import Loaded, PlanSource, snapshot_of
 from stepwell.engine.ownership import RENEW_EVERY, Ownership
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import (
+    AnswerParent,
     AwaitEvent,
     Command,
+    CompensateChild,
     EndExecution,
     ForgetWait,
     ReleaseLock,
@@ -307,7 +309,7 @@ class Engine:
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._loaded.add(hot)
         self._submit(
-            hot, self._first_decision(hot, created, now), create=_new_execution(plan, created), started=started
+            hot, self._first_decision(hot, created, now), now, create=_new_execution(plan, created), started=started
         )
         try:
             return await started
@@ -321,7 +323,7 @@ class Engine:
         hot = Hot(Handle(created.id, item.shard), Run(plan, begin(created)))
         self._loaded.add(hot)
         decision = self._first_decision(hot, created, now)
-        self._submit(hot, decision, (item.id,), create=_new_execution(plan, created))
+        self._submit(hot, decision, now, (item.id,), create=_new_execution(plan, created))
 
     def _refuse_child(self, item: InboxItem, told: InboxItem) -> None:
         self._committer.submit(Entry(None, None, None, (item.id,), posts=[told]))
@@ -337,13 +339,14 @@ class Engine:
 
     def _take(self, hot: Hot, came_in: Input, consumed: Sequence[int] = ()) -> None:
         """Decide on an input, and have the decision committed."""
+        now = self._clock.now()
         try:
-            decision = decide(hot.run, came_in, self._clock.now())
+            decision = decide(hot.run, came_in, now)
         except Exception as error:  # a defect: the state in memory is spoilt, what is stored is not
             self._quarantine(hot, error)
             return
         if decision.events or decision.commands:
-            self._submit(hot, decision, consumed)
+            self._submit(hot, decision, now, consumed)
         elif consumed:
             self._committer.submit(Entry(None, None, None, consumed))
 
@@ -351,6 +354,7 @@ class Engine:
         self,
         hot: Hot,
         decision: Decision,
+        at: int,
         consumed: Sequence[int] = (),
         create: NewExecution | None = None,
         started: asyncio.Future[str] | None = None,
@@ -363,21 +367,23 @@ class Engine:
             create=create,
             summary=hot.new_summary(),
         )
-        posts = note_commands(change, decision.commands, hot.run, self._codec, self._clock.now())
-        if hot.wants_snapshot():
+        posts = note_commands(change, decision.commands, hot.run, self._codec, at)
+        if state.seq >= hot.snapshot_due:
             change.snapshot = self._codec.encode_state(state)
-            hot.snapshot_seq = state.seq
+            hot.note_snapshot(state.seq)
         hot.uncommitted += 1
         self._committer.submit(Entry(hot, change, decision, consumed, started, posts))
         self._due.arm(hot)
 
     def _on_committed(self, entries: Sequence[Entry], posted: bool) -> None:
         for entry in entries:
-            if entry.hot is not None and entry.decision is not None:
-                self._act(entry.hot, entry.decision)
-            if entry.started is not None and entry.hot is not None and not entry.started.done():
-                entry.started.set_result(entry.hot.handle.id)
+            hot, decision = entry.hot, entry.decision
             posted = posted or bool(entry.posts)
+            if hot is None or decision is None:
+                continue
+            self._act(hot, decision)
+            if entry.started is not None and not entry.started.done():
+                entry.started.set_result(hot.handle.id)
         if posted:
             self._inbox.look()
         self._admission.admit()
@@ -405,8 +411,10 @@ class Engine:
                 hot.held = [held for held in hot.held if held.assignment.id != command.assignment_id]
                 self._gatekeeper.stop(command.assignment_id)
                 self._work().stop(command.assignment_id)
-            case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock() | StartChild() | TellChild():
+            case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock():
                 pass  # its row was written, or deleted, with the events
+            case StartChild() | TellChild() | CompensateChild() | AnswerParent():
+                pass  # it was put into an inbox, with the events
             case EndExecution():
                 for future in self._waiters.get(hot.handle.id, ()):
                     if not future.done():

@@ -24,7 +24,7 @@ class Hot:
 
     Attributes:
         summary: what the store was last told.
-        snapshot_seq: up to which event a snapshot was written.
+        snapshot_due: the number of events with which the next snapshot is due (see `FIRST_SNAPSHOT`).
         uncommitted: changes on their way to the store; it is not forgotten before they are there.
         timer_due: when the engine's heap of timers has it due, or None.
         has_place: it holds one of the places under the engine's limit of workflows.
@@ -34,13 +34,14 @@ class Hot:
     """
 
     __slots__ = (
+        "_at_work_as",
         "handle",
         "has_place",
         "held",
         "queued_at",
         "refused",
         "run",
-        "snapshot_seq",
+        "snapshot_due",
         "summary",
         "timer_due",
         "uncommitted",
@@ -50,7 +51,8 @@ class Hot:
         self.handle = handle
         self.run = run
         self.summary = summary
-        self.snapshot_seq = snapshot_seq
+        self.note_snapshot(snapshot_seq)
+        self._at_work_as: ExecutionStatus | None = None
         self.uncommitted = 0
         self.has_place = False
         self.held: list[RunStep] = []
@@ -76,11 +78,12 @@ class Hot:
     def new_summary(self) -> Summary | None:
         """The summary after a turn, when it is another one than the store has."""
         state, last = self.run.state, self.summary
-        if state.in_flight and last is not None and last.hot and last.status == state.status:
+        if state.in_flight and state.status is self._at_work_as:
             return None  # at work before and after
         parked = self.is_parked
         wake_at = self.run.next_due() if parked else None
         status = _shown_status(state.status, parked)
+        self._at_work_as = state.status if state.in_flight else None
         if last is not None and last.status == status and last.wake_at == wake_at:
             return None
         self.summary = Summary(
@@ -93,10 +96,9 @@ class Hot:
         )
         return self.summary
 
-    def wants_snapshot(self) -> bool:
-        """Whether enough has happened since the last snapshot."""
-        new = self.run.state.seq - self.snapshot_seq
-        return new >= FIRST_SNAPSHOT and new >= self.snapshot_seq
+    def note_snapshot(self, seq: int) -> None:
+        """A snapshot of the state after so many events was written; 0 for none."""
+        self.snapshot_due = seq + max(seq, FIRST_SNAPSHOT)
 
 
 def _shown_status(status: ExecutionStatus, parked: bool) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
-from stepwell.engine.children import child_ended
+from stepwell.engine.children import child_compensated, child_ended, compensate_self
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.execution.inputs import EventArrived, Input, LockGranted, LockRefused
@@ -30,6 +30,10 @@ def input_of(item: InboxItem, codec: Codec) -> Input | None:
             return LockRefused(item.step, item.payload.decode())
         case "child_ended":
             return child_ended(item, codec)
+        case "compensate_self":
+            return compensate_self(item, codec)
+        case "child_compensated":
+            return child_compensated(item, codec)
         case _:
             return None
 

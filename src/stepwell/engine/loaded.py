@@ -26,13 +26,11 @@ class Loaded:
         self._plans = plans
         self._hot: dict[str, Hot] = {}
         self._loading: dict[str, asyncio.Task[bool]] = {}
+        self.get: Callable[[str], Hot | None] = self._hot.get
+        """The execution, when it is in memory."""
 
     def __iter__(self) -> Iterator[Hot]:
         return iter(list(self._hot.values()))
-
-    def get(self, execution: str) -> Hot | None:
-        """The execution, when it is in memory."""
-        return self._hot.get(execution)
 
     def add(self, hot: Hot) -> None:
         """Keep a new execution in memory."""

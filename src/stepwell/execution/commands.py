@@ -102,6 +102,12 @@ class AnswerParent(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
 
 
+class ResolveDeadLetter(msgspec.Struct, frozen=True, gc=False):
+    """What failed for good is tried again, or was settled in another way: it is no dead letter any more."""
+
+    id: str
+
+
 class EndExecution(msgspec.Struct, frozen=True, gc=False):
     """The execution has ended; nothing of it is outstanding any more. Its parent, if it has one, is told."""
 
@@ -117,5 +123,6 @@ Command: TypeAlias = (
     | TellChild
     | CompensateChild
     | AnswerParent
+    | ResolveDeadLetter
     | EndExecution
 )

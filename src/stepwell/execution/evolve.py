@@ -301,7 +301,8 @@ def _compensates(state: ExecutionState, event: CompensationAwaited | Compensatio
     state.compensation = None
     state.compensation_problem = ""
     state.compensation_reason, state.final_error = event.reason, event.error
-    state.compensation_then, state.compensation_by = event.then, event.by
+    state.compensation_then = event.then
+    state.compensation_by = state.compensation_asked = event.by
 
 
 def _step_compensated(state: ExecutionState, event: StepCompensated) -> None:
@@ -327,6 +328,7 @@ def _undoing_asked(state: ExecutionState, event: UndoingAsked) -> None:
 def _end_turned(state: ExecutionState, event: EndTurned) -> None:
     move_execution(state, event)
     state.turned, state.compensation_by = event.reason, event.by
+    state.compensation_awaited = False
 
 
 def _compensation_ended(state: ExecutionState, event: CompensationEnded) -> None:

@@ -62,6 +62,7 @@ def _intervened(state: ExecutionState, event: Intervened) -> None:
     move_execution(state, event)
     state.failure = state.failed_step = state.error = state.final_error = None
     state.hooks_began = False
+    state.rolling_back = event.details["checkpoint"] if event.verb == "rollback" else ""
     if had_ended:
         state.completed_at = state.output = state.cancel = None
         state.cancel_reason = ""
@@ -118,6 +119,7 @@ def _rolled_back(state: ExecutionState, event: RolledBack) -> None:
     point = state.checkpoints[event.checkpoint]
     state.variables.clear()
     state.variables.update(point.variables)
+    state.rolling_back = ""
     state.checkpoints = {name: one for name, one in state.checkpoints.items() if one.seq <= point.seq}
     state.failure = state.failed_step = state.error = state.final_error = None
     _forget_compensation(state)
@@ -126,6 +128,9 @@ def _rolled_back(state: ExecutionState, event: RolledBack) -> None:
 def _migrated(state: ExecutionState, event: ExecutionMigrated) -> None:
     move_execution(state, event)
     state.version, state.digest = event.version, event.digest
+    state.variables.update(event.variables)
+    for key, settings in event.settings.items():
+        state.steps[key].input = settings
     if not event.names:
         return
     state.steps = {renamed_key(key, event.names): step for key, step in state.steps.items()}

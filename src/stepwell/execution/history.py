@@ -452,13 +452,21 @@ class RolledBack(_Happened, frozen=True, array_like=True, tag=37):
 
 
 class ExecutionMigrated(_Happened, frozen=True, array_like=True, tag=38):
-    """The execution goes on with another version of its definition. `names`: new names of steps by their old ones."""
+    """The execution goes on with another version of its definition.
+
+    Attributes:
+        names: new names of steps by their old ones.
+        variables: first values of variables that it did not have.
+        settings: of steps that have begun, by key: the new version would render others.
+    """
 
     by: str
     reason: str
     version: str
     digest: str
     names: dict[str, str] = {}
+    variables: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
 
 class ExecutionForked(_Happened, frozen=True, array_like=True, tag=39):

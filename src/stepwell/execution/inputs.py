@@ -8,6 +8,7 @@ import msgspec
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.execution.event import Event
+from stepwell.execution.verbs import Verb
 from stepwell.execution.work import Report
 
 
@@ -54,13 +55,6 @@ class LockGranted(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
-class StartCompensation(msgspec.Struct, frozen=True, gc=False):
-    """An operator starts the compensation that waits for one."""
-
-    by: str
-    reason: str = ""
-
-
 class CompensateSelf(msgspec.Struct, frozen=True, gc=False):
     """The execution `parent`, which started this one as a sub-workflow, undoes its step; `step` is that undoing."""
 
@@ -92,8 +86,8 @@ Input: TypeAlias = (
     | LockGranted
     | LockRefused
     | ChildEnded
-    | StartCompensation
     | CompensateSelf
     | ChildCompensated
     | Report
+    | Verb
 )

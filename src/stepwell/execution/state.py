@@ -123,6 +123,8 @@ class ExecutionState(msgspec.Struct, gc=False):
         paused_steps: the steps whose failure paused it: they are tried again when it goes on.
         cancel: how it is being cancelled, or None.
         forked_from: the execution whose history it began with.
+        rolling_back: the checkpoint that it is being rolled back to, or empty.
+        compensation_asked: who asked for the compensation in the first place; `compensation_by` may have turned its end.
         turned: why an operator cancelled the execution while it compensated, or None.
     """
 
@@ -160,6 +162,7 @@ class ExecutionState(msgspec.Struct, gc=False):
     compensation_awaited: bool = False
     compensation_then: str = "fail"
     compensation_by: str = ""
+    compensation_asked: str = ""
     compensation_due: int | None = None
     compensation_listed: bool = True
     compensation_instead: str = ""
@@ -176,6 +179,7 @@ class ExecutionState(msgspec.Struct, gc=False):
     paused_steps: list[str] = []
     cancel: Cancellation | None = None
     forked_from: str | None = None
+    rolling_back: str = ""
 
     def is_out_of_time(self) -> bool:
         """Whether a bound of the execution as a whole was passed."""

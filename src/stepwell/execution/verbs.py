@@ -99,17 +99,7 @@ class Compensate(_Verb, frozen=True, kw_only=True, tag="compensate"):
 
 
 Verb: TypeAlias = (
-    Pause
-    | Resume
-    | Cancel
-    | Terminate
-    | Retry
-    | Rerun
-    | Rollback
-    | SkipStep
-    | CompleteStep
-    | Migrate
-    | Compensate
+    Pause | Resume | Cancel | Terminate | Retry | Rerun | Rollback | SkipStep | CompleteStep | Migrate | Compensate
 )
 
 DONE: Final[Mapping[str, str]] = {

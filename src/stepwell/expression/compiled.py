@@ -40,6 +40,8 @@ class Compiled(NamedTuple):
         functions: the names of the functions it calls.
         constant: whether its value depends on nothing, so that any scope will do.
         source: the expression as it was written, when it is one.
+        kind: what its value always is (`number`, `list`, ...; see `kind_of`), when it is one expression whose form says
+            so: a constant, a list or an object. Empty otherwise.
     """
 
     evaluate: Evaluate
@@ -47,6 +49,7 @@ class Compiled(NamedTuple):
     functions: frozenset[str] = EMPTY
     constant: bool = False
     source: str = ""
+    kind: str = ""
 
 
 def constant(value: Any) -> Evaluate:

@@ -15,6 +15,7 @@ from stepwell.base.values import SecretRef
 from stepwell.expression import build
 from stepwell.expression.access import path, record
 from stepwell.expression.compiled import Compiled, Evaluate, Reference, constant
+from stepwell.expression.data import kind_of
 from stepwell.expression.errors import ExpressionSyntaxError
 from stepwell.expression.functions import Function, Parameter
 from stepwell.expression.grammar import Grammar
@@ -64,7 +65,15 @@ def compile_expression(tokens: list[Token], start: int, end: int, grammar: Gramm
     except RecursionError:
         raise ExpressionSyntaxError("the expression is nested too deeply", offset=start) from None
     references = tuple(sorted(compiler.references, key=lambda reference: reference.offset))
-    return Compiled(evaluate, references, frozenset(compiler.functions), isinstance(tree, nodes.Const))
+    constant_ = isinstance(tree, nodes.Const)
+    return Compiled(evaluate, references, frozenset(compiler.functions), constant_, kind=_kind(tree))
+
+
+def _kind(tree: nodes.Node) -> str:
+    """What the value always is, as far as the form of the expression says."""
+    if isinstance(tree, nodes.Const):
+        return kind_of(tree.value)
+    return "list" if isinstance(tree, nodes.List | nodes.Tuple) else "object" if isinstance(tree, nodes.Dict) else ""
 
 
 class Compiler:

@@ -33,9 +33,10 @@ class Template:
         constant: no expression in it depends on anything, so it renders the same in any scope.
         references: the names its expressions read, secrets included.
         functions: the names of the functions they call.
+        kind: what the value always is (`number`, `list`, ...), when it is one expression whose form says so; or "".
     """
 
-    __slots__ = ("_evaluate", "_source", "constant", "functions", "references")
+    __slots__ = ("_evaluate", "_source", "constant", "functions", "kind", "references")
 
     def __init__(self, compiled: Compiled) -> None:
         self._evaluate = compiled.evaluate
@@ -43,6 +44,7 @@ class Template:
         self.constant = compiled.constant
         self.references = compiled.references
         self.functions = compiled.functions
+        self.kind = compiled.kind
 
     def render(self, scope: Scope) -> Any:
         """The value with every expression replaced by its value: JSON values, `Sealed`, `SecretRef` and `SecretText`.

@@ -6,10 +6,13 @@ import re
 from typing import Final
 
 from stepwell.base.errors import UsageError
-from stepwell.ports import ExecutionQuery
+from stepwell.ports import DeadLetterQuery, ExecutionQuery
 
 START: Final = (2**63 - 1, 2**63 - 1)
 """Before everything, in a list that shows the newest first."""
+LAST: Final = 2**63 - 1
+"""Behind every number, in a list that shows the highest first."""
+_NUMBER: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _CURSOR: Final = re.compile(r"(-?[0-9]{1,18})\.([0-9]{1,18})")
 
 
@@ -24,15 +27,37 @@ def place_of(query: ExecutionQuery) -> tuple[int, int]:
     Raises:
         UsageError: the cursor is none, or the limit is not positive.
     """
-    if query.limit < 1:
-        raise UsageError(f"a list of {query.limit} executions cannot be given; the limit is 1 or more")
+    _check_limit(query.limit, "executions")
     if query.cursor is None:
         return START
     match = _CURSOR.fullmatch(query.cursor)
     if match is None:
-        raise UsageError(
-            f"{query.cursor!r} is not a cursor",
-            code="invalid-cursor",
-            hint="take the one that the list before this one returned as `next`",
-        )
+        raise _no_cursor(query.cursor)
     return int(match[1]), int(match[2])
+
+
+def number_of(query: DeadLetterQuery) -> int:
+    """The number of the dead letter behind which the list goes on; as a cursor it is its own text.
+
+    Raises:
+        UsageError: the cursor is none, or the limit is not positive.
+    """
+    _check_limit(query.limit, "dead letters")
+    if query.cursor is None:
+        return LAST
+    if not _NUMBER.fullmatch(query.cursor):
+        raise _no_cursor(query.cursor)
+    return int(query.cursor)
+
+
+def _check_limit(limit: int, what: str) -> None:
+    if limit < 1:
+        raise UsageError(f"a list of {limit} {what} cannot be given; the limit is 1 or more")
+
+
+def _no_cursor(text: str) -> UsageError:
+    return UsageError(
+        f"{text!r} is not a cursor",
+        code="invalid-cursor",
+        hint="take the one that the list before this one returned as `next`",
+    )

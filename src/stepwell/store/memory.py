@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Literal
 
 from stepwell.base.errors import Conflict, StoreError
 from stepwell.base.instants import to_rfc3339
 from stepwell.execution.event import Event
 from stepwell.ports import (
     Batch,
+    DeadLetter,
+    DeadLetterPage,
+    DeadLetterQuery,
+    Deed,
+    Discarded,
     ExecutionQuery,
     HistoryRow,
     InboxItem,
     Lease,
+    Lifecycle,
+    Lock,
     Page,
     Published,
+    Registered,
+    Registration,
     Store,
     StoredDefinition,
     StoredExecution,
     StoreStatus,
 )
 from stepwell.store.cursors import cursor_of, place_of
+from stepwell.store.lifecycle import found, wanted
 from stepwell.store.memory_content import Content, Ownership, Record
 
 
@@ -95,9 +106,9 @@ class MemoryStore(Store):
     # ── Executions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def append(self, batch: Batch) -> bool:
-        early = self._opened().append(batch)
-        self._ring(batch.posts)
-        return early
+        posted, items = self._opened().append(batch)
+        self._ring(items)
+        return posted
 
     async def load(self, execution: str) -> StoredExecution | None:
         record = self._opened().records.get(execution)
@@ -106,6 +117,9 @@ class MemoryStore(Store):
     async def history(self, execution: str, after: int = 0, limit: int = 1_000) -> Sequence[HistoryRow]:
         record = self._opened().records.get(execution)
         return record.rows(after)[:limit] if record is not None else []
+
+    async def children(self, execution: str) -> Sequence[str]:
+        return [record.handle.id for record in self._opened().by_key.values() if _is_child(record, execution)]
 
     async def find_start(self, start_key: str) -> str | None:
         return self._opened().start_keys.get(start_key)
@@ -142,6 +156,20 @@ class MemoryStore(Store):
         for record in self._of(shard):
             if not record.summary.hot and record.summary.wake_at is not None:
                 yield record.summary.wake_at, record
+
+    # ── Dead letters and locks ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        return self._opened().dead_letters.page(query)
+
+    async def dead_letter(self, id_: str) -> DeadLetter | None:
+        return self._opened().dead_letters.get(id_)
+
+    async def discard_dead_letter(self, id_: str, discarded: Discarded) -> bool:
+        return self._opened().dead_letters.discard(id_, discarded)
+
+    async def locks(self, name: str | None = None) -> Sequence[Lock]:
+        return self._opened().locks.listed(name)
 
     # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -193,6 +221,40 @@ class MemoryStore(Store):
     async def definition(self, digest: str) -> StoredDefinition | None:
         return self._opened().definitions.get(digest)
 
+    async def register(
+        self,
+        definition: StoredDefinition,
+        *,
+        tags: Sequence[str],
+        lifecycle: Literal["draft", "active"],
+        at: int,
+        by: str,
+        reason: str | None = None,
+    ) -> Registered:
+        deed = Deed(what=lifecycle, at=at, by=by, reason=reason)
+        registered = self._opened().registry.register(definition, tags, deed, lifecycle)
+        self.content.definitions.setdefault(definition.digest, definition)
+        return registered
+
+    async def registered(self, name: str, version: str | None = None) -> Registration | None:
+        return found(self._opened().registry.versions(name), version)
+
+    async def registrations(
+        self, *, name: str | None = None, tag: str | None = None, lifecycle: Lifecycle | None = None
+    ) -> Sequence[Registration]:
+        return wanted(self._opened().registry.everything(), name, tag, lifecycle)
+
+    async def set_lifecycle(
+        self, name: str, version: str, to: Lifecycle, *, at: int, by: str, reason: str | None = None
+    ) -> Registration:
+        deed = Deed(what=to, at=at, by=by, reason=reason)
+        return self._opened().registry.set_lifecycle(name, version, to, deed)
+
+    async def set_default(
+        self, name: str, version: str, *, at: int, by: str, reason: str | None = None
+    ) -> Registration:
+        return self._opened().registry.set_default(name, version, Deed(what="default", at=at, by=by, reason=reason))
+
     # ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def status(self) -> StoreStatus:
@@ -213,6 +275,9 @@ class MemoryStore(Store):
                 for shard, known in sorted(content.shards.items())
                 if known.owner is not None
             ],
+            registered=len(content.registry.everything()),
+            dead_letters=content.dead_letters.count(),
+            locks=len(content.locks.listed(None)),
         )
 
     async def check(self) -> Sequence[str]:
@@ -230,6 +295,11 @@ def _is_wanted(record: Record, query: ExecutionQuery) -> bool:
         and (query.version is None or created.version == query.version)
         and (not query.statuses or record.summary.status in query.statuses)
         and (query.tag is None or query.tag in created.tags)
+        and (query.parent is None or _is_child(record, query.parent))
         and (query.created_from is None or created.created_at >= query.created_from)
         and (query.created_to is None or created.created_at < query.created_to)
     )
+
+
+def _is_child(record: Record, execution: str) -> bool:
+    return record.created.parent is not None and record.created.parent.startswith(f"{execution}/")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from stepwell.base.errors import FenceLost, StoreError
 from stepwell.execution.event import Event
@@ -28,6 +29,9 @@ from stepwell.ports import (
     Summary,
 )
 from stepwell.store.event_index import filing_keys, lookup_keys
+from stepwell.store.memory_dead_letters import DeadLetters
+from stepwell.store.memory_locks import Locks
+from stepwell.store.memory_registry import Registry
 
 _encode_event = msgspec.msgpack.Encoder().encode
 
@@ -108,6 +112,9 @@ class Content:
         self.filed: dict[tuple[str, int], dict[int, KeptEvent]] = {}
         self.inbox: dict[int, InboxItem] = {}
         self.definitions: dict[str, StoredDefinition] = {}
+        self.registry = Registry()
+        self.dead_letters = DeadLetters()
+        self.locks = Locks()
         self.shards: dict[int, Ownership] = {}
         self.connected: list[Callable[[Collection[int]], None]] = []  # told which shards' inboxes were posted to
         self._events_so_far = 0
@@ -125,8 +132,9 @@ class Content:
         if known is None or known.owner is None or known.fence != fence:
             raise FenceLost(f"shard {shard} is no longer owned under the number {fence}")
 
-    def append(self, batch: Batch) -> bool:
-        """See `ports.Store.append`; waking the owners of `batch.posts` is left to the caller."""
+    def append(self, batch: Batch) -> tuple[bool, Sequence[InboxItem]]:
+        """See `ports.Store.append`. Also what was put into inboxes that may be those of others: waking their owners is
+        left to the caller."""
         self._check(batch)
         begun: dict[tuple[str, int, int, str], int] = {}
         for change in batch.changes:
@@ -139,8 +147,14 @@ class Content:
             self.inbox.pop(number, None)
         early = sorted(found for wait, since in begun.items() for found in self._early_events(*wait, since))
         self.put([self.by_key[key].inbox_item("early_event", step, body) for _, key, step, body in early])
-        self.put(batch.posts)
-        return bool(early)
+        self.dead_letters.apply(batch.changes)
+        granted = [
+            self.records[claim.execution].inbox_item("lock_granted", claim.holder, claim.name.encode())
+            for claim in self.locks.apply(batch.changes)
+        ]
+        posted = [*granted, *batch.posts]
+        self.put(posted)
+        return bool(early or granted), posted
 
     def _check(self, batch: Batch) -> None:
         for shard, fence in batch.fences.items():
@@ -185,6 +199,8 @@ class Content:
             record.summary = change.summary
         if change.snapshot is not None:
             record.snapshot_seq, record.snapshot = change.seq, change.snapshot
+        if (to := change.moved_to) is not None:
+            record.created = replace(record.created, version=to.version, digest=to.digest)
         for wait in change.waits_ended:
             self.waits.get((wait.event_type, wait.key), {}).pop((record.key, wait.step), None)
         for wait in change.waits_begun:
@@ -234,7 +250,7 @@ class Content:
         """Number the items and put them into their inboxes."""
         for item in items:
             self._items_so_far += 1
-            self.inbox[self._items_so_far] = msgspec.structs.replace(item, id=self._items_so_far)
+            self.inbox[self._items_so_far] = replace(item, id=self._items_so_far)
 
     def _early_events(
         self, event_type: str, key: int, execution: int, step: str, since: int

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import apsw
 
@@ -20,22 +20,41 @@ from stepwell.base.errors import StepwellError, StoreError
 from stepwell.execution.event import Event
 from stepwell.ports import (
     Batch,
+    DeadLetter,
+    DeadLetterPage,
+    DeadLetterQuery,
+    Deed,
+    Discarded,
     ExecutionQuery,
     HistoryRow,
     InboxItem,
     Lease,
+    Lifecycle,
+    Lock,
     Page,
     Published,
+    Registered,
+    Registration,
     Store,
     StoredDefinition,
     StoredExecution,
     StoreStatus,
 )
-from stepwell.store import sqlite_append, sqlite_care, sqlite_events, sqlite_reads, sqlite_shards
+from stepwell.store import (
+    sqlite_append,
+    sqlite_care,
+    sqlite_dead_letters,
+    sqlite_events,
+    sqlite_locks,
+    sqlite_reads,
+    sqlite_registry,
+    sqlite_shards,
+)
+from stepwell.store.lifecycle import found, wanted
 from stepwell.store.process import this_process
 from stepwell.store.sqlite_errors import translated
 from stepwell.store.sqlite_file import Database, connect, connect_for_reading
-from stepwell.store.sqlite_rows import SQL, select
+from stepwell.store.sqlite_rows import select
 from stepwell.store.sqlite_schema import bring_up_to_date
 from stepwell.store.sqlite_shards import Shard
 from stepwell.store.sqlite_thread import WriterThread, transaction
@@ -124,17 +143,19 @@ class SqliteStore(Store):
     # ── Executions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def append(self, batch: Batch) -> bool:
-        if batch.posts:
-            early, owners = await self._write(lambda connection: _append_and_post(connection, batch))
-            self._ring(owners)
-            return early
-        return await self._write(lambda connection: sqlite_append.append(connection, batch))
+        history = sqlite_append.only_history(batch)
+        posted, owners = await self._write(lambda connection: _append(connection, batch, history))
+        self._ring(owners)
+        return posted
 
     async def load(self, execution: str) -> StoredExecution | None:
         return self._read(lambda connection: sqlite_reads.load(connection, execution))
 
     async def history(self, execution: str, after: int = 0, limit: int = 1_000) -> Sequence[HistoryRow]:
         return self._read(lambda connection: sqlite_reads.history(connection, execution, after, limit))
+
+    async def children(self, execution: str) -> Sequence[str]:
+        return self._values("children", execution)
 
     async def find_start(self, start_key: str) -> str | None:
         return next(iter(self._values("find_start", start_key)), None)
@@ -158,6 +179,20 @@ class SqliteStore(Store):
 
     async def list(self, query: ExecutionQuery) -> Page:
         return await self._read_aside(lambda connection: sqlite_reads.page(connection, query))
+
+    # ── Dead letters and locks ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        return await self._read_aside(lambda connection: sqlite_dead_letters.page(connection, query))
+
+    async def dead_letter(self, id_: str) -> DeadLetter | None:
+        return self._read(lambda connection: sqlite_dead_letters.dead_letter(connection, id_))
+
+    async def discard_dead_letter(self, id_: str, discarded: Discarded) -> bool:
+        return await self._write(lambda connection: sqlite_dead_letters.discard(connection, id_, discarded))
+
+    async def locks(self, name: str | None = None) -> Sequence[Lock]:
+        return await self._read_aside(lambda connection: sqlite_locks.locks(connection, name))
 
     # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,6 +225,41 @@ class SqliteStore(Store):
 
     async def definition(self, digest: str) -> StoredDefinition | None:
         return self._read(lambda connection: sqlite_reads.definition(connection, digest))
+
+    async def register(
+        self,
+        definition: StoredDefinition,
+        *,
+        tags: Sequence[str],
+        lifecycle: Literal["draft", "active"],
+        at: int,
+        by: str,
+        reason: str | None = None,
+    ) -> Registered:
+        deed = Deed(what=lifecycle, at=at, by=by, reason=reason)
+        return await self._write(
+            lambda connection: sqlite_registry.register(connection, definition, tags, deed, lifecycle)
+        )
+
+    async def registered(self, name: str, version: str | None = None) -> Registration | None:
+        return found(self._read(lambda connection: sqlite_registry.versions(connection, name)), version)
+
+    async def registrations(
+        self, *, name: str | None = None, tag: str | None = None, lifecycle: Lifecycle | None = None
+    ) -> Sequence[Registration]:
+        return wanted(await self._read_aside(sqlite_registry.everything), name, tag, lifecycle)
+
+    async def set_lifecycle(
+        self, name: str, version: str, to: Lifecycle, *, at: int, by: str, reason: str | None = None
+    ) -> Registration:
+        deed = Deed(what=to, at=at, by=by, reason=reason)
+        return await self._write(lambda connection: sqlite_registry.set_lifecycle(connection, name, version, to, deed))
+
+    async def set_default(
+        self, name: str, version: str, *, at: int, by: str, reason: str | None = None
+    ) -> Registration:
+        deed = Deed(what="default", at=at, by=by, reason=reason)
+        return await self._write(lambda connection: sqlite_registry.set_default(connection, name, version, deed))
 
     # ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -248,20 +318,12 @@ class SqliteStore(Store):
         return StoreError(f"the store {self._database.location} is not open", code="store-closed")
 
 
-def _append_and_post(connection: apsw.Connection, batch: Batch) -> tuple[bool, Sequence[Shard]]:
-    return sqlite_append.append(connection, batch), sqlite_events.owners_of(connection, batch.posts)
+def _append(connection: apsw.Connection, batch: Batch, history: Sequence[Any] | None) -> tuple[bool, Sequence[Shard]]:
+    """Write the batch; also the owners of the inboxes that it put something into."""
+    posted, shards = sqlite_append.append(connection, batch, history)
+    return posted, sqlite_events.owners_of(connection, shards)
 
 
 def _put_definition(connection: apsw.Connection, definition: StoredDefinition) -> None:
     with transaction(connection):
-        connection.execute(
-            SQL["put_definition"],
-            (
-                definition.digest,
-                definition.name,
-                definition.version,
-                definition.dialect,
-                definition.source_name,
-                definition.text,
-            ),
-        )
+        sqlite_registry.put_definition(connection, definition)

@@ -6,7 +6,7 @@ history costs its one row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -14,6 +14,7 @@ import msgspec
 
 from stepwell.base.errors import StoreError
 from stepwell.ports import Batch, Change, DuplicateStart, Handle, InboxItem, Summary, Wait
+from stepwell.store import sqlite_dead_letters, sqlite_locks
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
 from stepwell.store.sqlite_shards import fence_lost
 from stepwell.store.sqlite_thread import transaction
@@ -21,24 +22,67 @@ from stepwell.store.sqlite_thread import transaction
 _CREATE: Final = RowStatement("create_executions")
 _UPDATE: Final = RowStatement("update_summaries")
 _HISTORY: Final = RowStatement("write_history")
+_HISTORY_OF_SHARD: Final = RowStatement("write_history_of_shard")
 _SNAPSHOTS: Final = RowStatement("write_snapshots")
 _BEGIN_WAITS: Final = RowStatement("begin_waits")
 _END_WAITS: Final = RowStatement("end_waits")
 _POST: Final = RowStatement("post")
 _CONSUME: Final = RowStatement("consume")
+_MOVE: Final = RowStatement("move_to_versions")
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def append(connection: apsw.Connection, batch: Batch) -> bool:
-    """Write the batch; whether early events were put into an inbox. See `ports.Store.append`."""
+class Appended(NamedTuple):
+    """What became of a batch: the answer of `ports.Store.append`, and the shards whose owners are to be woken."""
+
+    posted: bool
+    shards: Collection[int]
+
+
+def only_history(batch: Batch) -> Sequence[Any] | None:
+    """The values to write when those are nothing but history rows of one shard, as they are while executions are at
+    work; None for every other batch.
+
+    For the event loop: were it done in the writer's thread, the two would take the interpreter lock from each other.
+    """
+    fences, changes = batch.fences, batch.changes
+    if len(fences) != 1 or batch.consumed or batch.posts or len(changes) > _HISTORY_OF_SHARD.largest:
+        return None
+    values: list[Any] = []
+    for change in changes:
+        handle = change.handle
+        if (
+            handle.key is None
+            or handle.shard not in fences
+            or not change.events
+            or change.summary is not None
+            or change.snapshot is not None
+            or change.waits_begun
+            or change.waits_ended
+            or _is_rare(change)
+        ):
+            return None
+        values += (handle.key, change.seq, change.events)
+    return values
+
+
+def append(connection: apsw.Connection, batch: Batch, history: Sequence[Any] | None = None) -> Appended:
+    """Write the batch. See `ports.Store.append`.
+
+    Args:
+        history: what `only_history` made of it.
+    """
     try:
+        if history:
+            _write_history(connection, batch, history)
+            return Appended(False, ())
         with transaction(connection):
-            created, early = _write(connection, batch)
+            created, appended = _write(connection, batch)
     except apsw.ConstraintError as error:
         raise _contradiction(connection, batch, error) from error
     for handle, key in created.items():
         handle.key = key
-    return early
+    return appended
 
 
 def post(connection: apsw.Connection, items: Sequence[InboxItem]) -> None:
@@ -46,7 +90,14 @@ def post(connection: apsw.Connection, items: Sequence[InboxItem]) -> None:
     _POST.run(connection, [value for item in items for value in _inbox_row(item)])
 
 
-def _write(connection: apsw.Connection, batch: Batch) -> tuple[Mapping[Handle, int], bool]:
+def _write_history(connection: apsw.Connection, batch: Batch, values: Sequence[Any]) -> None:
+    """With one statement, which is a transaction by itself; it writes nothing without the fence."""
+    ((shard, fence),) = batch.fences.items()
+    if not _HISTORY_OF_SHARD.run(connection, values, (shard, fence)):
+        raise fence_lost(shard, fence)
+
+
+def _write(connection: apsw.Connection, batch: Batch) -> tuple[Mapping[Handle, int], Appended]:
     _check_fences(connection, batch)
     changes = batch.changes
     summaries = {change.handle: change.summary for change in changes if change.summary is not None}
@@ -57,22 +108,35 @@ def _write(connection: apsw.Connection, batch: Batch) -> tuple[Mapping[Handle, i
         key = _key(change.handle, created)
         if change.events:
             history += (key, change.seq, change.events)
-        if change.waits_begun or change.waits_ended or change.snapshot is not None:
+        if change.waits_begun or change.waits_ended or change.snapshot is not None or _is_rare(change):
             more.append(change)
     _HISTORY.run(connection, history)
     _update(connection, summaries, created)
     if batch.consumed:
         _CONSUME.run(connection, batch.consumed)
     early = bool(more) and _write_more(connection, more, created)
-    if batch.posts:
-        post(connection, batch.posts)
-    return created, early
+    granted = _write_rare(connection, more, created) if more else ()
+    posts = [*granted, *batch.posts]
+    post(connection, posts)
+    return created, Appended(early or bool(granted), {item.shard for item in posts})
+
+
+def _is_rare(change: Change) -> bool:
+    """Whether it does what few changes do."""
+    return bool(
+        change.dead_letters
+        or change.dead_letters_resolved
+        or change.locks_taken
+        or change.locks_released
+        or change.locks_released_all
+        or change.moved_to is not None
+    )
 
 
 def _check_fences(connection: apsw.Connection, batch: Batch) -> None:
     fences = batch.fences
     for shard, fence in fences.items():
-        if not select(connection, "has_fence", (shard, fence)):
+        if select(connection, "has_lost_fence", (shard, fence)):
             raise fence_lost(shard, fence)
     for change in batch.changes:
         if change.handle.shard not in fences:
@@ -109,6 +173,8 @@ def _execution_row(change: Change, summary: Summary) -> tuple[Any, ...]:
         created.created_at,
         created.start_key,
         _encode(created.tags).decode(),
+        created.parent,
+        created.forked_from,
         *_summary_values(summary),
     )
 
@@ -166,6 +232,20 @@ def _write_more(connection: apsw.Connection, changes: Sequence[Change], created:
     begun = [(filed, wait) for filed, wait in waits.items() if wait is not None]
     _BEGIN_WAITS.run(connection, [value for filed, _ in begun for value in filed])
     return bool(begun) and _hand_over_early(connection, [(*filed, wait.since) for filed, wait in begun])
+
+
+def _write_rare(
+    connection: apsw.Connection, changes: Sequence[Change], created: Mapping[Handle, int]
+) -> Sequence[InboxItem]:
+    """What few changes do; the locks that were granted by it, for the inboxes of those who wait for them."""
+    rare = [change for change in changes if _is_rare(change)]
+    if not rare:
+        return ()
+    keys = {change.handle.id: _key(change.handle, created) for change in rare}
+    moves = {change.handle.id: change.moved_to for change in rare if change.moved_to is not None}
+    _MOVE.run(connection, [value for id_, to in moves.items() for value in (keys[id_], to.version, to.digest)])
+    sqlite_dead_letters.apply(connection, rare)
+    return sqlite_locks.apply(connection, rare, keys)
 
 
 def _hand_over_early(connection: apsw.Connection, begun: Sequence[tuple[Any, ...]]) -> bool:

@@ -17,6 +17,8 @@ from stepwell.store.sqlite_rows import select
 from stepwell.store.sqlite_schema import CURRENT, MIGRATIONS, applied_migrations, changed_parts
 from stepwell.store.sqlite_shards import all_shards
 
+_NAMED_SINCE: Final = 2
+"""The migration that brought registrations, dead letters and locks."""
 _FINDINGS: Final = {
     "history_without_execution": "history rows refer to the execution number {}, which does not exist",
     "executions_without_history": "execution {} has no history",
@@ -24,6 +26,10 @@ _FINDINGS: Final = {
     "snapshots_ahead": "execution {}: its snapshot stands at event {}, beyond the end of its history",
     "waits_of_ended": "execution {}: step {} is filed as waiting, but the execution is {}",
     "executions_without_definition": "execution {}: its definition {} is not stored",
+    "locks_of_ended": "execution {}: it has or wants the lock {!r}, but the execution is {}",
+    "locks_not_granted": "lock {!r} is free for execution {}, which stands first in line and was not told",
+    "dead_letters_without_history": "dead letter {}: the history of execution {} does not go so far",
+    "registrations_of_another": "{} {} is registered with the definition of {}",
 }
 """Statements that find what must not be, and what to say of a row they give."""
 
@@ -34,6 +40,7 @@ def status(database: Database) -> StoreStatus:
     try:
         applied = applied_migrations(connection)
         counts = select(connection, "count_others")[0] if applied else (0, 0, 0)
+        named = select(connection, "count_named")[0] if len(applied) >= _NAMED_SINCE else (0, 0, 0)
         return StoreStatus(
             kind="sqlite",
             location=database.location,
@@ -45,6 +52,9 @@ def status(database: Database) -> StoreStatus:
             inbox=counts[2],
             size_bytes=connection.pragma("page_count") * connection.pragma("page_size"),
             owners=_owners(connection) if applied else [],
+            registered=named[0],
+            dead_letters=named[1],
+            locks=named[2],
         )
     finally:
         connection.close()

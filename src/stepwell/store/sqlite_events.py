@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import apsw
@@ -56,13 +56,12 @@ def post(connection: apsw.Connection, items: Sequence[InboxItem]) -> Sequence[Sh
     """See `ports.Store.post`; the owners of the shards concerned."""
     with transaction(connection):
         post_items(connection, items)
-        return owners_of(connection, items)
+        return owners_of(connection, {item.shard for item in items})
 
 
-def owners_of(connection: apsw.Connection, items: Sequence[InboxItem]) -> Sequence[Shard]:
-    """The shards of these items."""
-    concerned = {item.shard for item in items}
-    return [shard for shard in all_shards(connection) if shard.shard in concerned]
+def owners_of(connection: apsw.Connection, shards: Collection[int]) -> Sequence[Shard]:
+    """What is known of these shards."""
+    return [shard for shard in all_shards(connection) if shard.shard in shards] if shards else []
 
 
 def forget(connection: apsw.Connection, now: int) -> int:

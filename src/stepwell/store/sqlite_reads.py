@@ -73,6 +73,7 @@ def page(connection: apsw.Connection, query: ExecutionQuery) -> Page:
             "version": query.version,
             "statuses": _encode_statuses(query.statuses).decode() if query.statuses else None,
             "tag": query.tag,
+            "parent": query.parent,
             "limit": query.limit + 1,
         },
     )
@@ -101,7 +102,7 @@ def _history(connection: apsw.Connection, key: int, after: int) -> Sequence[Hist
 
 
 def _created(row: tuple[Any, ...]) -> NewExecution:
-    workflow, version, digest, created_at, start_key, tags = row[3:9]
+    workflow, version, digest, created_at, start_key, tags, parent, forked_from = row[3:11]
     return NewExecution(
         workflow=workflow,
         version=version,
@@ -109,11 +110,13 @@ def _created(row: tuple[Any, ...]) -> NewExecution:
         created_at=created_at,
         start_key=start_key,
         tags=_decode_tags(tags),
+        parent=parent,
+        forked_from=forked_from,
     )
 
 
 def _summary(row: tuple[Any, ...]) -> Summary:
-    status, hot, wake_at, started_at, finished_at, error = row[9:15]
+    status, hot, wake_at, started_at, finished_at, error = row[11:17]
     return Summary(
         status=status,
         hot=bool(hot),

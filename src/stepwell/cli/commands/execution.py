@@ -11,18 +11,25 @@ STATUSES = ("pending", "running", "waiting", "compensating", "completed", "faile
 
 @click.group("execution")
 def command() -> None:
-    """Look at executions: list, show, history, watch."""
+    """Look at executions: list, show, history, watch, why, compare."""
 
 
 @command.command("list")
 @click.option("--workflow", metavar="NAME", help="Only executions of this workflow.")
 @click.option("--status", "statuses", type=click.Choice(STATUSES), multiple=True, help="Only these; may be repeated.")
+@click.option("--parent", metavar="ID", help="Only sub-workflows that this execution started.")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
 @setup_options()
 @output_option()
 def list_(
-    workflow: str | None, statuses: tuple[str, ...], limit: int, cursor: str | None, setup: Setup, output: str
+    workflow: str | None,
+    statuses: tuple[str, ...],
+    parent: str | None,
+    limit: int,
+    cursor: str | None,
+    setup: Setup,
+    output: str,
 ) -> int:
     """List executions, newest first.
 
@@ -30,8 +37,10 @@ def list_(
     stepwell execution list --status failed --limit 10
     """
     from stepwell.cli.executions import list_executions
+    from stepwell.ports import ExecutionQuery
 
-    return list_executions(setup, output, workflow=workflow, statuses=statuses, limit=limit, cursor=cursor)
+    query = ExecutionQuery(workflow=workflow, statuses=statuses, parent=parent, limit=limit, cursor=cursor)
+    return list_executions(query, setup, output)
 
 
 @command.command("show")
@@ -82,3 +91,34 @@ def watch(id_: str, timeout: int | None, setup: Setup, output: str, quiet: bool)
     from stepwell.cli.watching import watch_execution
 
     return watch_execution(id_, timeout, setup, output, quiet=quiet)
+
+
+@command.command("why")
+@click.argument("id_", metavar="ID")
+@setup_options()
+@output_option()
+def why(id_: str, setup: Setup, output: str) -> int:
+    """Say what an execution waits for, since when, and what would wake it; or why it ended as it did.
+
+    \b
+    stepwell execution why 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55
+    """
+    from stepwell.cli.explaining import explain_execution
+
+    return explain_execution(id_, setup, output)
+
+
+@command.command("compare")
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@setup_options()
+@output_option()
+def compare(a: str, b: str, setup: Setup, output: str) -> int:
+    """Say in what two executions differ: input, definition, way, outputs, times, end.
+
+    \b
+    stepwell execution compare 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55 77c2b1de-1c1b-4b6e-9a53-0d9f6c7f1a02
+    """
+    from stepwell.cli.side_by_side import compare_executions
+
+    return compare_executions(a, b, setup, output)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from stepwell.cli.options import Setup, output_option, path_type, setup_options
+from stepwell.cli.options import DefinitionType, Setup, output_option, setup_options
 
 
 @click.command("plan")
-@click.argument("file", type=path_type())
-@setup_options(store=False, modules=True)
+@click.argument("workflow", type=DefinitionType(), metavar="FILE|NAME[@VERSION]")
+@setup_options(modules=True)
 @output_option()
-def command(file: Path, setup: Setup, output: str) -> int:
-    """Show how the workflow in FILE would run, without running it.
+def command(workflow: str, setup: Setup, output: str) -> int:
+    """Show how a workflow would run, without running it.
 
-    The order, the longest chain, the joins, how often steps are tried at worst, and what has no timeout or no
-    compensation.
+    The order, the joins, the longest chain, the most attempts and time that it can take, what may last for ever, and
+    what changes something outside and is not undone.
 
     \b
     stepwell plan signup.yaml
     """
     from stepwell.cli.planning import show_plan
 
-    return show_plan(file, setup, output)
+    return show_plan(workflow, setup, output)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from stepwell.cli.options import Duration, Setup, output_option, path_type, quiet_option, setup_options
+from stepwell.cli.options import DefinitionType, Duration, Setup, output_option, quiet_option, setup_options
 
 
 @click.command("run")
-@click.argument("file", type=path_type(), required=False)
+@click.argument("workflow", type=DefinitionType(), required=False, metavar="[FILE|NAME[@VERSION]]")
 @click.option("-i", "--input", "given", metavar="JSON", help="The input: JSON, @FILE, or - for standard input.")
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="Stop waiting after this long, such as 5m.")
 @click.option("--key", metavar="TEXT", help="Start once: the same key and input return the first execution.")
-@click.option("--resume", metavar="ID", help="Go on with an execution that was interrupted; takes no FILE.")
+@click.option("--resume", metavar="ID", help="Go on with an execution that was interrupted; takes no workflow.")
 @setup_options(modules=True)
 @output_option()
 @quiet_option
 def command(
-    file: Path | None,
+    workflow: str | None,
     given: str | None,
     timeout: int | None,
     key: str | None,
@@ -28,26 +26,27 @@ def command(
     output: str,
     quiet: bool,
 ) -> int:
-    """Run the workflow in FILE to its end, in this process, and print its output.
+    """Run a workflow, from a file or registered, to its end, in this process, and print its output.
 
     Nothing is stored when the definition or the input is wrong. What was interrupted goes on with --resume.
 
     \b
     stepwell run signup.yaml -i '{"email": "ada@example.org"}'
     stepwell run signup.yaml -i @input.json --import tasks.py -o json
+    stepwell run signup@1.2.0
     stepwell run --resume 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55
     """
     from stepwell.cli.failures import WrongUse
 
-    if (file is None) == (resume is None):
-        told = "give a FILE, or --resume ID" if file is None else "give either a FILE or --resume, not both"
+    if (workflow is None) == (resume is None):
+        told = "give a FILE, or --resume ID" if workflow is None else "give either a FILE or --resume, not both"
         raise WrongUse(told)
     if resume is not None and (given is not None or key is not None):
         raise WrongUse("--resume takes no --input and no --key: the execution has them")
-    from stepwell.cli.running import Request, resume_execution, run_file
+    from stepwell.cli.running import Request, resume_execution, run_workflow
 
     request = Request(setup=setup, output=output, quiet=quiet, timeout=timeout)
     if resume is not None:
         return resume_execution(resume, request)
-    assert file is not None, "one of the two was given"
-    return run_file(file, given, key, request)
+    assert workflow is not None, "one of the two was given"
+    return run_workflow(workflow, given, key, request)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from stepwell.cli.options import Setup, output_option, path_type, quiet_option, setup_options
+from stepwell.cli.options import DefinitionType, Setup, output_option, quiet_option, setup_options
 
 
 @click.command("validate")
-@click.argument("files", type=path_type(), nargs=-1, required=True, metavar="FILE...")
-@setup_options(store=False, modules=True)
+@click.argument("given", type=DefinitionType(), nargs=-1, required=True, metavar="FILE|NAME[@VERSION]...")
+@setup_options(modules=True)
 @output_option()
 @quiet_option
-def command(files: tuple[Path, ...], setup: Setup, output: str, quiet: bool) -> int:
+def command(given: tuple[str, ...], setup: Setup, output: str, quiet: bool) -> int:
     """Check workflow definitions: every problem, with its place and what to do about it.
+
+    Files, or workflows registered in the store.
 
     Names of services are checked when there is a configuration, names of tasks and rules with --import.
 
@@ -25,4 +25,4 @@ def command(files: tuple[Path, ...], setup: Setup, output: str, quiet: bool) -> 
     """
     from stepwell.cli.validating import validate
 
-    return validate(files, setup, output, quiet=quiet)
+    return validate(given, setup, output, quiet=quiet)

@@ -1,5 +1,6 @@
 -- Every statement of the SQLite store but the migrations. A line `-- name: x` begins the statement x.
--- Where a statement says VALUES (?, ?), it is run for many rows at once (statements.RowStatement).
+-- Where a statement says VALUES (?, ?), it is run for many rows at once (sqlite_rows.RowStatement), some of them of NULL:
+-- those must change nothing. They never get into an INSERT.
 
 -- name: has_migrations
 SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'
@@ -29,8 +30,8 @@ UPDATE shards SET expires_at = ? WHERE shard = ? AND fence = ? AND owner IS NOT 
 -- name: release_lease
 UPDATE shards SET owner = NULL, wake_port = NULL WHERE shard = ? AND fence = ?
 
--- name: has_fence
-SELECT 1 FROM shards WHERE shard = ? AND fence = ? AND owner IS NOT NULL
+-- name: has_lost_fence
+SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM shards WHERE shard = ? AND fence = ? AND owner IS NOT NULL)
 
 -- name: has_unfinished
 SELECT 1 FROM executions WHERE shard = ? AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1
@@ -38,9 +39,9 @@ SELECT 1 FROM executions WHERE shard = ? AND status NOT IN ('completed', 'failed
 -- ── Executions: writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
 -- name: create_executions
-INSERT INTO executions (id, shard, workflow, version, digest, created_at, start_key, tags,
+INSERT INTO executions (id, shard, workflow, version, digest, created_at, start_key, tags, parent, forked_from,
                         status, hot, wake_at, started_at, finished_at, error)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: update_summaries
 UPDATE executions
@@ -49,8 +50,19 @@ SET status = new.column2, hot = new.column3, wake_at = new.column4, started_at =
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?)) AS new
 WHERE executions.key = new.column1
 
+-- name: move_to_versions
+UPDATE executions SET version = new.column2, digest = new.column3
+FROM (VALUES (?, ?, ?)) AS new
+WHERE executions.key = new.column1
+
 -- name: write_history
 INSERT INTO history (execution, seq, events) VALUES (?, ?, ?)
+
+-- name: write_history_of_shard
+INSERT INTO history (execution, seq, events)
+SELECT * FROM (VALUES (?, ?, ?))
+WHERE column1 IS NOT NULL
+  AND EXISTS (SELECT 1 FROM shards WHERE shard = ? AND fence = ? AND owner IS NOT NULL)
 
 -- name: write_snapshots
 INSERT OR REPLACE INTO snapshots (execution, seq, state) VALUES (?, ?, ?)
@@ -78,12 +90,12 @@ ORDER BY k.event, w.execution, w.step
 -- ── Executions: reading ──────────────────────────────────────────────────────────────────────────────────────────────
 
 -- name: execution
-SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags,
+SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags, parent, forked_from,
        status, hot, wake_at, started_at, finished_at, error
 FROM executions WHERE id = ?
 
 -- name: executions_after
-SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags,
+SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags, parent, forked_from,
        status, hot, wake_at, started_at, finished_at, error
 FROM executions WHERE key > ? ORDER BY key LIMIT ?
 
@@ -96,6 +108,9 @@ SELECT seq, events FROM history WHERE execution = ? AND seq > ? ORDER BY seq LIM
 -- name: history_of
 SELECT seq, events FROM history
 WHERE execution = (SELECT key FROM executions WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?
+
+-- name: children
+SELECT id FROM executions WHERE parent >= ?1 || '/' AND parent < ?1 || '0' ORDER BY key
 
 -- name: find_start
 SELECT id FROM executions WHERE start_key = ?
@@ -119,7 +134,7 @@ SELECT id FROM executions WHERE shard = ? AND hot = 0 AND wake_at <= ? ORDER BY 
 SELECT min(wake_at) FROM executions WHERE shard = ? AND hot = 0 AND wake_at IS NOT NULL
 
 -- name: list
-SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags,
+SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags, parent, forked_from,
        status, hot, wake_at, started_at, finished_at, error
 FROM executions
 WHERE (created_at, key) < (:before_created, :before_key)
@@ -128,8 +143,65 @@ WHERE (created_at, key) < (:before_created, :before_key)
   AND (:version IS NULL OR version = :version)
   AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
   AND (:tag IS NULL OR :tag IN (SELECT value FROM json_each(tags)))
+  AND (:parent IS NULL OR (parent >= :parent || '/' AND parent < :parent || '0'))  -- '0' is the character after '/'
 ORDER BY created_at DESC, key DESC
 LIMIT :limit
+
+-- ── Dead letters ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: write_dead_letters
+INSERT OR REPLACE INTO dead_letters (id, execution, workflow, version, step, at, seq, attempts, kind, error_type, error,
+                                     input, discarded)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: resolve_dead_letters
+DELETE FROM dead_letters WHERE id IN (VALUES (?))
+
+-- name: discard_dead_letter
+UPDATE dead_letters SET discarded = ?, input = NULL WHERE id = ? AND discarded IS NULL
+
+-- name: dead_letter
+SELECT number, execution, workflow, version, step, at, seq, attempts, kind, error, input, discarded
+FROM dead_letters WHERE id = ?
+
+-- name: dead_letters
+SELECT number, execution, workflow, version, step, at, seq, attempts, kind, error, input, discarded
+FROM dead_letters
+WHERE number < :before
+  AND (discarded IS NOT NULL) = :discarded
+  AND (:workflow IS NULL OR workflow = :workflow)
+  AND (:execution IS NULL OR execution = :execution)
+  AND (:error_type IS NULL OR error_type = :error_type)
+ORDER BY number DESC
+LIMIT :limit
+
+-- ── Locks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: request_locks
+INSERT OR IGNORE INTO locks (name, execution, step, slots, since) VALUES (?, ?, ?, ?, ?)
+
+-- name: release_locks
+DELETE FROM locks WHERE (name, execution, step) IN (VALUES (?, ?, ?))
+
+-- name: release_locks_of
+DELETE FROM locks WHERE execution = ? RETURNING name
+
+-- name: count_holders
+SELECT count(*) FROM locks WHERE name = ? AND held = 1
+
+-- name: lock_line
+SELECT l.slots, l.number, e.id, e.shard, l.step
+FROM locks AS l CROSS JOIN executions AS e ON e.key = l.execution
+WHERE l.name = ? AND l.held = 0 ORDER BY l.number
+
+-- name: hold_locks
+UPDATE locks SET held = 1 WHERE number IN (VALUES (?))
+
+-- name: locks
+SELECT l.name, e.id, l.step, l.slots, l.since, l.held
+FROM locks AS l CROSS JOIN executions AS e ON e.key = l.execution
+WHERE :name IS NULL OR l.name = :name
+ORDER BY l.name, l.number
 
 -- ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -187,6 +259,17 @@ ON CONFLICT (digest) DO NOTHING
 -- name: definition
 SELECT digest, name, version, dialect, source_name, text FROM definitions WHERE digest = ?
 
+-- name: registrations
+SELECT name, version, digest, lifecycle, tags, is_chosen, log FROM registrations
+
+-- name: versions
+SELECT name, version, digest, lifecycle, tags, is_chosen, log FROM registrations WHERE name = ?
+
+-- name: write_registration
+INSERT INTO registrations (name, version, digest, lifecycle, tags, is_chosen, log) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (name, version) DO UPDATE SET
+    lifecycle = excluded.lifecycle, is_chosen = excluded.is_chosen, log = excluded.log
+
 -- ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- name: schema
@@ -197,6 +280,10 @@ SELECT status, count(*) FROM executions GROUP BY status ORDER BY status
 
 -- name: count_others
 SELECT (SELECT count(*) FROM waits), (SELECT count(*) FROM events), (SELECT count(*) FROM inbox)
+
+-- name: count_named
+SELECT (SELECT count(*) FROM registrations), (SELECT count(*) FROM dead_letters WHERE discarded IS NULL),
+       (SELECT count(*) FROM locks)
 
 -- name: history_without_execution
 SELECT DISTINCT execution FROM history WHERE execution NOT IN (SELECT key FROM executions) ORDER BY execution LIMIT 100
@@ -221,3 +308,24 @@ WHERE e.status IN ('completed', 'failed', 'cancelled') ORDER BY e.key, w.step LI
 
 -- name: executions_without_definition
 SELECT id, digest FROM executions WHERE digest NOT IN (SELECT digest FROM definitions) ORDER BY key LIMIT 100
+
+-- name: locks_of_ended
+SELECT e.id, l.name, e.status FROM locks AS l JOIN executions AS e ON e.key = l.execution
+WHERE e.status IN ('completed', 'failed', 'cancelled') ORDER BY e.key, l.name LIMIT 100
+
+-- A lock is granted in the transaction that makes it free, so the first in line can never have a place.
+-- name: locks_not_granted
+SELECT name, id FROM (
+    SELECT l.name, e.id, l.slots, min(l.number),
+           (SELECT count(*) FROM locks AS h WHERE h.name = l.name AND h.held = 1) AS holders
+    FROM locks AS l JOIN executions AS e ON e.key = l.execution WHERE l.held = 0 GROUP BY l.name
+) WHERE holders < slots ORDER BY name LIMIT 100
+
+-- name: dead_letters_without_history
+SELECT id, execution FROM dead_letters AS d
+WHERE NOT EXISTS (SELECT 1 FROM history AS h JOIN executions AS e ON e.key = h.execution
+                  WHERE e.id = d.execution AND h.seq >= d.seq) ORDER BY number LIMIT 100
+
+-- name: registrations_of_another
+SELECT r.name, r.version, d.name || ' ' || d.version FROM registrations AS r JOIN definitions AS d USING (digest)
+WHERE (r.name, r.version) <> (d.name, d.version) ORDER BY r.name, r.version LIMIT 100

@@ -1,0 +1,81 @@
+"""Which definition a user means: a file, or a workflow registered in the store."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from stepwell.app.configuration import Configuration
+from stepwell.app.definitions import read_file
+from stepwell.app.registry import Reference, Registry, reference_unless_file
+from stepwell.base.errors import NotFound, UsageError
+from stepwell.base.spans import Source
+from stepwell.cli.opening import existing_store, store_file
+from stepwell.cli.streams import say
+
+
+def source_of(given: str, configuration: Configuration) -> Source:
+    """The text of a file, or of a registered workflow whatever its lifecycle: for looking.
+
+    Raises:
+        UsageError: (code `unreadable-file`) there is no such file, and no store in which it could be registered.
+        NotFound: (code `unknown-workflow`, `unknown-version`) there is no such file, and it is not registered.
+    """
+    reference = _registered(given, configuration)
+    return read_file(Path(given)) if reference is None else asyncio.run(_look_up(reference, configuration))
+
+
+def source_to_run(given: str, configuration: Configuration, *, quiet: bool) -> Source:
+    """The same, for running it; that a version is deprecated is said.
+
+    Raises:
+        Conflict: (code `version-draft`, `version-retired`) it must not be started.
+    """
+    reference = _registered(given, configuration)
+    if reference is None:
+        return read_file(Path(given))
+    source, warning = asyncio.run(_look_up_to_run(reference, configuration))
+    if warning is not None and not quiet:
+        say(f"warning: {warning}")
+    return source
+
+
+def _registered(given: str, configuration: Configuration) -> Reference | None:
+    """What is registered under it, if it is the name of something registered and not of a file."""
+    reference = reference_unless_file(given)
+    if reference is None:
+        return None
+    store = store_file(configuration)
+    if store is None or not store.exists():
+        where = f"no store at {store}" if store is not None else "no store but in memory"
+        raise UsageError(
+            f"there is no file {given!r}, and {where} in which a workflow of this name could be registered",
+            code="unreadable-file",
+            hint="check the path; --store names another store",
+        )
+    return reference
+
+
+async def _look_up(reference: Reference, configuration: Configuration) -> Source:
+    async with existing_store(configuration) as store:
+        registry = Registry(store)
+        try:
+            definition = await registry.definition(await registry.find(reference))
+        except NotFound as error:
+            raise _no_file_either(error, reference) from None
+    return Source(definition.source_name, definition.text)
+
+
+async def _look_up_to_run(reference: Reference, configuration: Configuration) -> tuple[Source, str | None]:
+    async with existing_store(configuration, migrate=True) as store:
+        try:
+            found = await Registry(store).startable(reference)
+        except NotFound as error:
+            raise _no_file_either(error, reference) from None
+    return Source(found.definition.source_name, found.definition.text), found.warning
+
+
+def _no_file_either(error: NotFound, reference: Reference) -> NotFound:
+    if reference.version is not None:
+        return error
+    return NotFound(f"there is no file {reference.name!r}, and {error.message}", code=error.code, hint=error.hint)
