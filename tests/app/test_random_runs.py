@@ -59,9 +59,8 @@ class Run:
 
     def _next(self) -> None:
         story = self.story
-        waiting = [
-            key for key, step in story.state.steps.items() if step.event_type is not None and _waits(step.status)
-        ]
+        steps = story.state.steps.items()
+        waiting = [key for key, step in steps if step.event_type is not None and step.status is StepStatus.WAITING]
         if waiting and self._data.draw(st.integers(0, 3)) == 0:
             story.event(self._data.draw(st.sampled_from(waiting)), id=f"e{story.state.seq}", n=2)
             return

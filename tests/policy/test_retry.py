@@ -68,6 +68,26 @@ def test_jitter_uses_the_whole_range() -> None:
     assert abs(sum(drawn) / len(drawn) - 1000) < 10
 
 
+@pytest.mark.parametrize(
+    ("policy", "error_type", "retryable", "again"),
+    [
+        (RetryPolicy(), "timeout", True, True),
+        (RetryPolicy(), "timeout", False, False),
+        (RetryPolicy(retry_on=("timeout",)), "timeout", False, True),
+        (RetryPolicy(retry_on=("timeout",)), "http_error", True, False),
+        (RetryPolicy(give_up_on=("timeout",)), "timeout", True, False),
+        (RetryPolicy(give_up_on=("timeout",)), "http_error", True, True),
+        (RetryPolicy(give_up_on=("timeout",)), "http_error", False, False),
+        (RetryPolicy(retry_on=("timeout",), give_up_on=("timeout",)), "timeout", True, False),
+        (RetryPolicy(retry_on=("timeout",), give_up_on=("http_error",)), "ValueError", True, False),
+    ],
+)
+def test_what_a_policy_says_of_an_error_type_goes_before_what_the_task_says(
+    policy: RetryPolicy, error_type: str, retryable: bool, again: bool
+) -> None:
+    assert policy.tries_again_after(error_type, retryable=retryable) is again
+
+
 _policies = st.builds(
     RetryPolicy,
     max_attempts=st.integers(1, 30),

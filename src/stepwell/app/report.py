@@ -7,6 +7,7 @@ from typing import Any, Final
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.values import masked
+from stepwell.decider.keys import INSTEAD, UNDO, split_key, undo_key
 from stepwell.decider.plan import Plan, outermost
 from stepwell.decider.scope import Names
 from stepwell.execution.history import HistoryEvent
@@ -18,7 +19,6 @@ from stepwell.expression.errors import ExpressionError
 def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
     """What became of an execution, as JSON values: instants RFC 3339 text, durations in milliseconds."""
     steps = _in_order(plan, state)
-    undoing = {node.name: state.steps.get(node.name, _UNTOUCHED) for node in plan.compensation}
     names = Names(plan, state)
     return {
         "execution_id": state.id,
@@ -37,11 +37,10 @@ def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
         "completed_steps": _with_status(steps, StepStatus.COMPLETED),
         "failed_steps": _with_status(steps, StepStatus.FAILED),
         "skipped_steps": _with_status(steps, StepStatus.SKIPPED),
-        "compensation": state.compensation,
+        "compensation": WAITING if state.compensation_awaited else state.compensation,
         "compensation_reason": state.compensation_reason or None,
-        "compensation_steps": [_with_input(plan, names, name, step) for name, step in undoing.items()]
-        if state.compensation_reason
-        else [],
+        "compensation_problem": state.compensation_problem or None,
+        "compensation_steps": [_with_input(plan, names, name, step) for name, step in _undoing(plan, state).items()],
         "figures": figures_of(plan, state),
     }
 
@@ -54,10 +53,27 @@ def _in_order(plan: Plan, state: ExecutionState) -> dict[str, StepState]:
     inside: dict[str, list[str]] = {}
     for key in state.steps:
         name = outermost(plan, key)
-        if key not in plan.nodes and name is not None:
+        if key not in plan.nodes and name is not None and not _undoes(key):
             inside.setdefault(name, []).append(key)
     keys = [key for name in plan.nodes for key in (name, *inside.get(name, ()))]
     return {key: state.steps.get(key, _UNTOUCHED) for key in keys}
+
+
+def _undoing(plan: Plan, state: ExecutionState) -> dict[str, StepState]:
+    """What undoes, in the order in which it begins, with what has not run; nothing as long as nothing is undone."""
+    if not state.compensation_reason:
+        return {}
+    if state.compensation_instead:
+        keys = [key for key in state.steps if _undoes(key)]
+    else:
+        listed = plan.compensation if state.compensation_listed else ()
+        keys = [*map(undo_key, state.to_undo), *(node.name for node in listed)]
+    return {key: state.steps.get(key, _UNTOUCHED) for key in keys}
+
+
+def _undoes(key: str) -> bool:
+    """Whether the instance undoes another, or compensates because another failed."""
+    return split_key(key)[1].rpartition(",")[2] in (UNDO, INSTEAD)
 
 
 def shown_status(state: ExecutionState) -> str:

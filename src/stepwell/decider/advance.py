@@ -82,7 +82,7 @@ def record_owed(turn: Turn) -> None:
     owed, turn.run.owed = turn.run.owed, []
     for region, node in owed:
         if not region.stopped:
-            _record_dead(turn, region, node)
+            _find_dead(turn, region, node)
 
 
 def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
@@ -92,7 +92,9 @@ def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
         node, said, visit, delay = pending.popleft()
         if said == "run":
             make_due(turn, Instance(node, region, visit), delay)
-        elif said == "passed_by" or (_record_dead(turn, region, node) and said == "dead"):
+        elif said == "unreached":
+            _record_dead(turn, region, node)
+        elif said == "passed_by" or _find_dead(turn, region, node):
             pending.extend(after_dead(region, node))
     if region.failure is not None and not region.stopped and not region.holds_on:
         stop(turn, region, "a join in it can no longer be met")
@@ -132,10 +134,17 @@ def _record_dead(turn: Turn, region: Region, node: Node) -> bool:
     key = instance_key(node.name, region.path)
     if key in turn.state.steps:
         return False
-    if isinstance(node.join, int):
-        _fail_unreachable_join(turn, region, node)
     turn.emit(StepSkipped(turn.at, key, "dead_path", "nothing leads here any more"))
     return True
+
+
+def _find_dead(turn: Turn, region: Region, node: Node) -> bool:
+    """The same, of a step whose join has been decided so. One that has got some of the edges that it waits for, and can
+    get no more, is in vain, and that is a failure; where nothing leads to a join any more its path is dead, like any."""
+    arrivals = region.arrivals.get(node.name)
+    if isinstance(node.join, int) and arrivals is not None and arrivals.taken:
+        _fail_unreachable_join(turn, region, node)
+    return _record_dead(turn, region, node)
 
 
 def _fail_unreachable_join(turn: Turn, region: Region, node: Node) -> None:

@@ -52,12 +52,12 @@ def cancel_inside(turn: Turn, one: Instance, reason: str) -> None:
 def went_wrong(turn: Turn, one: Instance, region: Region) -> bool:
     """End the construct when its only region did not come to a good end."""
     error = region.failure or left_over(turn, region)
-    if region.stopped and region.failure is None:
-        withdraw(turn, one)
-    elif error is not None:
-        fail_or_retry(turn, one, error, began_at(turn, one))
-    else:
+    if error is None:
         return False
+    if region.failure is None and region.stopped:
+        withdraw(turn, one)
+    else:
+        fail_or_retry(turn, one, error, began_at(turn, one))
     return True
 
 

@@ -225,7 +225,7 @@ def _count_again(region: Region, rounds: Rounds, link: Link, taken: bool) -> Ite
                 region.arrivals.pop(name, None)
             yield _run(region, link.target, link.delay)
             _arrivals(region, link.target).settled = True
-    elif link.leaves is not None or link.source.join == "each":
+    elif link.leaves is not None or (link.source.join == "each" and link.source.tangle is None):
         if taken and (link.target.join == "each" or link not in rounds.taken):
             rounds.taken.add(link)
             if link.leaves is not None or link.target.join in ("each", "any") or isinstance(link.target.join, int):

@@ -37,7 +37,7 @@ def look(turn: Turn, one: Instance, region: Region) -> None:
     failed = [name for name, step in zip(region.graph.nodes, steps, strict=True) if step.handled == "up"]
     wait_for = config.get("wait_for") or "all"
     wanted = len(steps) if wait_for == "all" else 1 if wait_for == "any" else int(wait_for)
-    if region.stopped:
+    if region.stopped and (not region.is_through or left_over(turn, region) is not None):
         if region.is_through:
             withdraw(turn, one)
     elif wait_for != "all" and completed >= wanted:

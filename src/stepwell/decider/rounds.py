@@ -25,7 +25,7 @@ from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.history import IterationStarted, StepSkipped
 from stepwell.execution.state import StepState
-from stepwell.execution.status import StepStatus
+from stepwell.execution.status import ENDED_STEP, StepStatus
 from stepwell.expression.errors import ExpressionError
 from stepwell.expression.template import Template
 
@@ -93,12 +93,21 @@ def _go_on(turn: Turn, one: Instance) -> None:
             return
         if one.failure is not None:
             fail_or_retry(turn, one, _error(turn, one, rule, step), began_at(turn, one))
-        elif wants_more:
+        elif wants_more or (one.region.stopped and _is_cut_short(turn, one, step)):
             withdraw(turn, one)
         else:
             complete(turn, one, _results(turn, one, rule, step), began_at(turn, one))
     except ExpressionError as error:
         fail(turn, one, expression_failure(error), began_at(turn, one))
+
+
+def _is_cut_short(turn: Turn, one: Instance, step: StepState) -> bool:
+    """Whether a round has steps that did not run, because what is around the construct was stopped."""
+    if _rule(one).kind != "loop":
+        keys = (_key(one, step, one.node.name, index) for index in range(step.iteration + 1))
+        return any(turn.step(key).status not in ENDED_STEP for key in keys)
+    rounds = (_region(turn.run, one, step, index) for index in range(step.iteration + 1))
+    return any(left_over(turn, region) is not None for region in rounds)
 
 
 def _has_place(turn: Turn, one: Instance, rule: Rounds) -> bool:

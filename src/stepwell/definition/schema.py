@@ -7,7 +7,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from stepwell.definition.building_bodies import DEFAULT_TYPE
-from stepwell.definition.document import StepBodyDoc, StepDoc, WorkflowDoc
+from stepwell.definition.document import StepDoc, UndoDoc, WorkflowDoc
 from stepwell.definition.settings import SETTINGS
 from stepwell.definition.shapes import Doc
 
@@ -20,7 +20,7 @@ def workflow_schema() -> dict[str, Any]:
     models: list[type[Doc]] = [WorkflowDoc, *SETTINGS.values()]
     _, made = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE + "{model}")
     definitions: dict[str, Any] = made["$defs"]
-    for model in (StepDoc, StepBodyDoc):
+    for model in (StepDoc, UndoDoc):
         _add_settings(definitions[model.__name__])
     root = definitions.pop(WorkflowDoc.__name__)
     schema = {"$schema": _DIALECT, **root, "title": "stepwell workflow", "$defs": definitions}

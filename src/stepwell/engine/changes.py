@@ -14,7 +14,16 @@ from stepwell.decider.keys import INSTEAD, split_key
 from stepwell.decider.run import Run
 from stepwell.engine.children import post_of
 from stepwell.execution.codec import Codec
-from stepwell.execution.commands import AwaitEvent, Command, EndExecution, ForgetWait, ReleaseLock, RunStep, TakeLock
+from stepwell.execution.commands import (
+    AwaitEvent,
+    Command,
+    EndExecution,
+    ForgetWait,
+    ReleaseLock,
+    ResolveDeadLetter,
+    RunStep,
+    TakeLock,
+)
 from stepwell.execution.matching import match_key_of_filter
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import ExecutionStatus, StepStatus
@@ -46,6 +55,8 @@ def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: 
             change.locks_taken = (*change.locks_taken, request)
         elif isinstance(command, ReleaseLock):
             change.locks_released = (*change.locks_released, (command.name, command.step))
+        elif isinstance(command, ResolveDeadLetter):
+            change.dead_letters_resolved = (*change.dead_letters_resolved, command.id)
         elif isinstance(command, EndExecution):
             change.locks_released_all = run.plan.uses_locks
             if state.status is ExecutionStatus.FAILED:

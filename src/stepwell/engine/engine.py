@@ -28,14 +28,16 @@ from stepwell.decider.turn import Decision
 from stepwell.engine.admission import Admission
 from stepwell.engine.alarm import Alarm
 from stepwell.engine.changes import note_commands
-from stepwell.engine.children import START, Children, NamedPlans
+from stepwell.engine.children import START, TELL, Children, NamedPlans
 from stepwell.engine.committer import Committer, Entry
 from stepwell.engine.due import Due
+from stepwell.engine.forking import Forked, prepare_fork
 from stepwell.engine.gatekeeper import Gatekeeper
 from stepwell.engine.gates import GateState
 from stepwell.engine.hot import Hot
 from stepwell.engine.inbox import Inbox, input_of
 from stepwell.engine.loaded import Loaded, PlanSource, snapshot_of
+from stepwell.engine.operating import VERB, Answer, Operating
 from stepwell.engine.ownership import RENEW_EVERY, Ownership
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import (
@@ -46,6 +48,7 @@ from stepwell.execution.commands import (
     EndExecution,
     ForgetWait,
     ReleaseLock,
+    ResolveDeadLetter,
     RunStep,
     StartChild,
     StopStep,
@@ -58,6 +61,7 @@ from stepwell.execution.history import ExecutionCreated
 from stepwell.execution.inputs import Begin, Input
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
+from stepwell.execution.verbs import Verb
 from stepwell.execution.work import Report
 from stepwell.policy.gates import Gates
 from stepwell.ports import (
@@ -67,6 +71,7 @@ from stepwell.ports import (
     Handle,
     InboxItem,
     NewExecution,
+    NewVersion,
     Observer,
     Published,
     Store,
@@ -133,6 +138,9 @@ class Engine:
         self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
         self._service_gates = service_gates or {}
         self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
+        self._operating = Operating(
+            codec, clock, plans, self._load_owned, self._submit, self._committer.submit, self._quarantine
+        )
         self._admission = Admission(limits.max_workflows, limits.queue_timeout, clock, self._dispatch, self._take)
         self._renew_alarm = Alarm(clock, self._renew_leases)
         self._forget_alarm = Alarm(clock, self._forget_events)
@@ -241,6 +249,44 @@ class Engine:
             waiters.remove(future)
             if not waiters and self._waiters.get(execution) is waiters:
                 del self._waiters[execution]
+
+    async def operate(self, execution: str, verb: Verb) -> Answer:
+        """Do what an operator asks for; durable when it returns.
+
+        Raises:
+            NotFound: there is no such execution, step or checkpoint. Conflict: it makes no sense now, in which case
+                nothing is recorded; or (code `run-elsewhere`) another engine runs the execution, or nobody does.
+        """
+        self._check_alive()
+        try:
+            return await self._operating.ask(execution, verb)
+        finally:
+            self._let_leave(execution)
+
+    async def fork(self, execution: str, at_event: int, *, by: str, reason: str = "") -> Forked:
+        """Begin another execution with the history of this one, to the end of the turn of that event.
+
+        Raises:
+            NotFound: (code `unknown-execution`, `unknown-event`). Conflict: there is nothing to go on with there.
+        """
+        self._check_alive()
+        prepared = await prepare_fork(
+            self._store,
+            self._codec,
+            self._loaded.plan,
+            self._clock.now(),
+            self._entropy,
+            execution,
+            at_event,
+            by,
+            reason,
+        )
+        prepared.hot.handle.shard = self._ownership.home
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loaded.add(prepared.hot)
+        self._submit(prepared.hot, prepared.decision, prepared.at, create=prepared.create, started=started)
+        await started
+        return prepared.forked
 
     async def state(self, execution: str) -> ExecutionState:
         """What is recorded of the execution.
@@ -358,6 +404,8 @@ class Engine:
         consumed: Sequence[int] = (),
         create: NewExecution | None = None,
         started: asyncio.Future[str] | None = None,
+        posts: Sequence[InboxItem] = (),
+        moved_to: NewVersion | None = None,
     ) -> None:
         state = hot.run.state
         change = Change(
@@ -366,13 +414,14 @@ class Engine:
             events=self._codec.encode_events(decision.events) if decision.events else b"",
             create=create,
             summary=hot.new_summary(),
+            moved_to=moved_to,
         )
-        posts = note_commands(change, decision.commands, hot.run, self._codec, at)
+        commanded = note_commands(change, decision.commands, hot.run, self._codec, at)
         if state.seq >= hot.snapshot_due:
             change.snapshot = self._codec.encode_state(state)
             hot.note_snapshot(state.seq)
         hot.uncommitted += 1
-        self._committer.submit(Entry(hot, change, decision, consumed, started, posts))
+        self._committer.submit(Entry(hot, change, decision, consumed, started, [*commanded, *posts]))
         self._due.arm(hot)
 
     def _on_committed(self, entries: Sequence[Entry], posted: bool) -> None:
@@ -409,12 +458,14 @@ class Engine:
                 self._admission.run_step(hot, command)
             case StopStep():
                 hot.held = [held for held in hot.held if held.assignment.id != command.assignment_id]
-                self._gatekeeper.stop(command.assignment_id)
                 self._work().stop(command.assignment_id)
+                self._gatekeeper.stop(command.assignment_id)  # only now is its place free
             case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock():
                 pass  # its row was written, or deleted, with the events
             case StartChild() | TellChild() | CompensateChild() | AnswerParent():
                 pass  # it was put into an inbox, with the events
+            case ResolveDeadLetter():
+                pass  # it was deleted with the events
             case EndExecution():
                 for future in self._waiters.get(hot.handle.id, ()):
                     if not future.done():
@@ -433,6 +484,10 @@ class Engine:
     async def _hand_over(self, item: InboxItem) -> None:
         """Act on an inbox item; it is deleted together with its effects."""
         hot = await self._loaded.load(item.execution) if item.execution is not None else None
+        if item.kind in (VERB, TELL):
+            await self._operating.take(item)
+            self._let_leave(item.execution or "")
+            return
         if item.kind == START:
             await self._children.start(item, self._entropy(16), self._limits.default_timeout)
             return
@@ -441,7 +496,26 @@ class Engine:
             self._committer.submit(Entry(None, None, None, (item.id,)))
             return
         self._take(hot, came_in, (item.id,))
-        if not hot.uncommitted and hot.may_leave(self._clock.now()):
+        self._let_leave(item.execution or "")
+
+    async def _load_owned(self, execution: str) -> Hot | None:
+        """An execution of a shard owned here; None when there is none of that id.
+
+        Raises:
+            Conflict: (code `run-elsewhere`) it is of another shard.
+        """
+        hot = self._loaded.get(execution)
+        if hot is not None:
+            return hot
+        stored = await self._store.load(execution)
+        if stored is not None and stored.handle.shard not in self._ownership.fences:
+            raise Conflict(f"this engine does not run execution {execution}", code="run-elsewhere")
+        return await self._loaded.load(execution) if stored is not None else None
+
+    def _let_leave(self, execution: str) -> None:
+        """Forget the execution, if it was only looked at."""
+        hot = self._loaded.get(execution)
+        if hot is not None and not hot.uncommitted and hot.may_leave(self._clock.now()):
             self._loaded.drop(hot)
 
     async def _recover(self, shard: int) -> None:

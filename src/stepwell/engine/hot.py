@@ -62,9 +62,11 @@ class Hot:
 
     @property
     def is_parked(self) -> bool:
-        """Nothing of it runs, and something is waited for: it needs no memory, only its rows."""
+        """Nothing of it runs, and something or somebody is waited for: it needs no memory, only its rows."""
         state = self.run.state
-        return not state.in_flight and state.waiting > 0 and state.status not in ENDED_EXECUTION
+        if state.in_flight or state.status in ENDED_EXECUTION:
+            return False
+        return state.waiting > 0 or state.status is ExecutionStatus.PAUSED or state.compensation_awaited
 
     def may_leave(self, now: int) -> bool:
         """Whether the execution need not be in memory: it has ended, or is parked and not due soon."""
@@ -84,11 +86,12 @@ class Hot:
         wake_at = self.run.next_due() if parked else None
         status = _shown_status(state.status, parked)
         self._at_work_as = state.status if state.in_flight else None
-        if last is not None and last.status == status and last.wake_at == wake_at:
+        hot = not parked and state.status not in ENDED_EXECUTION
+        if last is not None and (last.status, last.wake_at, last.hot) == (status, wake_at, hot):
             return None
         self.summary = Summary(
             status=status,
-            hot=not parked and state.status not in ENDED_EXECUTION,
+            hot=hot,
             wake_at=wake_at,
             started_at=state.started_at,
             finished_at=state.completed_at,

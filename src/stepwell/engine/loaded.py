@@ -29,6 +29,10 @@ class Loaded:
         self.get: Callable[[str], Hot | None] = self._hot.get
         """The execution, when it is in memory."""
 
+    async def plan(self, digest: str) -> Plan:
+        """The plan of the definition with that digest."""
+        return await self._plans(digest)
+
     def __iter__(self) -> Iterator[Hot]:
         return iter(list(self._hot.values()))
 

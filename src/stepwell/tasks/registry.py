@@ -7,10 +7,10 @@ so two engines in one process know only what each of them was given.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import ModuleType
-from typing import Any, ClassVar, Final, TypeVar, overload
+from typing import Any, ClassVar, Final, TypeVar, cast, overload
 
 from stepwell.base.errors import ConfigurationError, NotFound
 from stepwell.base.suggest import hint_for
@@ -77,8 +77,8 @@ class TaskFunction:
         """Its parameters, read at the first call: annotations may name what is defined after the function."""
         return Signature(self.function, check_first=self._check_first)
 
-    async def call(self, arguments: Mapping[str, Any], context: TaskContext) -> Any:
-        """Call the function with checked arguments.
+    def call(self, arguments: Mapping[str, Any], context: TaskContext) -> Awaitable[Any]:
+        """Call the function with checked arguments; gives what it returns.
 
         Raises:
             TaskError: (type `invalid_arguments`) listing everything that does not fit the signature.
@@ -91,9 +91,15 @@ class TaskFunction:
             message = f"{self.name!r} cannot be called like this: {wrong}"
             raise TaskError("invalid_arguments", message, details=details) from None
         if self._is_async:
-            return await self.function(*positional, **named)
-        result = await context.run_sync(self.function, *positional, **named)
-        return await result if inspect.isawaitable(result) else result
+            return cast("Awaitable[Any]", self.function(*positional, **named))
+        return _called_in_thread(context, self.function, positional, named)
+
+
+async def _called_in_thread(
+    context: TaskContext, function: Callable[..., Any], positional: Sequence[Any], named: Mapping[str, Any]
+) -> Any:
+    result = await context.run_sync(function, *positional, **named)
+    return await result if inspect.isawaitable(result) else result
 
 
 class _FunctionRegistry:

@@ -69,7 +69,7 @@ class Signature:
         Raises:
             WrongArguments: with everything that is missing, unexpected or of the wrong type.
         """
-        problems: list[Problem] = list(self._unexpected(arguments))
+        problems = list(self._unexpected(arguments)) if arguments else []
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for parameter in self.parameters.values():

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+import types
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -31,53 +34,57 @@ GRACE: Final = 250 * MILLISECOND
 _log = logging.getLogger("stepwell.worker")
 
 
+OnEnd = Callable[["Attempt", Report | None], None]
+"""Called once when the attempt has ended and its place is free; the report is None when it was stopped."""
+
+
 class Equipment(msgspec.Struct, frozen=True):
-    """What the attempts of one worker share."""
+    """What the attempts of one worker share.
+
+    Attributes:
+        abandoned: tasks of attempts that have ended, and that have not ended themselves.
+        on_wait: called when an attempt has to wait for the first time.
+    """
 
     handlers: Mapping[str, TaskHandler]
     clock: Clock
     secrets: SecretSource
     threads: ThreadPool
-
-
-OnEnd = Callable[["Attempt", Report | None], None]
-"""Called once when the attempt has ended and its place is free; the report is None when it was stopped."""
+    abandoned: set[asyncio.Task[None]]
+    on_wait: Callable[[], None]
+    on_end: OnEnd
 
 
 class Attempt(TaskContext):
     """The work on one assignment; it is also what the handler knows of it.
 
-    `abandoned` says that it has ended and its task has not.
-
     Everything but `run_sync`'s function and what a task asks of its context happens on the event loop.
+
+    Attributes:
+        queue_until: when it must have begun, once it was queued with such a bound.
+        started_at: when it began.
+        task: in which it is done, once it has begun.
     """
 
     __slots__ = (
-        "_assignment", "_ended", "_entered", "_equipment", "_expired", "_on_end", "_stopped", "_texts", "_timer",
-        "abandoned", "id", "queue_until", "started_at", "task",
+        "_cut_short", "_equipment", "_phase", "_texts", "_timer", "assignment", "id", "queue_until", "started_at",
+        "task",
     )  # fmt: skip
+    assignment: Assignment
+    queue_until: int
+    started_at: int
 
-    def __init__(self, assignment: Assignment, id_: str, equipment: Equipment, on_end: OnEnd) -> None:
-        self._assignment = assignment
+    def __init__(self, assignment: Assignment, id_: str, equipment: Equipment) -> None:
+        self.assignment = assignment
         self.id = id_
-        self.started_at = 0
-        self.queue_until = 0
-        self.task: asyncio.Task[None] | None = None
         self._equipment = equipment
-        self._on_end = on_end
         self._texts: list[str] = []
         self._timer: Timer | None = None
-        self._entered = False
-        self._expired = False
-        self._stopped = False
-        self._ended = False
-        self.abandoned = False
+        self.task: asyncio.Task[None] | None = None
+        self._phase: Literal["ready", "begun", "ended"] = "ready"
+        self._cut_short: Literal["stopped", "expired"] | None = None
 
     # What a handler sees
-
-    @property
-    def assignment(self) -> Assignment:
-        return self._assignment
 
     def sealed(self) -> Sequence[str]:
         return tuple(self._texts)
@@ -90,25 +97,42 @@ class Attempt(TaskContext):
 
     # Its course
 
-    def start(self) -> None:
-        """Begin the work."""
-        clock = self._equipment.clock
-        self.started_at = clock.now()
-        timeout = self._assignment.timeout
-        if timeout is not None:
-            self._timer = clock.call_at(self.started_at + timeout, self._expire)
-        # Not through the loop's create_task: naming every task takes longer than making it.
-        self.task = asyncio.Task(self._run(), loop=asyncio.get_running_loop(), name="stepwell attempt")
+    @types.coroutine
+    def done_in(self, task: asyncio.Task[None]) -> Generator[Any, Any, bool]:
+        """Do the work, from beginning to end, in the running task; whether it had to wait for anything.
+
+        What it sets in context variables stays in it.
+        """
+        if self._phase == "ended":  # stopped before it began
+            return False
+        self._phase, self.task = "begun", task
+        self.started_at = self._equipment.clock.now()
+        course, within = self._course(), copy_context().run
+        try:
+            wanted = within(course.send, None)
+        except StopIteration:
+            return False
+        self._wait()
+        try:
+            while True:
+                try:
+                    answer = yield wanted
+                except BaseException as error:
+                    wanted = within(course.throw, error)
+                else:
+                    wanted = within(course.send, answer)
+        except StopIteration:
+            return True
 
     def stop(self) -> None:
         """Cancel the work; no report follows."""
-        if not self._ended and not self._stopped:
-            self._stopped = True
+        if self._phase != "ended" and self._cut_short != "stopped":
+            self._cut_short = "stopped"
             self._cancel()
 
     def report(self, error: ErrorInfo | None = None, result: Any = None, scope: Any = None) -> Report:
         """A report on this attempt."""
-        assignment = self._assignment
+        assignment = self.assignment
         return Report(
             execution=assignment.execution,
             step=assignment.step,
@@ -119,11 +143,15 @@ class Attempt(TaskContext):
             scope=scope,
         )
 
-    async def _run(self) -> None:
-        self._entered = True
+    async def _course(self) -> None:
         report = None
         try:
-            report = await self._perform()
+            assignment, equipment = self.assignment, self._equipment
+            handler = equipment.handlers.get(assignment.type)
+            if handler is None:
+                raise _nobody_does(assignment.type, equipment.handlers)
+            config = opened(assignment.config, equipment.secrets, self._texts)
+            report = self._completed(await handler.run(config, self))
         except asyncio.CancelledError as cancelled:
             if self.task is not None and self.task.cancelling() > 0:
                 raise
@@ -134,15 +162,6 @@ class Attempt(TaskContext):
             report = self._failed(error)
         finally:
             self._end(report)
-
-    async def _perform(self) -> Report:
-        assignment = self._assignment
-        handler = self._equipment.handlers.get(assignment.type)
-        if handler is None:
-            hint = hint_for(assignment.type, self._equipment.handlers)
-            raise TaskError("unknown_type", f"no worker here does steps of type {assignment.type!r} ({hint})")
-        config = opened(assignment.config, self._equipment.secrets, self._texts)
-        return self._completed(await handler.run(config, self))
 
     def _completed(self, outcome: TaskResult) -> Report:
         try:
@@ -156,43 +175,50 @@ class Attempt(TaskContext):
         return self.report(None, result, scope)
 
     def _failed(self, error: BaseException) -> Report:
-        return self.report(failure_of(error, self._assignment, self._texts))
+        return self.report(failure_of(error, self.assignment, self._texts))
+
+    def _wait(self) -> None:
+        """It has to wait: from now on it may run out of time."""
+        timeout = self.assignment.timeout
+        if timeout is not None and self._cut_short is None:
+            self._timer = self._equipment.clock.call_at(self.started_at + timeout, self._expire)
+        self._equipment.on_wait()
 
     # Its end
 
     def _expire(self) -> None:
-        self._timer = None
-        self._expired = True
+        self._cut_short = "expired"
         self._cancel()
 
     def _cancel(self) -> None:
         """Cancel the handler, and wait for it no longer than `GRACE`."""
+        if self.task is None:
+            self._end(None)  # before its first line, which will never run
+            return
         if self._timer is not None:
             self._timer.cancel()
-        assert self.task is not None
         self.task.cancel()
-        if self._entered:
-            clock = self._equipment.clock
-            self._timer = clock.call_at(clock.now() + GRACE, self._abandon)
-        else:
-            self.abandoned = True
-            self._end(None)  # cancelled before its first line, which will never run
+        clock = self._equipment.clock
+        self._timer = clock.call_at(clock.now() + GRACE, partial(self._abandon, self.task))
 
-    def _abandon(self) -> None:
+    def _abandon(self, task: asyncio.Task[None]) -> None:
         _log.warning("%s did not end when it was cancelled, and is abandoned", self.id)
-        self.abandoned = True
+        self._equipment.abandoned.add(task)
+        task.add_done_callback(self._equipment.abandoned.discard)
         self._end(None)
 
     def _end(self, report: Report | None) -> None:
-        if self._ended:
+        if self._phase == "ended":
             _log.info("%s ended after it was abandoned; what it returned is ignored", self.id)
             return
-        self._ended = True
+        self._phase = "ended"
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._stopped:
-            report = None
-        elif self._expired:
-            report = self.report(timeout_of(self._assignment))
-        self._on_end(self, report)
+        if self._cut_short is not None:
+            report = self.report(timeout_of(self.assignment)) if self._cut_short == "expired" else None
+        self._equipment.on_end(self, report)
+
+
+def _nobody_does(type_: str, handlers: Mapping[str, TaskHandler]) -> TaskError:
+    return TaskError("unknown_type", f"no worker here does steps of type {type_!r} ({hint_for(type_, handlers)})")

@@ -15,6 +15,7 @@ from stepwell.execution.work import Assignment, Report
 from stepwell.ports import Dispatcher, ReportCallback, SecretSource, TaskHandler
 from stepwell.worker.attempt import Attempt, Equipment
 from stepwell.worker.failures import queue_timeout_of
+from stepwell.worker.lanes import Lanes
 from stepwell.worker.threads import ThreadPool
 
 CLOSING_SECONDS: Final = 1.0
@@ -49,7 +50,11 @@ class LocalWorker(Dispatcher):
     ) -> None:
         if max_concurrent < 1:
             raise ConfigurationError(f"a worker for {max_concurrent} tasks at once does nothing; allow at least 1")
-        self._equipment = Equipment(handlers, clock, secrets, ThreadPool())
+        self._lanes = Lanes()
+        self._abandoned: set[asyncio.Task[None]] = set()
+        self._equipment = Equipment(
+            handlers, clock, secrets, ThreadPool(), self._abandoned, self._lanes.spread, self._ended
+        )
         self._on_report = on_report
         self._clock = clock
         self._max_concurrent = max_concurrent
@@ -58,7 +63,6 @@ class LocalWorker(Dispatcher):
         self._running: set[Attempt] = set()
         self._queue: OrderedDict[str, Attempt] = OrderedDict()
         self._queue_timer: Timer | None = None
-        self._abandoned: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def load(self) -> dict[str, int | None]:
@@ -70,10 +74,10 @@ class LocalWorker(Dispatcher):
         id_ = assignment.id
         if id_ in self._known or self._closed:
             return
-        attempt = Attempt(assignment, id_, self._equipment, self._ended)
-        self._known[id_] = attempt
+        attempt = self._known[id_] = Attempt(assignment, id_, self._equipment)
         if len(self._running) < self._max_concurrent:
-            self._begin(attempt)
+            self._running.add(attempt)
+            self._lanes.put(attempt)
         else:
             self._enqueue(attempt)
 
@@ -113,21 +117,15 @@ class LocalWorker(Dispatcher):
         if pending:
             _log.warning("%d tasks did not end when they were cancelled", len(pending))
 
-    def _begin(self, attempt: Attempt) -> None:
-        self._running.add(attempt)
-        attempt.start()
-
     def _ended(self, attempt: Attempt, report: Report | None) -> None:
         """An attempt is over: its place is free."""
         self._running.discard(attempt)
         if self._known.get(attempt.id) is attempt:
             del self._known[attempt.id]
-        if attempt.abandoned and attempt.task is not None and not attempt.task.done():
-            self._abandoned.add(attempt.task)
-            attempt.task.add_done_callback(self._abandoned.discard)
         if self._queue and not self._closed:
             _, following = self._queue.popitem(last=False)
-            self._begin(following)
+            self._running.add(following)
+            self._lanes.put(following)
         if report is not None and not self._closed:
             self._on_report(report)
 

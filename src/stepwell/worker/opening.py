@@ -25,10 +25,10 @@ def opened(value: Any, secrets: SecretSource, found: list[str]) -> Any:
         NotFound: (code `unknown-secret`) a secret is not known.
     """
     kind = type(value)
-    if kind in _PLAIN:
-        return value
     if kind is dict:
         return _opened_object(value, secrets, found)
+    if kind in _PLAIN:
+        return value
     if kind is list or kind is tuple:
         return _opened_list(value, secrets, found)
     return _opened_secret(value, secrets, found)

@@ -1,0 +1,280 @@
+"""Deliberate bugs, kept as data: each must be found by the simulation, or the simulation is not good enough."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.simulation.mutation import Mutation, mutated
+from tests.simulation.trial import Outcome, try_seed
+
+MOST: Final = 2_000
+"""A deliberate bug is found within so many seeds."""
+
+
+def _in(module: str, name: str, before: str, after: str) -> Mutation:
+    return Mutation(name, f"stepwell.{module}", before, after)
+
+
+_JOINS = (
+    _in(
+        "decider.joins",
+        "sync runs when all of its edges are dead",
+        'said = "open" if undecided else ("run" if arrivals.taken else "dead")',
+        'said = "open" if undecided else "run"',
+    ),
+    _in(
+        "decider.joins",
+        "all runs although an edge is dead",
+        'said = "dead" if arrivals.dead else ("open" if undecided else "run")',
+        'said = "open" if undecided else "run"',
+    ),
+    _in(
+        "decider.joins",
+        "any waits for all",
+        'wanted = 1 if node.join in ("any", "each")',
+        "wanted = node.inbound if True",
+    ),
+    _in(
+        "decider.joins",
+        "a join speaks twice",
+        "    if arrivals.settled:\n        return None\n",
+        '    if arrivals.settled and node.join != "any":\n        return None\n',
+    ),
+    _in(
+        "decider.joins",
+        "a step that its own condition skipped is dead for those behind it",
+        'return on in ("satisfied", "skipped")',
+        'return on == "skipped"',
+    ),
+    _in(
+        "decider.joins",
+        "deadness does not go on",
+        "            outcome = _count(region, link, taken=False)\n",
+        "            outcome = _count(region, link, taken=True)\n",
+    ),
+    _in(
+        "decider.joins",
+        "a handled failure does not count for those behind it",
+        'or (on == "satisfied" and step.handled == "continue")\n    if',
+        "\n    if",
+    ),
+    _in(
+        "decider.joins",
+        "an edge is taken although its condition does not hold",
+        "link.number not in step.taken",
+        "link.number not in step.taken and not step.taken",
+    ),
+    _in("decider.edges", "a decision takes every branch that holds", "edge.group in decided", "edge.group is decided"),
+    _in(
+        "decider.start",
+        "a step is visited more often than max_visits",
+        "one.visit > limit",
+        "one.visit > limit + 1",
+    ),
+)
+
+_FAILURE = (
+    _in("decider.failure", "one attempt too many", "step.attempts >= retry.policy", "step.attempts > retry.policy"),
+    _in("decider.leaf", "an old report is taken for the current attempt's", "step.attempts != report.attempt", "False"),
+    _in(
+        "decider.leaf",
+        "a retry has its settings rendered again",
+        "    if config is None:\n        scope",
+        "    if config is None or step.attempts > 1:\n        scope",
+    ),
+    _in(
+        "decider.stability",
+        "settings that may change are not recorded",
+        "return all(",
+        "return True or all(",
+    ),
+    _in(
+        "decider.decide",
+        "steps start although the execution has failed",
+        "if run.is_stopping() and not run.root.stopped:",
+        "if run.is_stopping() and not run.root.stopped and not run.ready:",
+    ),
+    _in("decider.failure", "the fallback's value is lost", '"fallback", output=value)', '"fallback", output=None)'),
+    _in(
+        "decider.compensation",
+        "compensation runs the other way round",
+        "node = nodes[run.compensated]",
+        "node = nodes[-1 - run.compensated]",
+    ),
+)
+
+_TIME = (
+    _in("decider.decide", "timers fire early", "timers[0][0] <= turn.at:", "timers[0][0] <= turn.at + 1_000_000:"),
+    _in(
+        "decider.waits",
+        "an event that has woken a step wakes a later one",
+        "and (arrived.early or event.type == ANSWER)",
+        "and event.type == ANSWER",
+    ),
+    _in(
+        "decider.advance",
+        "a step does not wait for its delay",
+        "    if delay:\n        hold(turn, one",
+        "    if delay > 1_000_000:\n        hold(turn, one",
+    ),
+    _in(
+        "decider.advance",
+        "a cancelled wait is not withdrawn",
+        "elif step.status is StepStatus.WAITING and step.event_type is not None and not step.held:",
+        "elif step.status is StepStatus.WAITING and step.event_type is not None and step.held:",
+    ),
+)
+
+_CONSTRUCTS = (
+    _in(
+        "decider.rounds",
+        "results of for_each are in the wrong order",
+        "return [body.output if body.status is StepStatus.COMPLETED else None for body in steps]",
+        "return [body.output if body.status is StepStatus.COMPLETED else None for body in steps[::-1]]",
+    ),
+    _in(
+        "decider.rounds",
+        "one more item at once than allowed",
+        "return running < _number(",
+        "return running <= _number(",
+    ),
+    _in(
+        "decider.rounds",
+        "the last item is forgotten",
+        "return following < len(step.items)",
+        "return following + 1 < len(step.items)",
+    ),
+    _in(
+        "decider.conditional",
+        "the steps of the branch that is not taken are not recorded as skipped",
+        "        if name != chosen:\n",
+        "        if name != chosen and not chosen:\n",
+    ),
+    _in(
+        "decider.parallel_group",
+        "a group that needs one waits for all",
+        'else 1 if wait_for == "any"',
+        'else len(steps) if wait_for == "any"',
+    ),
+    _in(
+        "decider.parallel_group",
+        "a group that has enough leaves the others running",
+        '        _finish(turn, one, region, "enough of the group have completed")\n',
+        "        one.regions = None\n",
+    ),
+    _in(
+        "decider.start",
+        "a milestone is passed although what it waits for has not completed",
+        "if all(_status(turn, one, name) is StepStatus.COMPLETED for name in milestone.after):",
+        "if any(_status(turn, one, name) is StepStatus.COMPLETED for name in (*milestone.after, one.node.name)):",
+    ),
+    _in("decider.cancelling", "a step that is due is not cancelled", "for other in due:", "for other in due[:0]:"),
+)
+
+_LIMITS = (
+    _in(
+        "decider.decide",
+        "one more step runs at once than allowed",
+        "state.in_flight >= limit",
+        "state.in_flight > limit",
+    ),
+    _in(
+        "engine.places",
+        "one more execution is at work than allowed",
+        "if self._taken >= self._limit:",
+        "if self._taken > self._limit:",
+    ),
+    _in("store.locking", "a lock is given to everybody", "if held >= limit:", "if held > limit:"),
+    _in(
+        "decider.advance",
+        "a lock is kept after the end of its step",
+        "    if step.lock:\n        turn",
+        "    if not step.lock:\n        turn",
+    ),
+    _in(
+        "policy.bulkhead",
+        "a bulkhead lets one more through",
+        "return len(self._running) < self.policy",
+        "return len(self._running) <= self.policy",
+    ),
+)
+
+_RECOVERY = (
+    _in(
+        "decider.outstanding",
+        "recovery forgets attempts after the first",
+        "if step.status is StepStatus.RUNNING and step.block is None:",
+        "if step.status is StepStatus.RUNNING and step.block is None and step.attempts == 1:",
+    ),
+    _in(
+        "decider.outstanding",
+        "recovery forgets waits",
+        "elif step.event_type is not None and not step.held:",
+        "elif step.event_type is not None and step.held:",
+    ),
+    _in(
+        "decider.restore",
+        "recovery loses timers",
+        "if step.due is not None:\n",
+        "if step.due is not None and step.held:\n",
+    ),
+    _in(
+        "decider.restore",
+        "recovery loses steps that are in line to begin",
+        "if key not in run.state.steps and not region.stopped:",
+        "if key not in run.state.steps and not one.node.inbound:",
+    ),
+    _in(
+        "decider.restore", "recovery loses what runs in constructs", "if not inner.is_through:", "if inner.is_through:"
+    ),
+    _in(
+        "engine.hot",
+        "a parked execution's row does not say when it is due",
+        "wake_at = self.run.next_due() if parked",
+        "wake_at = None if parked",
+    ),
+    _in(
+        "engine.engine",
+        "work is dispatched before its commit",
+        "        hot.uncommitted += 1\n",
+        "        hot.uncommitted += 1\n"
+        "        for one in decision.commands:\n"
+        "            if isinstance(one, RunStep):\n"
+        "                self._dispatch(one)\n",
+    ),
+    _in(
+        "engine.engine",
+        "nobody looks for events that came before the wait",
+        "        if posted:\n            self._inbox.look()\n",
+        "        if posted and not entries:\n            self._inbox.look()\n",
+    ),
+    _in(
+        "store.memory_content",
+        "events are forgotten at once",
+        "if kept.received_at >= since:",
+        "if kept.received_at > since:",
+    ),
+)
+
+MUTATIONS: Final[tuple[Mutation, ...]] = (
+    *_JOINS,
+    *_FAILURE,
+    *_TIME,
+    *_CONSTRUCTS,
+    *_LIMITS,
+    *_RECOVERY,
+)
+
+
+def hunt(mutation: Mutation, most: int = MOST, first: int = 0) -> Outcome | None:
+    """The first seed that finds the bug.
+
+    Raises:
+        Stale: the source that the mutation replaces has changed.
+    """
+    with mutated(mutation):
+        for seed in range(first, first + most):
+            outcome = try_seed(seed)
+            if outcome.violation is not None:
+                return outcome
+    return None
