@@ -13,6 +13,7 @@ import msgspec
 
 from stepwell.base.errors import ErrorInfo, StepwellError
 from stepwell.definition.model import WorkflowDefinition
+from stepwell.execution.commands import Otherwise
 from stepwell.execution.event import Event
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.work import Assignment, Report
@@ -129,12 +130,16 @@ class LockRequest(msgspec.Struct, frozen=True):
         limit: how many may hold it at once, at least 1.
         holder: the key of the step's instance; empty text for the execution as a whole.
         at: when it asked.
+        otherwise: what happens when it is not free at once, which is when as many as may hold it do, or somebody is in
+            line: stand in line (`queue`); be refused, and not stand in line (`refuse`); stand in line, and have the
+            executions of all who stand before it, holders and waiting, told to cancel (`replace`).
     """
 
     name: str
     limit: int
     holder: str
     at: int
+    otherwise: Otherwise = "queue"
 
     def __post_init__(self) -> None:
         if self.limit < 1:
@@ -183,9 +188,10 @@ class Change(msgspec.Struct, kw_only=True, gc=False):
 
 
 class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something for the owner of a shard, from outside: `kind` is `event`, `early_event`, `lock_granted`, ...
+    """Something for the owner of a shard, from outside: `kind` is `event`, `early_event`, `lock_granted`, `lock_refused`,
+    `tell`, ...
 
-    `payload` is encoded: the event, or the name of the lock in UTF-8, ... `execution` and `step` say whom it concerns,
+    `payload` is encoded: the event, the name of the lock in UTF-8, what is told (`[verb, by, reason]`), ... `execution` and `step` say whom it concerns,
     where that is known. `id` is given by the store.
     """
 
@@ -447,7 +453,10 @@ class Store(Protocol):
 
         Locks are granted in the order in which they were asked for: while fewer hold a lock than the first in line
         allows, it gets the lock, and an item `lock_granted` is put into its shard's inbox, once, in this transaction.
-        What a batch takes and gives back is granted to nobody in between.
+        What a batch takes and gives back is granted to nobody in between. Who is refused (see `LockRequest`) is told
+        in the same way, with an item `lock_refused`. Who is to make room for another gets one item `tell`, with
+        `["cancel", "stepwell", "replaced by ..."]` as MessagePack, in the transaction in which the other asks; whoever
+        comes then does not have him told again.
 
         Raises:
             FenceLost: a fence is no longer the shard's. DuplicateStart: a start key is taken. StoreError: it could not

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from stepwell.base.errors import FenceLost
-from stepwell.ports import Batch, Change, Handle, Lock, LockRequest, Store
+from stepwell.execution.commands import Otherwise
+from stepwell.ports import Batch, Change, Handle, InboxItem, Lock, LockRequest, Store
 from tests.conformance.store import (
     COMPLETED,
     NOW,
@@ -36,14 +38,14 @@ class Runner:
         self.seq += 1
         return change(self.handle, self.seq, **fields)
 
-    def taking(self, name: str = "till", limit: int = 1, step: str = "pay") -> Change:
-        return self.change(locks_taken=[LockRequest(name, limit, step, NOW + self.seq)])
+    def taking(self, name: str = "till", limit: int = 1, step: str = "pay", otherwise: Otherwise = "queue") -> Change:
+        return self.change(locks_taken=[LockRequest(name, limit, step, NOW + self.seq, otherwise)])
 
     def releasing(self, name: str = "till", step: str = "pay") -> Change:
         return self.change(locks_released=[(name, step)])
 
-    async def take(self, name: str = "till", limit: int = 1, step: str = "pay") -> bool:
-        return await self.scene.append(self.taking(name, limit, step))
+    async def take(self, name: str = "till", limit: int = 1, step: str = "pay", otherwise: Otherwise = "queue") -> bool:
+        return await self.scene.append(self.taking(name, limit, step, otherwise))
 
     async def release(self, name: str = "till", step: str = "pay") -> bool:
         return await self.scene.append(self.releasing(name, step))
@@ -67,6 +69,19 @@ async def grants(scene: Scene) -> list[str]:
     items = await scene.inbox()
     assert {item.kind for item in items} <= {"lock_granted"}
     return [f"{item.execution}/{item.step} {item.payload.decode()}" for item in items]
+
+
+async def told(scene: Scene) -> list[str]:
+    """What executions of the scene's shard were told about locks, in order, and not consumed."""
+    return [_told(item) for item in await scene.inbox()]
+
+
+def _told(item: InboxItem) -> str:
+    if item.kind == "tell":
+        assert item.step is None
+        return f"{item.execution}: {' '.join(msgspec.msgpack.decode(item.payload))}"
+    assert item.kind in ("lock_granted", "lock_refused")
+    return f"{item.execution} {item.kind.removeprefix('lock_')} {item.payload.decode()}"
 
 
 async def line(store: Store, name: str = "till") -> str:
@@ -209,6 +224,138 @@ class LocksConformance(StorePlace):
         first.locks_taken = [LockRequest("till", 1, "", NOW)]
         assert await scene.append(first)
         assert await grants(scene) == ["a/ till"]
+
+    # ── Not waiting ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def test_who_does_not_wait_gets_a_free_lock_like_anybody(self, scene: Scene) -> None:
+        a, b, c = await runners(scene, "abc")
+        assert await a.take(limit=2, otherwise="refuse")
+        assert await b.take(limit=2, otherwise="replace")
+        assert await told(scene) == ["a granted till", "b granted till"]
+        assert await line(scene.store) == "ab|"
+        await a.release()
+        assert await c.take(limit=2, otherwise="replace")
+        assert await told(scene) == ["a granted till", "b granted till", "c granted till"], "nobody had to make room"
+
+    async def test_who_does_not_wait_is_refused_a_taken_lock_and_stands_in_no_line(self, scene: Scene) -> None:
+        a, b = await runners(scene, "ab")
+        await a.take("till ü")
+        assert await b.take("till ü", step="pay[3]#2", otherwise="refuse")
+        _, item = await scene.inbox()
+        assert (item.shard, item.kind, item.execution, item.step) == (b.handle.shard, "lock_refused", "b", "pay[3]#2")
+        assert item.payload == "till ü".encode()
+        assert await line(scene.store, "till ü") == "a|"
+        await a.release("till ü")
+        assert await scene.store.locks() == []
+        assert [item.kind for item in await scene.inbox()] == ["lock_granted", "lock_refused"]
+
+    async def test_who_does_not_wait_is_refused_when_somebody_is_in_line_whatever_the_limits(
+        self, scene: Scene
+    ) -> None:
+        a, b, c = await runners(scene, "abc")
+        await a.take(limit=3)
+        await b.take(limit=1)
+        assert await c.take(limit=3, otherwise="refuse")
+        assert (await told(scene))[1:] == ["c refused till"]
+        assert await line(scene.store) == "a|b"
+
+    async def test_who_is_refused_may_ask_again(self, scene: Scene) -> None:
+        a, b = await runners(scene, "ab")
+        await a.take()
+        await b.take(otherwise="refuse")
+        await b.take(otherwise="refuse")
+        await a.release()
+        await b.take(otherwise="refuse")
+        assert (await told(scene))[1:] == ["b refused till", "b refused till", "b granted till"]
+
+    async def test_who_stands_in_line_already_is_neither_refused_nor_makes_others_go(self, scene: Scene) -> None:
+        a, b = await runners(scene, "ab")
+        await a.take()
+        await b.take()
+        for otherwise in ("refuse", "replace"):
+            assert not await b.take(otherwise=otherwise)
+            assert not await a.take(otherwise=otherwise)
+        assert await told(scene) == ["a granted till"]
+        assert await line(scene.store) == "a|b"
+
+    async def test_of_several_that_do_not_wait_in_one_batch_the_first_gets_the_lock(self, scene: Scene) -> None:
+        a, b, c = await runners(scene, "abc")
+        await scene.append(*[one.taking(otherwise="refuse") for one in (b, a, c)])
+        assert await told(scene) == ["b granted till", "a refused till", "c refused till"]
+        assert await line(scene.store) == "b|"
+
+    async def test_who_is_refused_keeps_nobody_behind_it_waiting(self, scene: Scene) -> None:
+        a, b, c, d = await runners(scene, "abcd")
+        await a.take(limit=3)
+        batch_ = (b.taking(limit=1, otherwise="refuse"), c.taking(limit=3), d.taking(limit=3, otherwise="refuse"))
+        await scene.append(*batch_)
+        assert (await told(scene))[1:] == ["c granted till", "d granted till", "b refused till"]
+
+    async def test_a_lock_given_back_in_the_same_batch_is_free_for_who_does_not_wait(self, scene: Scene) -> None:
+        a, b = await runners(scene, "ab")
+        await a.take()
+        await scene.append(b.taking(otherwise="refuse"), a.releasing())
+        assert (await told(scene))[1:] == ["b granted till"]
+
+    async def test_who_replaces_waits_and_has_everybody_before_it_told_to_cancel(self, scene: Scene) -> None:
+        a, b, c, d = await runners(scene, "abcd")
+        await a.take(limit=2)
+        await b.take(limit=2)
+        await c.take(limit=2)
+        assert await d.take(limit=2, otherwise="replace")
+        assert await line(scene.store) == "ab|cd"
+        assert (await told(scene))[2:] == [f"{one}: cancel stepwell replaced by d" for one in "abc"]
+        for one in (a, b, c):
+            await one.end()
+        assert await line(scene.store) == "d|"
+
+    async def test_everybody_is_told_once_however_many_replace_it(self, scene: Scene) -> None:
+        a, b, c, d = await runners(scene, "abcd")
+        await a.take()
+        await scene.append(b.taking(otherwise="replace"), c.taking(otherwise="replace"))
+        await d.take(otherwise="replace")
+        assert (await told(scene))[1:] == [
+            "a: cancel stepwell replaced by b",
+            "b: cancel stepwell replaced by c",
+            "c: cancel stepwell replaced by d",
+        ]
+        await a.end()
+        await a.take()
+        assert (await told(scene))[4:] == ["b granted till"]
+        await b.end()
+        await c.end()
+        await b.take(otherwise="replace")
+        assert (await told(scene))[5:] == [
+            "c granted till",
+            "d granted till",
+            "d: cancel stepwell replaced by b",
+            "a: cancel stepwell replaced by b",
+        ], "who has asked anew is told anew"
+
+    async def test_an_execution_does_not_replace_itself(self, scene: Scene) -> None:
+        a, b = await runners(scene, "ab")
+        await a.take(step="one")
+        await a.take(step="two")
+        assert not await a.take(step="three", otherwise="replace")
+        await b.take(otherwise="replace")
+        assert (await told(scene))[1:] == ["a: cancel stepwell replaced by b"], "once for all its steps"
+
+    async def test_who_gives_up_in_the_same_batch_has_nobody_told(self, scene: Scene) -> None:
+        a, b = await runners(scene, "ab")
+        await a.take()
+        assert not await scene.append(b.taking(otherwise="replace"), b.releasing())
+        assert await told(scene) == ["a granted till"]
+
+    async def test_who_is_to_make_room_is_told_through_the_inbox_of_its_own_engine(self, open_store: OpenStore) -> None:
+        here, there = await scene_on(await open_store(), "here"), await scene_on(await open_store(), "there")
+        a, b = await runner(here, "a"), await runner(there, "b")
+        await a.take()
+        called = asyncio.Event()
+        here.store.listen(called.set)
+        await b.take(otherwise="replace")
+        await asyncio.wait_for(called.wait(), PATIENCE)
+        assert await told(here) == ["a granted till", "a: cancel stepwell replaced by b"]
+        assert await told(there) == []
 
     # ── The end ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

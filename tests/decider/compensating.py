@@ -19,8 +19,9 @@ from stepwell.decider.turn import Decision
 from stepwell.definition.loading import load
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.execution.commands import RunStep, StopStep
-from stepwell.execution.inputs import Input, TimersDue
+from stepwell.execution.inputs import ChildCompensated, ChildEnded, CompensateSelf, Input, TimersDue
 from stepwell.execution.status import ENDED_EXECUTION
+from stepwell.execution.verbs import Cancel, Compensate
 from stepwell.execution.work import Assignment, Report
 from tests.decider.story import Story
 
@@ -120,3 +121,37 @@ class Twin(Story):
 def failing(*names: str, error: ErrorInfo) -> Does:
     """A worker at which these steps fail; the others give `{id: KEY}`."""
     return lambda work: error if work.step in names else {"id": work.step}
+
+
+def stories() -> list[Twin]:
+    """Stories that walk every legal move of compensation."""
+    undo = "compensate: {type: python, config: {task: undo}}"
+    leaf = f"{{name: %s, type: python, config: {{task: work}}, {undo}}}"
+    failing_after = "{name: end, type: fail, depends_on: a}"
+    awaited = Twin(f"compensation: {{mode: manual}}\nsteps:\n  - {leaf % 'a'}\n  - {failing_after}")
+    awaited.report("a")
+    awaited.when(Compensate(by="ada"))
+    awaited.when(Cancel(by="ada"))
+    awaited.run_on()
+
+    stop = "config: {cancellation: cancel_running}\nsteps:"
+    end = "{name: end, type: python, config: {task: work}}"
+    late = Twin(f"{stop}\n  - {leaf % 'a'}\n  - {leaf % 'slow'}\n  - {end}")
+    late.report("a")
+    late.report("end", ErrorInfo("boom", "it went boom"))
+    late.when(Report(execution="x", step="slow", attempt=1, started_at=0))
+    late.run_on()
+
+    below = Twin(f"steps:\n  - {leaf % 'a'}")
+    below.report("a")
+    below.when(CompensateSelf("p", "sub[undo]", "it failed"))
+    below.run_on()
+    asked = Twin(f"compensation: {{mode: manual}}\nsteps:\n  - {leaf % 'a'}")
+    asked.report("a")
+    asked.when(CompensateSelf("p", "sub[undo]", "it failed"))
+
+    sub = "{name: sub, type: workflow, config: {name: other}}"
+    above = Twin(f"compensation: {{}}\nsteps:\n  - {sub}\n  - {{name: end, type: fail, depends_on: sub}}")
+    above.when(ChildEnded("sub", above.step("sub").child, "completed"))
+    above.when(ChildCompensated("sub[undo]", "done"))
+    return [awaited, late, below, asked, above]

@@ -293,7 +293,9 @@ class Played:
         if self.state.status in ENDED_EXECUTION:
             assert self.ended
             assert not self.work, f"work was left: {self.running}"
-            assert not [each for names in self.locks.values() for each in names if each], f"a lock was left: {self.locks}"
+            assert not [each for names in self.locks.values() for each in names if each], (
+                f"a lock was left: {self.locks}"
+            )
             return
         left = sorted(map(repr, outstanding(self.run)))
         assert left == sorted(map(repr, outstanding(folded)))

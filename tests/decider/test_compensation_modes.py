@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stepwell.base.errors import Conflict, ErrorInfo
 from stepwell.decider.compensation import start_problem
 from stepwell.decider.turn import Decision
 from stepwell.execution.commands import EndExecution, StopStep
+from stepwell.execution.evolve import evolve, fold
 from stepwell.execution.history import (
     CompensationAwaited,
     CompensationEnded,
@@ -15,11 +18,15 @@ from stepwell.execution.history import (
     EndTurned,
     ExecutionCancelled,
     LateCompletion,
+    StepCompensated,
+    UndoingAsked,
 )
 from stepwell.execution.inputs import TimersDue
-from stepwell.execution.verbs import Cancel, Compensate, Terminate
+from stepwell.execution.status import StepStatus
+from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
+from stepwell.execution.verbs import Cancel, Compensate, Rollback, Terminate
 from stepwell.execution.work import Report
-from tests.decider.compensating import Twin, failing
+from tests.decider.compensating import Twin, failing, stories
 from tests.decider.story import BOOM, FLAKY, SECOND, dispatched, kinds
 
 LEAF = "- {name: %s, type: python, config: {task: work}, compensate: {type: python, config: {task: undo}}%s}"
@@ -326,3 +333,60 @@ def test_terminating_stops_it_and_says_that_not_all_was_undone() -> None:
     assert story.state.status == "cancelled"
     assert story.state.compensation == "failed"
     assert "enough" in story.state.compensation_problem
+
+
+def test_nothing_is_recorded_of_stopped_work_where_nothing_will_be_undone() -> None:
+    head = "config: {cancellation: {policy: cancel_running, compensate: false}}"
+    lines = [LEAF % ("a", ""), "- {name: w, type: python, config: {task: work}}"]
+    story = Twin(f"{head}\nsteps:\n" + "\n".join(f"  {line}" for line in lines))
+    story.when(Cancel(by="ada", stop=True))
+    assert story.state.status == "cancelled"
+    assert late(story, "a").events == []
+
+
+# ── Going back ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_going_back_to_a_checkpoint_undoes_only_what_completed_after_it() -> None:
+    lines = [
+        LEAF % ("a", ""),
+        LEAF % ("b", ", depends_on: a, checkpoint: half"),
+        LEAF % ("c", ", depends_on: b"),
+        LEAF % ("d", ", depends_on: c"),
+        "- {name: e, type: wait_for_event, config: {event_type: go}, depends_on: d}",
+    ]
+    listed = "compensation: {steps: [{name: u, type: python, config: {task: undo}}]}"
+    story = Twin(f"{listed}\nsteps:\n" + "\n".join(f"  {line}" for line in lines))
+    for name in "abcd":
+        story.report(name)
+    story.when(Rollback(by="ada", checkpoint="half"))
+    assert story.state.status == "compensating"
+    story.report("d[undo]")
+    story.report("c[undo]")
+    assert story.undone() == ["d", "c"]
+    assert story.state.status == "running"
+    assert list(story.work) == ["c"]
+    story.report("c")
+    story.report("d")
+    story.when(Cancel(by="ada", compensate=True))
+    assert story.run_on() == ["d[undo]", "c[undo]", "b[undo]", "a[undo]", "u"]
+
+
+# ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_legal_move_of_compensation_is_walked() -> None:
+    kinds_of_moves = {
+        CompensationAwaited, CompensationEnded, CompensationStarted, EndTurned, LateCompletion, StepCompensated,
+        UndoingAsked,
+    }  # fmt: skip
+    walked = set[tuple[Any, type]]()
+    for story in stories():
+        state = fold(story.history[:1])
+        for event in story.history[1:]:
+            key = getattr(event, "step", None)
+            before = state.steps[key].status if key in state.steps else StepStatus.PENDING
+            walked.add((state.status if key is None else before, type(event)))
+            evolve(state, event)
+    legal = {move for move in (*STEP_TRANSITIONS, *EXECUTION_TRANSITIONS) if move[1] in kinds_of_moves}
+    assert {f"{status}: {kind.__name__}" for status, kind in legal - walked} == set()

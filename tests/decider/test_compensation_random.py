@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -41,8 +42,7 @@ class Leaves:
         """Whether the instance is a run of one of them, and not of a layer around it, nor what undoes it."""
         name, path, _ = split_key(key)
         parts = path.split(",") if path else []
-        depth = self.rounds.get(name)
-        return depth is not None and all(part.isdigit() for part in parts) and len(parts) == depth
+        return not any(part.isalpha() for part in parts) and sum(map(str.isdigit, parts)) == self.rounds.get(name)
 
     def place(self, key: str) -> int:
         """Where in the document it stands."""
@@ -52,7 +52,7 @@ class Leaves:
 @st.composite
 def workflows(draw: st.DrawFn) -> tuple[dict[str, Any], Leaves]:
     """The spec of a workflow that fails in the end, if it did not before."""
-    leaves = Leaves()
+    leaves, numbers = Leaves(), count()
 
     def leaf(rounds: int) -> dict[str, Any]:
         name = f"s{len(leaves.rounds)}"
@@ -72,7 +72,7 @@ def workflows(draw: st.DrawFn) -> tuple[dict[str, Any], Leaves]:
         steps: list[dict[str, Any]] = []
         for _ in range(draw(st.integers(1, 3 if level == 0 else 2))):
             kind = draw(st.sampled_from(["leaf"] * 4 + (["loop", "group", "if"] if level < 2 else [])))
-            name = f"b{draw(st.integers(0, 10**9))}"
+            name = f"b{next(numbers)}"
             if kind == "leaf":
                 step = leaf(rounds)
             elif kind == "loop":
@@ -83,14 +83,17 @@ def workflows(draw: st.DrawFn) -> tuple[dict[str, Any], Leaves]:
             else:
                 config = {"condition": "{{ true }}", "then": block(rounds, level + 1)}
                 step = {"name": name, "type": "conditional", "config": config}
-            if steps and draw(st.booleans()):
+            if kind != "leaf" and draw(st.integers(0, 2)) == 0:
+                step["retry"] = RETRY
+            follows: bool = draw(st.booleans())
+            if steps and follows:
                 step["depends_on"] = [steps[-1]["name"]]
             steps.append(step)
         return steps
 
     steps = block(0, 0)
     steps.append({"name": "end", "type": "fail", "depends_on": [step["name"] for step in steps]})
-    config = {
+    config: dict[str, Any] = {
         "failure_mode": draw(st.sampled_from(["fail_fast", "drain"])),
         "cancellation": {"policy": draw(st.sampled_from(["allow_finish", "cancel_running"])), "compensate": True},
     }

@@ -192,7 +192,8 @@ def test_a_failure_outside_lets_the_block_finish_what_runs_and_begins_nothing_mo
 
 
 def test_joins_that_can_no_longer_be_met_fail_the_block() -> None:
-    story = Played("""
+    story = Played(
+        """
         steps:
         - name: c
           type: conditional
@@ -203,14 +204,17 @@ def test_joins_that_can_no_longer_be_met_fail_the_block() -> None:
             - {name: a, type: work, when: "{{ input.both }}", next: [{to: m}]}
             - {name: b, type: work, next: [{to: m}]}
             - {name: m, type: work, join: 2}
-    """, {"both": False}).go()
+    """,
+        {"both": False},
+    ).go()
     assert story.problem("c").type == "join_unsatisfiable"
     assert "waits for 2 of 2 edges, and only 1 can be taken" in story.problem("c").message
     assert story.status == "completed"
 
 
 def test_conditions_in_conditions() -> None:
-    story = Played("""
+    story = Played(
+        """
         steps:
         - name: outer
           type: conditional
@@ -219,7 +223,9 @@ def test_conditions_in_conditions() -> None:
             then:
             - {name: inner, type: conditional, config: {condition: "{{ input.b }}", then: [{name: x, type: work}], else: [{name: y, type: work}]}}
             else: [{name: q, type: work}]
-    """, {"a": True, "b": False})
+    """,
+        {"a": True, "b": False},
+    )
     assert story.running == ["y"]
     assert story.of("x", "q") == ["skipped", "skipped"]
     assert story.done("y").status == "completed"

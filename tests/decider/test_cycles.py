@@ -268,7 +268,9 @@ def test_an_unhandled_failure_in_a_cycle_ends_the_execution() -> None:
 
 
 def test_retries_in_a_cycle_are_counted_for_each_visit() -> None:
-    flaky = REVIEW.replace("{name: fix, type: work", "{name: fix, type: work, retry: {max_attempts: 2, initial_delay: 1s}")
+    flaky = REVIEW.replace(
+        "{name: fix, type: work", "{name: fix, type: work, retry: {max_attempts: 2, initial_delay: 1s}"
+    )
     broken = {"fix": True, "fix#2": True}
 
     def work(assignment: Assignment) -> Any:
@@ -389,7 +391,9 @@ def test_a_failed_instance_that_nothing_handles_fails_the_execution() -> None:
 
 
 def test_a_failed_instance_that_is_handled_takes_its_own_edges() -> None:
-    story = Played(EACH.replace("join: each, ", "join: each, on_failure: sorry, ") + "    - {name: sorry, type: work}\n")
+    story = Played(
+        EACH.replace("join: each, ", "join: each, on_failure: sorry, ") + "    - {name: sorry, type: work}\n"
+    )
     story.done("a", "b").failed("mail").done("mail#2")
     assert sorted(story.running) == ["sorry", "z"]
     assert story.done("sorry", "z").status == "completed"

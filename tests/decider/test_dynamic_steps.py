@@ -97,7 +97,11 @@ def test_what_is_no_list_of_steps_fails_that_step_and_says_why(made: Any, says: 
 
 
 def test_such_a_failure_may_be_handled() -> None:
-    story = Played(MADE.replace("config: {task", "on_failure: {action: continue}, config: {task").replace("steps.d.output", "steps.d.status"))
+    story = Played(
+        MADE.replace("config: {task", "on_failure: {action: continue}, config: {task").replace(
+            "steps.d.output", "steps.d.status"
+        )
+    )
     story.done("d[make]", result="nothing")
     assert story.status == "completed"
 

@@ -249,7 +249,11 @@ def test_when_the_stand_in_fails_too_the_step_has_failed_and_tells_of_both() -> 
 
 
 def test_a_stand_in_may_have_a_stand_in() -> None:
-    story = Played(fallback("b", steps="- {name: b, type: work, on_failure: {action: fallback, fallback: c}}\n- {name: c, type: work}"))
+    story = Played(
+        fallback(
+            "b", steps="- {name: b, type: work, on_failure: {action: fallback, fallback: c}}\n- {name: c, type: work}"
+        )
+    )
     story.failed("a").failed("b")
     assert story.running == ["c"]
     story.done("c", result="third")
@@ -257,7 +261,11 @@ def test_a_stand_in_may_have_a_stand_in() -> None:
 
 
 def test_a_chain_of_stand_ins_that_all_fail_fails_the_first_step() -> None:
-    story = Played(fallback("b", steps="- {name: b, type: work, on_failure: {action: fallback, fallback: c}}\n- {name: c, type: work}"))
+    story = Played(
+        fallback(
+            "b", steps="- {name: b, type: work, on_failure: {action: fallback, fallback: c}}\n- {name: c, type: work}"
+        )
+    )
     story.go({"a": BOOM, "b": BOOM, "c": BOOM})
     assert story.status == "failed"
     assert story.error.details["step"] == "a"
@@ -300,12 +308,17 @@ def test_two_steps_that_share_a_stand_in_may_fail_at_the_same_time() -> None:
 
 
 def test_of_two_that_share_a_stand_in_one_may_do_without() -> None:
-    story = Played("""
+    story = (
+        Played("""
         steps:
         - {name: a, type: work, on_failure: {action: fallback, fallback: s}}
         - {name: b, type: work, on_failure: {action: fallback, fallback: s}}
         - {name: s, type: work}
-    """).done("a").failed("b").done("s")
+    """)
+        .done("a")
+        .failed("b")
+        .done("s")
+    )
     assert story.status == "completed"
 
 
@@ -325,7 +338,12 @@ def test_a_stand_in_whose_own_condition_does_not_hold_leaves_the_failure_standin
 
 
 def test_a_stand_in_may_be_a_construct() -> None:
-    story = Played(fallback("g", steps="- {name: g, type: parallel_group, config: {steps: [{name: x, type: work}, {name: y, type: work}]}}"))
+    story = Played(
+        fallback(
+            "g",
+            steps="- {name: g, type: parallel_group, config: {steps: [{name: x, type: work}, {name: y, type: work}]}}",
+        )
+    )
     story.failed("a").done("x", result=1).done("y", result=2)
     assert story.given_to("z") == {"a": {"x": 1, "y": 2}}
 
@@ -406,7 +424,9 @@ def test_a_step_of_on_error_that_fails_changes_neither_the_error_nor_the_end(bro
 
 
 def test_steps_of_on_error_are_retried_and_may_wait() -> None:
-    text = HOOKED.replace("depends_on: tell}", "depends_on: tell, retry: {max_attempts: 2, initial_delay: 5s}, delay: 10s}")
+    text = HOOKED.replace(
+        "depends_on: tell}", "depends_on: tell, retry: {max_attempts: 2, initial_delay: 5s}, delay: 10s}"
+    )
     story = Played(text).failed("a").done("tell")
     assert story.running == []
     story.time(10).failed("clean", FLAKY).time(5).done("clean")
@@ -435,7 +455,10 @@ def test_the_steps_of_on_error_may_hold_constructs() -> None:
         steps:
         - {name: a, type: work}
     """).failed("a")
-    assert [story.given_to(key) for key in story.running] == [{"to": "ops", "why": "boom"}, {"to": "dev", "why": "boom"}]
+    assert [story.given_to(key) for key in story.running] == [
+        {"to": "ops", "why": "boom"},
+        {"to": "dev", "why": "boom"},
+    ]
     assert story.go().status == "failed"
 
 
@@ -460,6 +483,6 @@ def test_an_output_that_cannot_be_built_runs_the_steps_of_on_error() -> None:
         return assignment.config["why"] if assignment.step == "tell" else 1
 
     text = HOOKED.replace(', step: "{{ error.details.step }}"', "")
-    story = Played(text + "    output: {values: {x: \"{{ steps.b.output.nothing }}\"}}\n").go(work)
+    story = Played(text + '    output: {values: {x: "{{ steps.b.output.nothing }}"}}\n').go(work)
     assert story.status == "failed"
     assert "nothing" in story.step("tell").output

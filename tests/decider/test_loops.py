@@ -63,7 +63,7 @@ def test_a_count_gives_the_number_of_the_round() -> None:
     assert seen == [{"i": 0, "same": 0}, {"i": 1, "same": 1}, {"i": 2, "same": 2}]
 
 
-@pytest.mark.parametrize("says", ["count: \"{{ 0 }}\"", "items: []", 'while: "{{ false }}"'])
+@pytest.mark.parametrize("says", ['count: "{{ 0 }}"', "items: []", 'while: "{{ false }}"'])
 def test_no_rounds_complete_the_loop_with_an_empty_list(says: str) -> None:
     story = Played(loop(says))
     assert story.ran == []

@@ -29,7 +29,9 @@ def test_a_step_waits_until_its_milestone_is_reached_and_holds_no_worker_meanwhi
 
 
 def test_a_step_that_is_due_after_the_milestone_has_passed_is_skipped_with_the_reason() -> None:
-    story = Played(OFFER.replace("{name: bid, type: work,", "{name: bid, type: work, delay: 1h,")).done("offer", "close")
+    story = Played(OFFER.replace("{name: bid, type: work,", "{name: bid, type: work, delay: 1h,")).done(
+        "offer", "close"
+    )
     story.time("1h")
     assert story.of("bid", "z") == ["skipped", "skipped"]
     assert story.reason("bid") == "milestone"
@@ -171,13 +173,17 @@ def test_steps_with_different_locks_run_side_by_side() -> None:
 
 @pytest.mark.parametrize("end", ["done", "failed"])
 def test_a_lock_is_given_back_however_its_step_ends(end: str) -> None:
-    story = Played("steps: [{name: a, type: work, mutex: m, on_failure: {action: continue}}, {name: b, type: work, mutex: m}]")
+    story = Played(
+        "steps: [{name: a, type: work, mutex: m, on_failure: {action: continue}}, {name: b, type: work, mutex: m}]"
+    )
     story.done("a") if end == "done" else story.failed("a")
     assert story.running == ["b"]
 
 
 def test_a_lock_is_kept_between_two_tries() -> None:
-    story = Played("steps: [{name: a, type: work, mutex: m, retry: {max_attempts: 2, initial_delay: 1m}}, {name: b, type: work, mutex: m}]")
+    story = Played(
+        "steps: [{name: a, type: work, mutex: m, retry: {max_attempts: 2, initial_delay: 1m}}, {name: b, type: work, mutex: m}]"
+    )
     story.failed("a", FLAKY)
     assert story.of("a", "b") == ["retrying", "waiting"]
     assert story.locks == {"m": ["a", "b"]}
@@ -221,11 +227,14 @@ def test_such_a_failure_may_be_handled() -> None:
 
 
 def test_a_lock_granted_after_its_step_gave_up_is_given_back() -> None:
-    story = Played("""
+    story = Played(
+        """
         steps:
         - {name: a, type: work, mutex: {key: m, timeout: 10s}, on_failure: {action: continue}}
         - {name: b, type: work}
-    """, locked=("m",)).time(10)
+    """,
+        locked=("m",),
+    ).time(10)
     story.locks["m"] = ["a"]
     story.take(LockGranted("a", "m"))
     assert story.locks == {"m": []}
@@ -381,13 +390,18 @@ def test_a_step_that_waits_for_a_place_is_cancelled_too() -> None:
 
 
 def test_a_cancelled_step_is_neither_a_success_nor_a_failure() -> None:
-    story = Played(cancelling(VICTIMS["work"], """
+    story = Played(
+        cancelling(
+            VICTIMS["work"],
+            """
 - {name: well, type: noop, depends_on: [{step: x, on: success}]}
 - {name: badly, type: noop, depends_on: [{step: x, on: failure}]}
 - {name: over, type: noop, depends_on: [{step: x, on: complete}]}
 - {name: away, type: noop, depends_on: [{step: x, on: skipped}]}
 - {name: meet, type: noop, join: sync, depends_on: [x, a]}
-""")).done("a")
+""",
+        )
+    ).done("a")
     assert story.of("well", "badly", "over", "away") == ["skipped"] * 4
     assert story.of("meet") == "completed"
     assert story.status == "completed"
@@ -463,14 +477,18 @@ def test_a_step_behind_a_cancelled_one_runs_when_its_join_does_not_need_it() -> 
 
 
 def test_every_visit_of_a_cancelled_step_in_a_cycle_is_cancelled() -> None:
-    story = Played("""
+    story = (
+        Played("""
         steps:
         - {name: start, type: noop, next: [{to: x}]}
         - {name: x, type: work, max_visits: 5, next: [{to: y}]}
         - {name: y, type: work, decision: [{when: "{{ result() }}", next: x}, {default: out}]}
         - {name: out, type: work}
         - {name: a, type: work, cancels: [x]}
-    """).done("x").done("y", result=True)
+    """)
+        .done("x")
+        .done("y", result=True)
+    )
     assert sorted(story.running) == ["a", "x#2"]
     story.done("a")
     assert story.of("x#2", "out") == ["cancelled", "skipped"]

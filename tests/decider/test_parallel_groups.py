@@ -60,7 +60,9 @@ def test_wait_for_a_number_completes_with_so_many() -> None:
 
 
 def test_of_two_that_complete_in_one_turn_the_first_counts() -> None:
-    story = Played(group("wait_for: any", steps="[{name: a, type: noop}, {name: b, type: noop}, {name: c, type: work}]"))
+    story = Played(
+        group("wait_for: any", steps="[{name: a, type: noop}, {name: b, type: noop}, {name: c, type: work}]")
+    )
     assert story.output == {"out": {"a": None}}
     assert story.ran == []
 
@@ -137,7 +139,10 @@ def test_a_race_of_waits_is_won_by_the_first_event_and_the_other_waits_are_withd
 
 def test_a_race_of_waits_is_won_by_the_timer_when_no_event_came() -> None:
     story = Played(
-        group("wait_for: any", steps="[{name: e, type: wait_for_event, config: {event_type: e}}, {name: t, type: wait, config: {for: 1m}}]")
+        group(
+            "wait_for: any",
+            steps="[{name: e, type: wait_for_event, config: {event_type: e}}, {name: t, type: wait, config: {for: 1m}}]",
+        )
     ).go()
     assert story.of("e", "t") == ["cancelled", "completed"]
     assert story.seconds == 60
@@ -283,9 +288,11 @@ def test_the_timeout_of_a_group_stops_what_runs_in_it_and_may_be_retried() -> No
     [("{action: continue}", "completed"), ("late", "completed"), ("{action: terminate}", "failed")],
 )
 def test_on_timeout_decides_what_follows_the_timeout_of_a_group(action: str, after: str) -> None:
-    story = Played(group(more=f"timeout: 5s\n  on_timeout: {action}").replace(
-        "- {name: z, type: noop, depends_on: g}", "- {name: late, type: noop}" if action == "late" else ""
-    ).replace("steps.g.output", "steps.g.status"))
+    story = Played(
+        group(more=f"timeout: 5s\n  on_timeout: {action}")
+        .replace("- {name: z, type: noop, depends_on: g}", "- {name: late, type: noop}" if action == "late" else "")
+        .replace("steps.g.output", "steps.g.status")
+    )
     story.time(5)
     assert story.status == after
     assert story.of("g") == "failed"

@@ -56,7 +56,9 @@ def test_of_a_decision_the_first_branch_that_holds_is_taken_and_the_default_last
 
 
 def test_a_decision_in_which_nothing_holds_and_nothing_is_the_default_takes_no_branch() -> None:
-    story = Played(DECISION.replace("      - {default: true, next: other}\n", "      - {when: false, next: other}\n")).go({"a": 0})
+    story = Played(
+        DECISION.replace("      - {default: true, next: other}\n", "      - {when: false, next: other}\n")
+    ).go({"a": 0})
     assert story.of("large", "huge", "other") == ["skipped"] * 3
     assert story.status == "completed"
 
@@ -312,9 +314,17 @@ SKIPPED = """
 """
 
 
-def test_an_edge_that_asks_for_it_is_taken_by_a_step_that_its_own_condition_skipped_and_no_other_pushed_edge_is() -> None:
+def test_an_edge_that_asks_for_it_is_taken_by_a_step_that_its_own_condition_skipped_and_no_other_pushed_edge_is() -> (
+    None
+):
     story = Played(SKIPPED, {"wanted": False}).go()
-    assert story.of("a", "instead", "no", "after", "behind") == ["skipped", "completed", "skipped", "skipped", "completed"]
+    assert story.of("a", "instead", "no", "after", "behind") == [
+        "skipped",
+        "completed",
+        "skipped",
+        "skipped",
+        "completed",
+    ]
     assert story.state.variables == {"why": "left out"}
 
 

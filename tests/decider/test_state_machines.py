@@ -96,7 +96,11 @@ def test_an_event_that_no_transition_names_anywhere_does_not_reach_the_machine()
 
 
 def test_an_event_that_came_before_the_machine_began_still_counts() -> None:
-    story = Played(DOOR.replace("steps:\n    - name: door", "steps:\n    - {name: a, type: work}\n    - name: door\n      depends_on: a"))
+    story = Played(
+        DOOR.replace(
+            "steps:\n    - name: door", "steps:\n    - {name: a, type: work}\n    - name: door\n      depends_on: a"
+        )
+    )
     story.event("blow").done("a")
     assert story.status == "completed"
 
@@ -170,7 +174,9 @@ def test_a_failing_action_fails_the_machine_and_names_it() -> None:
 
 
 def test_an_action_that_fails_and_goes_on_lets_the_machine_move() -> None:
-    story = Played(DOOR.replace("{name: creak, type: work,", "{name: creak, type: work, on_failure: {action: continue},"))
+    story = Played(
+        DOOR.replace("{name: creak, type: work,", "{name: creak, type: work, on_failure: {action: continue},")
+    )
     story.event("push", key="right", who="ada").failed("creak[1]")
     assert state(story) == "open"
 
@@ -184,7 +190,7 @@ def test_every_stay_in_a_state_has_instances_of_its_own() -> None:
 
 
 def test_from_outside_the_latest_run_of_an_action_is_read() -> None:
-    story = Played(DOOR.replace("opened: \"{{ vars.opened }}\"", "said: \"{{ steps.creak.output }}\""))
+    story = Played(DOOR.replace('opened: "{{ vars.opened }}"', 'said: "{{ steps.creak.output }}"'))
     story.event("push", key="right", who="ada").done("creak[1]", result="first").event("pull")
     story.event("push", key="right", who="bob").done("creak[3]", result="second").event("pull").event("blow")
     assert story.output["said"] == "second"
@@ -211,7 +217,10 @@ def test_the_timeout_of_a_machine_counts_from_its_beginning_through_all_states()
 
 def test_a_retried_machine_begins_in_its_first_state_and_takes_no_event_twice() -> None:
     story = Played(
-        DOOR.replace("type: state_machine", "type: state_machine\n      timeout: 1m\n      retry: {max_attempts: 2, initial_delay: 1s}")
+        DOOR.replace(
+            "type: state_machine",
+            "type: state_machine\n      timeout: 1m\n      retry: {max_attempts: 2, initial_delay: 1s}",
+        )
     )
     story.event("push", key="right", who="ada").done("creak[1]").time("1m")
     assert story.of("door") == "retrying"
@@ -222,7 +231,9 @@ def test_a_retried_machine_begins_in_its_first_state_and_takes_no_event_twice() 
 
 
 def test_a_failure_elsewhere_withdraws_the_waits_of_a_machine() -> None:
-    story = Played(DOOR.replace("steps:\n    - name: door", "steps:\n    - {name: a, type: work}\n    - name: door")).failed("a")
+    story = Played(
+        DOOR.replace("steps:\n    - name: door", "steps:\n    - {name: a, type: work}\n    - name: door")
+    ).failed("a")
     assert story.waits == {}
     assert story.of("door") == "cancelled"
     assert story.status == "failed"

@@ -63,7 +63,11 @@ def test_a_cancelled_sub_workflow_fails_the_step() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "message"),
-    [("unknown_workflow", "there is no workflow 'child'"), ("invalid_input", "n: must be text"), ("version_retired", "x")],
+    [
+        ("unknown_workflow", "there is no workflow 'child'"),
+        ("invalid_input", "n: must be text"),
+        ("version_retired", "x"),
+    ],
 )
 def test_a_sub_workflow_that_cannot_be_started_fails_the_step_with_that_reason(kind: str, message: str) -> None:
     story = Played(parent()).child("sub", error=ErrorInfo(kind, message))

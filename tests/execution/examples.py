@@ -11,8 +11,10 @@ from stepwell.base.values import Sealed, SecretRef, SecretText
 from stepwell.execution.event import Event
 from stepwell.execution.history import (
     AttemptFailed,
+    CompensationAwaited,
     CompensationEnded,
     CompensationStarted,
+    EndTurned,
     EventLate,
     EventReceived,
     ExecutionCancelled,
@@ -22,12 +24,15 @@ from stepwell.execution.history import (
     ExecutionFailing,
     ExecutionStarted,
     HistoryEvent,
+    LateCompletion,
     StepCancelled,
+    StepCompensated,
     StepCompleted,
     StepFailed,
     StepScheduled,
     StepSkipped,
     TimerStarted,
+    UndoingAsked,
     VariablesSet,
     WaitStarted,
 )
@@ -63,6 +68,11 @@ ONE_OF_EACH: list[HistoryEvent] = [
     ExecutionCompleted(17, {"user_id": "u-1", "key": Sealed({"nested": [1]})}),
     ExecutionFailed(18, _ERROR),
     ExecutionCancelled(19, "ada", "no longer wanted"),
+    CompensationAwaited(45, "step 'b' failed: the service said no", _ERROR, "cancel", "ada"),
+    StepCompensated(46, "book[2]#3"),
+    LateCompletion(47, "a", 40, {"id": "u-1", "pin": Sealed("1234")}, 2),
+    UndoingAsked(48, "sub[undo]", "id-2"),
+    EndTurned(49, "ada", "no longer wanted"),
 ]  # fmt: skip
 """One event of every kind, every field filled."""
 
@@ -101,7 +111,7 @@ RANDOM: dict[type, st.SearchStrategy[Any]] = {
     ),
     ExecutionStarted: st.builds(ExecutionStarted, instants),
     StepScheduled: st.builds(StepScheduled, instants, names, st.integers(1, 99), st.none() | objects),
-    StepCompleted: st.builds(StepCompleted, instants, names, instants, values, _taken),
+    StepCompleted: st.builds(StepCompleted, instants, names, instants, values, _taken, st.none() | objects),
     AttemptFailed: st.builds(AttemptFailed, instants, names, st.integers(1, 99), instants, errors, instants),
     StepFailed: st.builds(StepFailed, instants, names, instants, errors, names, _taken),
     StepSkipped: st.builds(StepSkipped, instants, names, names, names),
@@ -112,10 +122,18 @@ RANDOM: dict[type, st.SearchStrategy[Any]] = {
     EventLate: st.builds(EventLate, instants, names, names, names),
     VariablesSet: st.builds(VariablesSet, instants, names, objects),
     ExecutionFailing: st.builds(ExecutionFailing, instants, errors),
-    CompensationStarted: st.builds(CompensationStarted, instants, names),
-    CompensationEnded: st.builds(CompensationEnded, instants, names),
+    CompensationStarted: st.builds(
+        CompensationStarted, instants, names, st.none() | errors, st.lists(names, max_size=3).map(tuple), names, names,
+        _limits, st.booleans(), names, names, names,
+    ),
+    CompensationEnded: st.builds(CompensationEnded, instants, names, names),
     ExecutionCompleted: st.builds(ExecutionCompleted, instants, values),
     ExecutionFailed: st.builds(ExecutionFailed, instants, errors),
     ExecutionCancelled: st.builds(ExecutionCancelled, instants, names, names),
+    CompensationAwaited: st.builds(CompensationAwaited, instants, names, st.none() | errors, names, names),
+    StepCompensated: st.builds(StepCompensated, instants, names),
+    LateCompletion: st.builds(LateCompletion, instants, names, instants, values, st.integers(-1, 99)),
+    UndoingAsked: st.builds(UndoingAsked, instants, names, names),
+    EndTurned: st.builds(EndTurned, instants, names, names),
 }  # fmt: skip
 """Random events, by kind."""

@@ -26,11 +26,14 @@ from stepwell.execution.history import (
     EventLate,
     EventReceived,
     ExecutionCompleted,
+    ExecutionForked,
+    FallbackStarted,
     HistoryEvent,
     StepCancelled,
     StepCompleted,
     StepFailed,
     StepHeld,
+    StepReset,
     StepScheduled,
     TimerStarted,
     WaitStarted,
@@ -38,6 +41,7 @@ from stepwell.execution.history import (
 from stepwell.execution.status import ENDED_EXECUTION, ENDED_STEP, StepStatus
 from stepwell.execution.work import Assignment
 from tests.simulation.book import most_attempts
+from tests.simulation.locks import own_events
 from tests.simulation.things import element_of, parts
 
 if TYPE_CHECKING:
@@ -211,6 +215,9 @@ def history_replays_to_the_stored_state(world: World) -> None:
         assert world.content.records[ledger.id].summary.status == whole.status, "its row shows another status"
 
 
+ATTEMPT_ENDS: Final = (AttemptFailed, StepCompleted, StepFailed, StepCancelled, FallbackStarted, StepReset)
+
+
 def an_attempt_has_one_result(world: World) -> None:
     """Between one scheduling of a step and the next, one end of the attempt is recorded."""
     for ledger in world.ledgers.values():
@@ -219,21 +226,51 @@ def an_attempt_has_one_result(world: World) -> None:
             if isinstance(event, StepScheduled):
                 assert event.step not in open_, f"{event.step} is scheduled while an attempt of it runs"
                 open_.add(event.step)
-            elif isinstance(event, (AttemptFailed, StepCompleted, StepFailed, StepCancelled)):
+            elif isinstance(event, ATTEMPT_ENDS):
                 open_.discard(event.step)
         assert not open_, f"{sorted(open_)} have no recorded end"
+
+
+def what_is_recorded_is_what_the_attempt_did(world: World) -> None:
+    """The result and the errors in a history are those of the attempts that they are recorded for."""
+    for ledger in world.ledgers.values():
+        running: dict[str, int] = {}
+        for event in ledger.history:
+            if isinstance(event, StepScheduled):
+                running[event.step] = event.attempt
+            elif isinstance(event, (AttemptFailed, StepCompleted)) and event.step in running:
+                attempt = running.pop(event.step)
+                did = world.behaviours.get(f"{ledger.id}/{event.step}/{attempt}")
+                if did is None:
+                    continue  # it was turned away before a worker had it
+                if isinstance(event, AttemptFailed):
+                    told = did.error is not None and did.error.type == event.error.type
+                    assert told or event.error.type not in _ERRORS, f"{event.step}: attempt {attempt} did not fail so"
+                elif ledger.witness.book[parts(event.step)[0]].step.output is None:
+                    assert did.error is None, f"{event.step} completed by attempt {attempt}, which failed"
+                    assert did.result == event.output, f"{event.step}: attempt {attempt} did not give {event.output}"
+            elif isinstance(event, (StepFailed, StepCancelled, FallbackStarted)):
+                running.pop(event.step, None)
+
+
+_ERRORS: Final = frozenset({"boom", "connection_error"})
+"""Errors that only attempts have."""
 
 
 def attempts_are_as_many_as_the_policy_allows(world: World) -> None:
     """Attempts are numbered without a gap, and are no more than `max_attempts`."""
     for ledger in world.ledgers.values():
         counts: Counter[str] = Counter()
+        before: Counter[str] = Counter()
         for event in ledger.history:
+            if isinstance(event, StepReset):  # an operator has it tried again
+                before[event.step] = counts[event.step]
             if isinstance(event, StepScheduled):
                 counts[event.step] += 1
                 assert event.attempt == counts[event.step], f"{event.step}: attempt {event.attempt} is out of order"
                 name, path, _ = parts(event.step)
                 most = most_attempts(ledger.plan.definition, ledger.witness.book[name], path)
+                most += before[event.step]
                 assert event.attempt <= most, f"{event.step}: attempt {event.attempt} of at most {most}"
 
 
@@ -313,7 +350,7 @@ def a_sub_workflow_runs_once_for_its_step(world: World) -> None:
     started = {
         event.child: (ledger, event)
         for ledger in world.ledgers.values()
-        for event in ledger.history
+        for event in own_events(ledger.history)
         if isinstance(event, ChildStarted)
     }
     for ledger in world.ledgers.values():
@@ -335,13 +372,15 @@ def timers_fire_when_they_are_due(world: World) -> None:
         due: dict[str, int] = {}
         for event in ledger.history:
             key = getattr(event, "step", "")
-            if isinstance(event, AttemptFailed):
+            if isinstance(event, ExecutionForked):
+                due = {key: instant + event.passed for key, instant in due.items()}
+            elif isinstance(event, AttemptFailed):
                 due[key] = event.retry_at
             elif isinstance(event, StepScheduled) and key in due:
                 assert event.at >= due.pop(key), f"{key} is tried again too early"
             elif (instant := _until(event)) is not None:
                 due[key] = instant
-            elif isinstance(event, (EventReceived, StepCancelled)):
+            elif isinstance(event, (EventReceived, StepCancelled, StepReset)):
                 due.pop(key, None)
             elif isinstance(event, (StepCompleted, StepFailed)) and key in due:
                 assert event.at >= due.pop(key), f"{key} ends before it is due"
@@ -401,6 +440,7 @@ AT_END: Final[tuple[Always, ...]] = (
     no_acknowledged_start_is_lost,
     history_replays_to_the_stored_state,
     an_attempt_has_one_result,
+    what_is_recorded_is_what_the_attempt_did,
     attempts_are_as_many_as_the_policy_allows,
     an_event_wakes_a_waiter_once,
     no_event_is_missed,

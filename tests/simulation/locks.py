@@ -8,6 +8,7 @@ from stepwell.execution.history import (
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionFailed,
+    ExecutionForked,
     HistoryEvent,
     LockTaken,
     StepCancelled,
@@ -20,6 +21,13 @@ Holder = tuple[str, str]
 """An execution, and the key of a step in it."""
 
 
+def own_events(events: Iterable[HistoryEvent]) -> list[HistoryEvent]:
+    """The events of the execution itself: what a fork begins with happened to another one."""
+    listed = list(events)
+    forked = [position for position, event in enumerate(listed) if isinstance(event, ExecutionForked)]
+    return listed[forked[-1] :] if forked else listed
+
+
 class Locks:
     """At most one step of all executions holds a lock."""
 
@@ -28,7 +36,7 @@ class Locks:
 
     def see(self, execution: str, events: Iterable[HistoryEvent]) -> None:
         """Raises: AssertionError: a lock has a second holder."""
-        for event in events:
+        for event in own_events(events):
             if isinstance(event, LockTaken):
                 holder = self._holders.get(event.name)
                 assert holder is None, f"{event.step} takes the lock {event.name!r}, which {holder} holds"

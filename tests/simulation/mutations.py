@@ -74,13 +74,13 @@ _JOINS = (
 )
 
 _FAILURE = (
-    _in("decider.failure", "one attempt too many", "step.attempts >= retry.policy", "step.attempts > retry.policy"),
+    _in("decider.failure", "one attempt too many", "tries >= retry.policy", "tries > retry.policy"),
     _in("decider.leaf", "an old report is taken for the current attempt's", "step.attempts != report.attempt", "False"),
     _in(
         "decider.leaf",
         "a retry has its settings rendered again",
-        "    if config is None:\n        scope",
-        "    if config is None or step.attempts > 1:\n        scope",
+        "    if config is None:\n        config = render_settings(run",
+        "    if config is None or step.attempts > 1:\n        config = render_settings(run",
     ),
     _in(
         "decider.stability",
@@ -91,8 +91,8 @@ _FAILURE = (
     _in(
         "decider.decide",
         "steps start although the execution has failed",
-        "if run.is_stopping() and not run.root.stopped:",
-        "if run.is_stopping() and not run.root.stopped and not run.ready:",
+        "if may_stop and not run.root.stopped and run.is_stopping():",
+        "if may_stop and not run.root.stopped and run.is_stopping() and not run.ready:",
     ),
     _in("decider.failure", "the fallback's value is lost", '"fallback", output=value)', '"fallback", output=None)'),
     _in(
@@ -165,8 +165,8 @@ _CONSTRUCTS = (
     _in(
         "decider.start",
         "a milestone is passed although what it waits for has not completed",
-        "if all(_status(turn, one, name) is StepStatus.COMPLETED for name in milestone.after):",
-        "if any(_status(turn, one, name) is StepStatus.COMPLETED for name in (*milestone.after, one.node.name)):",
+        "if all(status is StepStatus.COMPLETED for status in statuses.values()):",
+        "if all(status is not StepStatus.PENDING for status in statuses.values()):",
     ),
     _in("decider.cancelling", "a step that is due is not cancelled", "for other in due:", "for other in due[:0]:"),
 )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from stepwell.base.errors import Conflict, NotFound
 from stepwell.decider import decide as decider
 from stepwell.decider.decide import decide
 from stepwell.decider.replay import replay
@@ -16,6 +17,7 @@ from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
 from stepwell.execution.inputs import Input, TimersDue
 from stepwell.execution.status import PARKED_STEP, ExecutionStatus
+from stepwell.execution.verbs import Verb
 from tests.simulation.invariants import Violation
 
 if TYPE_CHECKING:
@@ -48,19 +50,24 @@ class Watcher:
         self._every = every
         self._turns = 0
 
-    def decide(self, run: Run, came_in: Input, at: int) -> Decision:
+    def decide(self, run: Run, came_in: Any, at: int, *more: Any) -> Decision:
         """As `decider.decide`."""
         self._turns += 1
         other = self._rebuilt(run, came_in, at) if self._turns % self._every == 0 else None
+        before = self._world.codec.encode_state(run.state) if isinstance(came_in, Verb) else b""
         try:
-            decision = decider.decide(run, came_in, at)
+            decision = decider.decide(run, came_in, at, *more)
+        except (Conflict, NotFound):
+            if self._world.codec.encode_state(run.state) != before:
+                self._break("what_is_refused_changes_nothing", f"{came_in}")
+            raise
         except Exception as error:
             self._break("the_decider_does_not_raise", f"{came_in}: {type(error).__name__}: {error}")
             raise
         if isinstance(came_in, TimersDue) and not decision.events:
             self._check_time_goes_on(run, at)
         if other is not None:
-            self._compare(decision, decider.decide(other, came_in, at), came_in)
+            self._compare(decision, decider.decide(other, came_in, at, *more), came_in)
         return decision
 
     def _check_time_goes_on(self, run: Run, at: int) -> None:

@@ -25,10 +25,12 @@ from stepwell.execution.history import (
     ExecutionCompleted,
     ExecutionFailed,
     ExecutionFailing,
+    ExecutionForked,
     ExecutionPaused,
     ExecutionResumed,
     FallbackStarted,
     HistoryEvent,
+    Intervened,
     IterationStarted,
     LateCompletion,
     LockTaken,
@@ -37,6 +39,8 @@ from stepwell.execution.history import (
     StepCompleted,
     StepFailed,
     StepHeld,
+    StepReopened,
+    StepReset,
     StepsAdded,
     StepScheduled,
     StepSkipped,
@@ -65,12 +69,15 @@ class Witness:
         self.drains = definition.config.failure_mode == "drain"
         self.undoing = Undoing(definition)
         self.failing = self.over = self.compensating = self.paused = self.cancelling = False
+        self.intervened = False
+        self.by_hand: set[str] = set()
         self._count = 0
         self._to_cancel: list[tuple[Thing, str]] = []
 
     def see(self, event: HistoryEvent) -> None:
         """Raises: AssertionError: the event may not follow what was seen so far."""
         asked = isinstance(event, CompensationStarted | CompensationAwaited) and event.then == "answer"
+        asked |= isinstance(event, (Intervened, ExecutionForked))
         assert not self.over or asked, f"{type(event).__name__} after the end"
         self.over &= not asked
         key = getattr(event, "step", None)
@@ -83,12 +90,23 @@ class Witness:
         match event:
             case ExecutionFailing():
                 self.failing = True
+            case Intervened():
+                self.intervened, self.over = True, False
+                self.by_hand |= {event.details.get("step", ""), *event.details.get("steps", ())}
+                self.failing = self.cancelling = self.compensating = False
+            case StepReset():
+                self.things.pop(event.step, None)
+            case StepReopened():
+                thing = self.things[event.step]
+                thing.end, thing.completed, thing.rounds = None, False, event.iteration + 1
+            case ExecutionForked():
+                self.cancelling = self.compensating = self.over = False
             case ExecutionPaused() | ExecutionResumed():
                 self.paused = isinstance(event, ExecutionPaused)
             case CancelRequested():
                 self.cancelling = True
             case CompensationStarted():
-                assert self.failing or event.then != "fail", "a compensation without a failure"
+                assert self.failing or self.intervened or event.then != "fail", "a compensation without a failure"
                 self._nothing_runs("a compensation begins")
                 self.compensating = True
                 self.undoing.begin(event, self.things.values(), self.book)
@@ -180,7 +198,7 @@ class Witness:
             assert fits, f"{thing.key} is due in {line.block}, while {owner.block} runs"
         if owner is not None and not self._holds_on(owner):
             assert thing.path not in owner.failed_in, f"{thing.key} is due where another step has failed"
-        if owner is not None and owner.name == thing.name:
+        if (owner is not None and owner.name == thing.name) or thing.key in self.by_hand:
             return
         said = self.verdict(thing, line)
         assert said == "run", f"{thing.key} is due, but its edges say: {said}"
@@ -246,7 +264,7 @@ class Witness:
         inside = thing.owner is not None and thing.owner.name == thing.name
         if isinstance(event, FallbackStarted) or thing.attempt or inside or not own:
             return
-        if line.step.delay:
+        if line.step.delay and thing.key not in self.by_hand:
             assert thing.delayed, f"{thing.key} starts without its delay"
         if line.step.mutex is not None:
             assert thing.locked, f"{thing.key} starts without its lock"
@@ -313,6 +331,9 @@ class Witness:
 
         Raises: AssertionError: it has not.
         """
+        for thing in self.things.values():
+            if thing.block is not None and thing.end is None and not self.failing:
+                self._see_enough(thing)
         pending, self._to_cancel = self._to_cancel, []
         for thing, name in pending:
             if thing.owner is None or thing.owner.name != thing.name:
@@ -373,6 +394,14 @@ class Witness:
         else:
             assert None not in ends, f"{thing.key} has completed, and not all of its steps have ended"
 
+    def _see_enough(self, thing: Thing) -> None:
+        """A group of which enough have completed has ended."""
+        wish = self.book[thing.name].step.config.get("wait_for", "all")
+        if kind_of(self.book[thing.name].step) == "parallel_group" and wish != "all" and thing.block != "fallback":
+            wanted = 1 if wish == "any" else int(wish)
+            done = sum(inner.completed for inner in self._inside(thing))
+            assert done < wanted, f"{thing.key} goes on, although {done} of {wanted} steps have completed"
+
     def _end_inside(self, thing: Thing, name: str) -> Ended | None:
         """How a step inside this one ended."""
         path = next(iter(thing.inner_paths()))
@@ -426,7 +455,7 @@ class Witness:
         if isinstance(end, StepCompleted):
             return {"satisfied", "success", "complete"}
         if isinstance(end, StepSkipped):
-            return {"satisfied", "skipped"} if end.reason in ("condition", "action") else set()
+            return {"satisfied", "skipped"} if end.reason in ("condition", "operator") else set()
         if isinstance(end, StepCancelled):
             return set()
         if end.handled == "fallback":

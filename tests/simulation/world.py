@@ -17,7 +17,9 @@ from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.engine.hot import Hot
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import ANSWER, Event
-from stepwell.execution.history import ApprovalRequested, ExecutionCreated, HistoryEvent
+from stepwell.execution.history import ApprovalRequested, ExecutionCreated, HistoryEvent, StepReset
+from stepwell.execution.status import ExecutionStatus, StepStatus
+from stepwell.execution.verbs import Compensate, Resume, Terminate, Verb, name_of
 from stepwell.execution.work import Assignment
 from stepwell.ports import Batch
 from stepwell.store.memory import MemoryStore
@@ -25,12 +27,14 @@ from stepwell.store.memory_content import Content
 from tests.execution.ciphers import Plain
 from tests.simulation.agenda import SECOND, Agenda, Entry
 from tests.simulation.behaviour import Behaviour, behave
+from tests.simulation.gen_basics import EVENTS
 from tests.simulation.invariants import AT_END, AT_REST, Violation, check_all, check_dispatch, ledger_rule
 from tests.simulation.language import LEAF_TYPES
 from tests.simulation.ledger import Ledger
 from tests.simulation.life import Life
 from tests.simulation.locks import Locks
 from tests.simulation.loop import new_loop
+from tests.simulation.people import FORK, VERBS, WHO
 from tests.simulation.scenario import HALF, Asking, Fault, Publishing, Scenario, Starting, loaded
 from tests.simulation.watching import watched
 
@@ -39,6 +43,8 @@ ACTIVE: Final = 20 * SECOND
 """How long faults happen and people do things; after that everything is only let through."""
 PATIENCE: Final = 7_200 * SECOND
 """After that much more, what has not ended is stuck."""
+OFTEN_ENOUGH: Final = 3
+"""So often an operator lets an execution go on that pauses because a step fails; then he ends it."""
 LOOKS: Final = 4
 """One time in so many, when nothing more can happen at an instant, it is looked at what must hold then."""
 TURNS: Final = 3
@@ -56,6 +62,7 @@ class World:
         life: the engine that is there, or None after a power cut.
         acknowledged: the ids that starts were answered with, and their start keys.
         assignments: the first delivery of every attempt.
+        behaviours: what attempts did, by their ids.
         settings: those of the first attempt of every step, by execution and step.
         published: ids of events that somebody tried to publish.
     """
@@ -72,11 +79,13 @@ class World:
         self.ledgers: dict[str, Ledger] = {}
         self.acknowledged: list[tuple[str, str | None]] = []
         self.assignments: dict[str, Assignment] = {}
+        self.behaviours: dict[str, Behaviour] = {}
         self.settings: dict[tuple[str, str], Any] = {}
         self.published: set[str] = set()
         self.locks = Locks()
         self.tried = Counter[str]()
         self.life: Life | None = None
+        self._resumed = Counter[str]()
         self._lives = self._commits = self._drawn = self._asked = 0
         self.begun = self.agenda.now
         self._at_commit = {fault.at: fault for fault in scenario.faults if fault.kind in ("lost", "kept", "refused")}
@@ -97,11 +106,21 @@ class World:
             self._put_on_agenda()
             self._go_on(self.begun + ACTIVE, lambda: False)
             self._calm_after = True
+            self.agenda.after(0, "help", self._help_along)
             self._go_on(self.agenda.now + PATIENCE, self._is_over)
             if not self._is_over():
                 raise Violation("nothing_is_stuck", self._stuck())
             self._shut_down()
             check_all(self, AT_END)
+
+    def _answer_all(self, ledger: Ledger) -> None:
+        for step in ledger.state.steps.values():
+            if step.status is StepStatus.WAITING and step.event_type == ANSWER:
+                self._drawn += 1
+                data = {**step.filter, "by": WHO, "response": {"ok": True}}
+                made = Event(id=f"answer{self._drawn}", type=ANSWER, source="test", data=data, time=self.agenda.now)
+                self.published.add(made.id)
+                self._send(made)
 
     def _put_on_agenda(self) -> None:
         at = self.begun
@@ -240,7 +259,41 @@ class World:
         loop.run(whole())
 
     def _ask(self, asking: Asking) -> None:
-        pass
+        """An operator asks for something, of an execution that he has seen in the list."""
+        life = self._ready_life(lambda: self._ask(asking), asking.verb)
+        if life is None or not self.ledgers:
+            return
+        ledger = list(self.ledgers.values())[asking.execution % len(self.ledgers)]
+        random = self.agenda.random(f"verb {asking}")
+        if asking.verb == FORK:
+            at_event = random.randint(1, len(ledger.history))
+            self._ask_engine(life, life.engine.fork(ledger.id, at_event, by=WHO))
+        else:
+            self._operate(life, ledger, VERBS[asking.verb](ledger.state, random))
+
+    def _operate(self, life: Life, ledger: Ledger, verb: Verb) -> None:
+        def answered(task: asyncio.Task[Any]) -> None:
+            refused = task.cancelled() or task.exception() is not None
+            self.tried[f"{name_of(verb)} {'refused' if refused else 'done'}"] += 1
+
+        self._ask_engine(life, life.engine.operate(ledger.id, verb)).add_done_callback(answered)
+
+    def _help_along(self) -> None:
+        """No more faults: whoever waits for an operator, an answer or an event gets what he waits for."""
+        life = self.life
+        if life is not None and not self._closing and life.engine._failure is None:
+            for event_type in sorted({*EVENTS}):
+                self._drawn += 1
+                self._publish(Publishing(0, event_type, f"help{self._drawn}", self._drawn % 4))
+            for ledger in self.ledgers.values():
+                self._answer_all(ledger)
+                if ledger.state.status is ExecutionStatus.PAUSED:
+                    self._resumed[ledger.id] += 1
+                    again = self._resumed[ledger.id] > OFTEN_ENOUGH
+                    self._operate(life, ledger, Terminate(by=WHO) if again else Resume(by=WHO))
+                elif ledger.state.status is ExecutionStatus.COMPENSATING and ledger.state.compensation_awaited:
+                    self._operate(life, ledger, Compensate(by=WHO))
+        self.agenda.after(10 * SECOND, "help", self._help_along)
 
     def _ready_life(self, later: Callable[[], None], what: str) -> Life | None:
         """The engine; when none is there, they come back later."""
@@ -309,13 +362,22 @@ class World:
                 (created, *events) = events
                 assert isinstance(created, ExecutionCreated)
                 plan = self._by_digest[created.digest]
-                ledger = self.ledgers[created.id] = Ledger(created.id, len(self.ledgers) + 1, plan, created)
+                ledger = self.ledgers[change.handle.id] = Ledger(change.handle.id, len(self.ledgers) + 1, plan, created)
             try:
                 ledger.take(events)
                 self.locks.see(ledger.id, events)
                 self._answer(events)
+                self._forget_what_is_reset(ledger.id, events)
             except AssertionError as error:
                 self.note(ledger_rule(ledger, error))
+
+    def _forget_what_is_reset(self, execution: str, events: Sequence[HistoryEvent]) -> None:
+        """What runs again at an operator's wish may have other settings."""
+        for event in events:
+            if isinstance(event, StepReset):
+                self.settings.pop((execution, event.step), None)
+                for id_ in [id_ for id_ in self.assignments if id_.startswith(f"{execution}/{event.step}/")]:
+                    del self.assignments[id_]
 
     def _answer(self, events: Sequence[HistoryEvent]) -> None:
         """People who are asked answer, sooner or later, now and then wrongly."""
@@ -341,6 +403,11 @@ class World:
 
     def behaviour_of(self, assignment: Assignment) -> Behaviour:
         """What this attempt does."""
+        behaviour = self._behaviour_of(assignment)
+        self.behaviours[assignment.id] = behaviour
+        return behaviour
+
+    def _behaviour_of(self, assignment: Assignment) -> Behaviour:
         if assignment.step.split("[")[0].split("#")[0] in self.scenario.calm:
             return Behaviour(0, {"n": 1})
         who = self.ledgers[assignment.execution].number

@@ -69,7 +69,14 @@ summaries = st.builds(
     error=st.none() | st.just("no"),
 )
 lock_names = st.sampled_from(("till", "door"))
-lock_requests = st.builds(LockRequest, lock_names, st.integers(1, 3), st.sampled_from(("", "pay")), instants)
+lock_requests = st.builds(
+    LockRequest,
+    lock_names,
+    st.integers(1, 3),
+    st.sampled_from(("", "pay")),
+    instants,
+    st.sampled_from(("queue", "queue", "refuse", "replace")),
+)
 dead_letters = st.builds(
     lambda step, seq, type_: letter(step=step, seq=seq, error=ErrorInfo(type_, "no")),
     st.sampled_from(("pay", "ship")),

@@ -46,7 +46,7 @@ async def scene(path: Path) -> AsyncIterator[Scene]:
             "lock 'till' is free for execution a, which stands first in line and was not told",
         ),
         ("UPDATE executions SET status = 'failed' WHERE id = 'b'", "execution b: it has or wants the lock 'till', but"),
-        ("INSERT INTO locks SELECT 9, 'x', 99, 's', 1, 0, 1", "refers to a row of executions that does not exist"),
+        ("INSERT INTO locks SELECT 9, 'x', 99, 's', 1, 0, 1, 0", "refers to a row of executions that does not exist"),
         ("UPDATE dead_letters SET seq = 9", "dead letter a/pay/4: the history of execution a does not go so far"),
         ("UPDATE registrations SET version = '2.0.0'", "shop 2.0.0 is registered with the definition of shop 1.0.0"),
         ("DROP INDEX history_order", "index history_order is missing, unknown or changed"),
@@ -106,6 +106,9 @@ QUICK: Mapping[str, Sequence[Any] | Mapping[str, Any]] = {
     "count_holders": ("x",),
     "lock_line": ("x",),
     "hold_locks": (1,),
+    "has_asked_for_lock": ("x", 1, "s"),
+    "locks_before": ("x", 1, "s"),
+    "tell_locks": (1,),
     "versions": ("x",),
     "list": {
         "before_created": NOW, "before_key": 1, "created_from": 0, "created_to": NOW, "workflow": None,

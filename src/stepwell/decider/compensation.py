@@ -148,8 +148,8 @@ def has_work(run: Run, then: str = "cancel") -> bool:
 def has_bodies(run: Run) -> bool:
     """Whether steps say themselves how they are undone; of those that were made while it ran, whether one that has
     completed does."""
-    if run.plan.undoes:
-        return True
+    if run.plan.undoes or not run.plan.generates:
+        return run.plan.undoes
     return any((node := node_of(run, key)) is not None and node.step.compensate is not None for key in undoable(run))
 
 

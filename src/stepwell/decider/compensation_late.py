@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from stepwell.decider.compensation import body_of, first_place, runs_together
 from stepwell.decider.compensation_places import node_of, place_of
+from stepwell.decider.ending import strategy
 from stepwell.decider.region import Instance
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Turn
@@ -42,12 +43,17 @@ def take_late(turn: Turn, report: Report) -> None:
 
 
 def _counts(turn: Turn, step: StepState, report: Report) -> bool:
+    """Whether it is the result of the very work that was stopped, and compensation runs or is to come."""
     state = turn.state
     if report.error is not None or step.status is not StepStatus.CANCELLED or step.attempts != report.attempt:
         return False
     if state.status is ExecutionStatus.COMPENSATING:
         return state.compensation is None
-    return state.status is ExecutionStatus.RUNNING and turn.run.root.stopped
+    if state.status is not ExecutionStatus.RUNNING or not turn.run.root.stopped:
+        return False
+    if state.cancel is not None:
+        return state.cancel.compensate
+    return state.failure is not None and strategy(turn) == "compensate"
 
 
 def _place(run: Run, one: Instance) -> int:

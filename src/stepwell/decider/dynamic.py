@@ -7,7 +7,7 @@ from typing import Any
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import open_region
-from stepwell.decider.blocks import began_at, begin, outputs, went_wrong
+from stepwell.decider.blocks import began_at, begin, outputs, went_wrong, withdraw
 from stepwell.decider.failure import fail_or_retry
 from stepwell.decider.inner import Generated
 from stepwell.decider.keys import instance_key
@@ -72,7 +72,9 @@ def look(turn: Turn, one: Instance, region: Region) -> None:
     """The task has made the steps, or the steps are through."""
     if not region.is_through or went_wrong(turn, one, region):
         return
-    if region.graph.name == "make":
+    if region.graph.name == "make" and region.stopped:
+        withdraw(turn, one)
+    elif region.graph.name == "make":
         one.regions = None
         _add(turn, one, turn.step(region.key_of(one.node.name)).output)
     else:

@@ -17,7 +17,7 @@ from stepwell.decider.edges import Taken, taken_edges
 from stepwell.decider.graph import UNDOING
 from stepwell.decider.joins import after_fallback, is_outcome, is_taken
 from stepwell.decider.region import Instance, Region
-from stepwell.decider.scope import error_names, failed_outcome
+from stepwell.decider.scope import error_names, failed_outcome, succeeded_outcome
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.history import AttemptFailed, ExecutionPaused, FallbackStarted, StepFailed, VariablesSet
@@ -31,7 +31,31 @@ def fail_or_retry(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) 
     step = turn.state.steps[one.key]
     if not _wants_retry(turn, one, step, error):
         fail(turn, one, error, started_at)
-        return
+    else:
+        _try_later(turn, one, step, error, started_at)
+
+
+def retry_result(turn: Turn, one: Instance, result: Any, started_at: int) -> bool:
+    """An attempt ended well, but the policy's condition may ask for another try all the same: say whether it does.
+
+    The last try's result counts, whatever the condition says of it.
+    """
+    retry, step = one.node.retry, turn.state.steps[one.key]
+    tries = step.attempts - step.attempts_before
+    if retry.when is None or tries >= retry.policy.max_attempts or one.region.stopped:
+        return False
+    names = {"response": result, "error": None, "attempt": tries}
+    scope = turn.scope(one, f"retry/{step.attempts}", names, succeeded_outcome(result))
+    try:
+        if not retry.when.holds(scope):
+            return False
+    except ExpressionError:
+        return False
+    _try_later(turn, one, step, ErrorInfo("unwanted_result", "its result asks for another try", retryable=True), started_at)
+    return True
+
+
+def _try_later(turn: Turn, one: Instance, step: StepState, error: ErrorInfo, started_at: int) -> None:
     tries = step.attempts - step.attempts_before
     delay = one.node.retry_for(error.type).policy.delay_after(tries, turn.state.seed, one.key)
     turn.emit(AttemptFailed(turn.at, one.key, step.attempts, started_at, error, turn.at + delay))

@@ -94,13 +94,21 @@ class Link:
 
 
 class Retry:
-    """A retry policy, its condition compiled."""
+    """A retry policy, its condition compiled.
 
-    __slots__ = ("policy", "when")
+    Attributes:
+        asks_result: the condition is about results too: a try that ended well may not be good enough.
+    """
+
+    __slots__ = ("asks_result", "policy", "when")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self.policy = policy
         self.when = compile_condition(policy.when, outcome=True) if policy.when is not None else None
+        self.asks_result = self.when is not None and (
+            not self.when.functions.isdisjoint(("succeeded", "result"))
+            or any(reference.path[0] == "response" for reference in self.when.references)
+        )
 
 
 class StandIn:

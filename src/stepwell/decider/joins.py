@@ -160,7 +160,7 @@ def is_timeout(step: StepState) -> bool:
 def _arrivals(region: Region, node: Node) -> Arrivals:
     arrivals = region.arrivals.get(node.name)
     if arrivals is None:
-        arrivals = region.arrivals[node.name] = Arrivals()
+        arrivals = region.arrivals[node.name] = Arrivals(None if region.rounds is None else set())
     return arrivals
 
 
@@ -170,6 +170,8 @@ def _count(region: Region, link: Link, taken: bool) -> Outcome | None:
     if node.waits_for_one:  # most steps: no counting
         return _run(region, node, link.delay) if taken else _dead(node)
     arrivals = _arrivals(region, node)
+    if arrivals.decided is not None:
+        arrivals.decided.add(link)
     if taken:
         arrivals.taken += 1
         arrivals.delay = max(arrivals.delay, link.delay)
@@ -185,7 +187,7 @@ def _verdict(region: Region, node: Node, arrivals: Arrivals) -> Outcome | None:
 
     `all`: every edge taken. `sync`: none undecided and at least one taken. `any` and a number: at the n-th taken edge.
     """
-    undecided = node.inbound - arrivals.taken - arrivals.dead
+    undecided = node.inbound - arrivals.past - arrivals.taken - arrivals.dead
     match node.join:
         case "all":
             said = "dead" if arrivals.dead else ("open" if undecided else "run")
@@ -221,8 +223,7 @@ def _count_again(region: Region, rounds: Rounds, link: Link, taken: bool) -> Ite
     """Count an edge whose source may run again, or that may itself begin a round anew."""
     if link.body is not None:
         if taken:
-            for name in link.body:
-                region.arrivals.pop(name, None)
+            _begin_anew(region, link.body)
             yield _run(region, link.target, link.delay)
             _arrivals(region, link.target).settled = True
     elif link.leaves is not None or (link.source.join == "each" and link.source.tangle is None):
@@ -232,6 +233,14 @@ def _count_again(region: Region, rounds: Rounds, link: Link, taken: bool) -> Ite
                 yield from _decided(region, rounds, link, taken=True)
     else:
         yield from _decided(region, rounds, link, taken)
+
+
+def _begin_anew(region: Region, body: frozenset[str]) -> None:
+    """The steps of a loop wait again for those of it; what came from outside of it before has been."""
+    for name in body:
+        before = region.arrivals.pop(name, None)
+        if before is not None and before.decided:
+            region.arrivals[name] = Arrivals({link for link in before.decided if link.source.name not in body})
 
 
 def _decided(region: Region, rounds: Rounds, link: Link, taken: bool) -> Iterator[Outcome]:
@@ -244,11 +253,13 @@ def _decided(region: Region, rounds: Rounds, link: Link, taken: bool) -> Iterato
             yield outcome
         return
     arrivals = _arrivals(region, node)
+    assert arrivals.decided is not None, "such a graph is one with rounds"
+    arrivals.decided.add(link)
     arrivals.taken += taken
     arrivals.dead += not taken
     if taken:
         yield _run(region, node, link.delay)
-    elif arrivals.dead == node.inbound:
+    elif arrivals.dead + arrivals.past == node.inbound:
         arrivals.settled = True
         yield _dead(node)
 

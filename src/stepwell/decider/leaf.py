@@ -8,7 +8,7 @@ from stepwell.decider.advance import ended
 from stepwell.decider.cancelling import cancel_named
 from stepwell.decider.compensation_places import names_to_record
 from stepwell.decider.edges import NONE, Taken, taken_edges
-from stepwell.decider.failure import fail, fail_or_retry
+from stepwell.decider.failure import fail, fail_or_retry, retry_result
 from stepwell.decider.region import Instance
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Turn
@@ -133,7 +133,7 @@ def finish_attempt(turn: Turn, one: Instance, report: Report) -> None:
         return
     if report.error is not None:
         fail_or_retry(turn, one, report.error, report.started_at)
-    else:
+    elif not one.node.retry.asks_result or not retry_result(turn, one, report.result, report.started_at):
         complete(turn, one, report.result, report.started_at, report.scope)
 
 

@@ -57,7 +57,8 @@ def begin(turn: Turn) -> None:
     if not state.held_for:
         try:
             key = plan.concurrency_key.render(turn.run.names.scope(turn.at, "", "concurrency"))
-            name = f"{state.workflow}:{lock_name(key)}"
+            # without a key all executions of the workflow are counted together
+            name = f"{state.workflow}:{lock_name(key) if concurrency.key is not None else ''}"
         except ExpressionError as error:
             give_up(turn, ErrorInfo("invalid_config", f"concurrency: the key cannot be computed: {error.message}"))
             return

@@ -34,6 +34,7 @@ class Plan:
         hooks: the steps of `config.on_error`.
         concurrency_key: of executions with the same, so many may run at once.
         undoes: a step of it says how it is undone.
+        generates: a step of it makes further steps while it runs.
         uses_locks: an execution of it, or a step, may hold a lock.
         drains: after a failure, what can still be reached runs on.
     """
@@ -45,6 +46,7 @@ class Plan:
         "definition",
         "digest",
         "drains",
+        "generates",
         "hooks",
         "input_check",
         "max_parallel_steps",
@@ -79,6 +81,7 @@ class Plan:
         )
         outside = (*all_steps(definition.steps), *all_steps(definition.config.on_error.steps))
         self.undoes = any(step.compensate is not None for step in outside)
+        self.generates = any(step.type == "dynamic" for step in outside)
         self.drains = definition.config.failure_mode == "drain"
         self.max_parallel_steps = definition.config.max_parallel_steps
         self.input_check = SchemaCheck(definition.input_schema or {})

@@ -51,11 +51,15 @@ class Arrivals:
 
     Attributes:
         delay: the longest that one of the taken edges asks to wait, in microseconds.
+        decided: where steps run in circles, the edges that are decided.
+        past: how many of them were decided before this round began, by steps that are not in it: they count no more.
     """
 
-    __slots__ = ("dead", "delay", "settled", "taken")
+    __slots__ = ("dead", "decided", "delay", "past", "settled", "taken")
 
-    def __init__(self) -> None:
+    def __init__(self, decided: set[Link] | None = None) -> None:
+        self.decided = decided
+        self.past = len(decided) if decided else 0
         self.taken = 0
         self.dead = 0
         self.delay = 0

@@ -53,14 +53,20 @@ def _restore_compensation(run: Run, found: Mapping[str, list[Found]]) -> None:
     """Open what undoes and has not ended, and what may begin of a compensation that runs together."""
     state = run.state
     _restore_open(run, run.undoing, found, {})
-    undoing = [body_of(run, key) for key in state.to_undo if undo_key(key) in state.steps]
-    for one in [workflow_of(run)] if state.compensation_instead else undoing:
+    undoing = [workflow_of(run)] if state.compensation_instead else _bodies_at_work(run)
+    for one in undoing:
         step = state.steps.get(one.key)
         if step is not None and step.status not in ENDED_STEP:
             _open(run, one, step, found)
     if runs_together(run) and not state.compensation_awaited and state.compensation is None:
         for one in due_now(run):
             run.make_ready(one)
+
+
+def _bodies_at_work(run: Run) -> list[Instance]:
+    steps = run.state.steps
+    undoing = [(key, steps.get(undo_key(key))) for key in run.state.to_undo]
+    return [body_of(run, key) for key, step in undoing if step is not None and step.status not in ENDED_STEP]
 
 
 def by_path(run: Run) -> Mapping[str, list[Found]]:

@@ -76,13 +76,13 @@ def _after_block(turn: Turn, one: Instance) -> None:
     step, machine = turn.state.steps[one.key], _machine(one)
     event = step.items[0] if step.items else None
     _, state, kind, *number = (step.block or "").split(".")
-    if kind == "transitions":
-        to = machine.transitions[state][int(number[0])].to
-        _enter(turn, one, f"states.{to}.on_enter", step.iteration, event)
-    elif state in machine.final:
+    if kind != "transitions" and state in machine.final:
         complete(turn, one, {"state": state}, began_at(turn, one))
     elif one.region.stopped:
         withdraw(turn, one)
+    elif kind == "transitions":
+        to = machine.transitions[state][int(number[0])].to
+        _enter(turn, one, f"states.{to}.on_enter", step.iteration, event)
     else:
         _enter(turn, one, f"states.{state}.waiting", step.iteration, event)
 
@@ -123,7 +123,7 @@ def _follow(turn: Turn, one: Instance, event: dict[str, Any]) -> None:
         message = f"event {event['type']!r} has no transition in state {state!r} (strict)"
         fail_or_retry(turn, one, ErrorInfo("unexpected_event", message), began_at(turn, one))
         return
-    turn.emit(EventIgnored(turn.at, one.key, state, Event(**event)))
+    turn.emit(EventIgnored(turn.at, one.key, state, Event.from_dict(event)))
     _enter(turn, one, f"states.{state}.waiting", step.iteration + 1, step.items[0] if step.items else None)
 
 

@@ -93,10 +93,7 @@ def _pause(turn: Turn, verb: Pause) -> None:
         return
     turn.emit(ExecutionPaused(turn.at, verb.by, verb.reason))
     tell_children(turn, "pause", verb.by, verb.reason)
-    running = state.in_flight
-    turn.said = "paused" + (
-        f"; {running} running {'step' if running == 1 else 'steps'} may still end" if running else ""
-    )
+    turn.said = f"paused; {_running(turn)} may still end" if state.in_flight else "paused"
 
 
 def _resume(turn: Turn, verb: Resume) -> None:
@@ -131,10 +128,13 @@ def _cancel(turn: Turn, verb: Cancel) -> None:
             cancel_all(turn, region, why)
         else:
             stop(turn, region, why)
-    left = state.in_flight
-    turn.said = (
-        f"is cancelled once {left} running {'step has' if left == 1 else 'steps have'} ended" if left else "cancelled"
-    )
+    ended = "has" if state.in_flight == 1 else "have"
+    turn.said = f"cancelled as soon as {_running(turn)} {ended} ended" if state.in_flight else "cancelled"
+
+
+def _running(turn: Turn) -> str:
+    number = turn.state.in_flight
+    return f"{number} running {'step' if number == 1 else 'steps'}"
 
 
 _GOES_ON = "it goes on undoing what was done, and is cancelled then; `terminate` would end it at once"
@@ -239,10 +239,6 @@ def _check_settings(run: Run, covers: Mapping[str, Any]) -> None:
         kind = node.kind if node is not None else "unknown"
         message = f"step {key!r} is a {kind}: its settings cannot be edited"
         raise Conflict(message, code="no-settings", hint="name a step inside it")
-
-
-def _steps(running: int) -> str:
-    return "1 running step has" if running == 1 else f"{running} running steps have"
 
 
 def _listed(keys: Sequence[str]) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from stepwell.decider.turn import Turn
-from stepwell.decider.verbs_legal import check_legal
+from stepwell.decider.verbs_legal import code_of, refusal
 from stepwell.decider.verbs_redo import rebuild, reset_step
 from stepwell.execution.history import ExecutionForked
 from stepwell.execution.state import StepState
-from stepwell.execution.status import ENDED_STEP, StepStatus
+from stepwell.execution.status import BEFORE_THE_END, ENDED_STEP, StepStatus
 
 _STANDS: Final = frozenset({"delay", "milestone"})
 """What holds a step that needs nothing outside."""
@@ -21,9 +21,13 @@ def fork(turn: Turn, forked: ExecutionForked) -> None:
     Raises:
         Conflict: at that point there is nothing to go on with: it had ended, or undid what it had done.
     """
-    check_legal(turn.state, "fork")
+    state = turn.state
+    if state.status not in BEFORE_THE_END:
+        raise refusal(state, "fork", code_of(state, "fork"))
+    if state.cancel is not None:
+        raise refusal(state, "fork", "being-cancelled", "it is being cancelled")
     turn.emit(forked)
-    for key in [key for key, step in turn.state.steps.items() if _is_outside(step)]:
+    for key in [key for key, step in state.steps.items() if _is_outside(step)]:
         reset_step(turn, key, anew=False)
     turn.commands.clear()  # the locks of the other execution are not this one's
     rebuild(turn)

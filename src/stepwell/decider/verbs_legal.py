@@ -36,7 +36,7 @@ def check_legal(state: ExecutionState, verb: str) -> None:
             `illegal-verb`.
     """
     if verb not in LEGAL[state.status] and not (verb == "pause" and state.status is E.PAUSED):
-        raise refusal(state, verb, _code(state, verb))
+        raise refusal(state, verb, code_of(state, verb))
     if state.cancel is not None and state.status not in ENDED_EXECUTION and verb not in _WHILE_CANCELLED:
         raise refusal(
             state, verb, "being-cancelled", f"it is being cancelled: {state.cancel.reason or 'no reason given'}"
@@ -55,7 +55,8 @@ def refusal(state: ExecutionState, verb: str, code: str, because: str | None = N
     )
 
 
-def _code(state: ExecutionState, verb: str) -> str:
+def code_of(state: ExecutionState, verb: str) -> str:
+    """The code for a verb that its status does not allow."""
     if verb == "resume" and state.status not in ENDED_EXECUTION:
         return "not-paused"
     if verb == "retry":

@@ -51,10 +51,14 @@ def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: 
             change.waits_begun = tuple(begun for begun in change.waits_begun if begun != wait)  # in this very turn
             change.waits_ended = (*change.waits_ended, wait)
         elif isinstance(command, TakeLock):
-            request = LockRequest(command.name, command.limit, command.step, at)
+            request = LockRequest(command.name, command.limit, command.step, at, command.otherwise)
             change.locks_taken = (*change.locks_taken, request)
         elif isinstance(command, ReleaseLock):
-            change.locks_released = (*change.locks_released, (command.name, command.step))
+            claim = command.name, command.step
+            change.locks_taken = tuple(
+                asked for asked in change.locks_taken if (asked.name, asked.holder) != claim
+            )  # in this very turn
+            change.locks_released = (*change.locks_released, claim)
         elif isinstance(command, ResolveDeadLetter):
             change.dead_letters_resolved = (*change.dead_letters_resolved, command.id)
         elif isinstance(command, EndExecution):

@@ -77,7 +77,8 @@ async def prepare_fork(
     try:
         decision = decide_fork(run, said)
     except Conflict as conflict:
-        message = f"execution {execution} cannot be forked at event {len(events)}: there it is {state.status}"
+        stands = "being cancelled" if state.cancel is not None else state.status
+        message = f"execution {execution} cannot be forked at event {len(events)}: there it is {stands}"
         hint = "choose an earlier event: `stepwell execution history` shows them"
         raise Conflict(message, code=conflict.code, hint=hint) from None
     hot = Hot(Handle(said.id, -1), run)
@@ -110,6 +111,7 @@ async def _history_to(store: Store, codec: Codec, execution: str, at_event: int)
             if len(events) >= at_event:
                 break
     if at_event < 1 or len(events) < at_event:
-        message = f"execution {execution} has no event {at_event}: they are numbered from 1 to {len(events)}"
+        known = f" to {len(events)}" if events else ""
+        message = f"execution {execution} has no event {at_event}: they are numbered from 1{known}"
         raise NotFound(message, code="unknown-event", hint="`stepwell execution history` shows them")
     return events

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from stepwell.base.clock import Clock
-from stepwell.base.errors import Conflict, NotFound, StepwellError
+from stepwell.base.errors import Conflict, NotFound, StepwellError, StoreError
 from stepwell.base.values import Sealed
 from stepwell.decider.decide import decide
 from stepwell.decider.plan import Plan
@@ -203,14 +203,19 @@ class Operating:
             raise unknown_execution(execution)
         at = self._clock.now()
         decision = self._decide(hot, verb, at, plan)
+        answer = answer_of(hot, verb, decision)
         if decision.events or decision.commands:
             done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             self._submit(hot, decision, at, moved_to=new_version(verb), started=done)
             await done
-        return answer_of(hot, verb, decision)
+        return answer
 
     async def take(self, item: InboxItem) -> None:
-        """Act on an inbox item that asks for something; it is deleted, and answered, together with its effects."""
+        """Act on an inbox item that asks for something; it is deleted, and answered, together with its effects.
+
+        Raises:
+            StoreError: the store cannot be read; the item stays.
+        """
         if item.kind == VERB:
             request = decode_request(item.payload, self._codec)
         else:
@@ -223,6 +228,8 @@ class Operating:
             at = self._clock.now()
             decision = self._decide(hot, request.verb, at, plan)
         except StepwellError as error:
+            if isinstance(error, StoreError) and error.code != "unusable-definition":
+                raise
             self._consume(Entry(None, None, None, (item.id,), posts=self._posts(request, error)))
             return
         posts = self._posts(request, answer_of(hot, request.verb, decision))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+
+from stepwell.base.instants import from_rfc3339, to_rfc3339
 
 ANSWER: Final = "stepwell.approval.answered"
 """The type of the events with which people answer approvals: `data` is `{execution, step, response, by}`."""
@@ -31,4 +34,16 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_dict(self) -> dict[str, Any]:
         """The event as expressions see it."""
-        return {"id": self.id, "type": self.type, "source": self.source, "data": self.data, "subject": self.subject}
+        return {
+            "id": self.id,
+            "type": self.type,
+            "source": self.source,
+            "data": self.data,
+            "subject": self.subject,
+            "time": to_rfc3339(self.time),
+        }
+
+    @staticmethod
+    def from_dict(seen: Mapping[str, Any]) -> Event:
+        """The event that expressions saw so."""
+        return Event(**{**seen, "time": from_rfc3339(seen["time"])})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+import msgspec
 
 from stepwell.ports import Change, LockRequest
 
-_Waiting = TypeVar("_Waiting")
+WHO: Final = "stepwell"
+"""Who tells executions to make room."""
 
 
 class Claim(NamedTuple):
@@ -25,6 +28,22 @@ class LockChanges(NamedTuple):
     ended: dict[str, None]
     released: dict[Claim, None]
     taken: dict[Claim, LockRequest]
+
+
+class Settled(NamedTuple):
+    """Who gets the lock now, and who is refused it, each in order."""
+
+    granted: list[Claim]
+    refused: list[Claim]
+
+
+class Notice(NamedTuple):
+    """What an execution is to be told through its inbox; see `ports.InboxItem`."""
+
+    execution: str
+    kind: str
+    step: str | None
+    payload: bytes
 
 
 def touches_locks(change: Change) -> bool:
@@ -50,15 +69,41 @@ def lock_changes(changes: Iterable[Change]) -> LockChanges:
     return outcome
 
 
-def granted(held: int, waiting: Iterable[tuple[int, _Waiting]]) -> Iterator[_Waiting]:
+def settled(held: int, waiting: Iterable[tuple[int, Claim]], refusing: Collection[Claim]) -> Settled:
     """Who of those in line gets the lock now: nobody overtakes another, whatever their limits.
 
     Args:
         held: how many hold it.
         waiting: those in line, in order, each with the limit that it allows. No more of it is read than is needed.
+        refusing: those among them who do not wait: they get it now or are refused, and keep nobody waiting.
     """
+    outcome = Settled([], [])
+    is_blocked, left = False, len(refusing)
     for limit, claim in waiting:
-        if held >= limit:
-            return
-        held += 1
-        yield claim
+        does_not_wait = claim in refusing
+        left -= does_not_wait
+        if not is_blocked and held < limit:
+            held += 1
+            outcome.granted.append(claim)
+        elif does_not_wait:
+            outcome.refused.append(claim)
+        else:
+            is_blocked = True
+        if is_blocked and not left:
+            break
+    return outcome
+
+
+def notices(outcome: Settled) -> list[Notice]:
+    """What those are told who get the lock, and then those who do not."""
+    return [
+        Notice(claim.execution, kind, claim.holder, claim.name.encode())
+        for kind, claims in (("lock_granted", outcome.granted), ("lock_refused", outcome.refused))
+        for claim in claims
+    ]
+
+
+def make_room(before: Iterable[str], replacing: Claim) -> list[Notice]:
+    """What the executions that stand before one that replaces them are told, each once."""
+    told = msgspec.msgpack.encode(["cancel", WHO, f"replaced by {replacing.execution}"])
+    return [Notice(execution, "tell", None, told) for execution in dict.fromkeys(before)]

@@ -73,7 +73,7 @@ class Record:
         """Its line in a list."""
         return ExecutionListing(id=self.handle.id, created=self.created, summary=self.summary)
 
-    def inbox_item(self, kind: str, step: str, payload: bytes) -> InboxItem:
+    def inbox_item(self, kind: str, step: str | None, payload: bytes) -> InboxItem:
         """An item for the owner of this execution."""
         return InboxItem(shard=self.handle.shard, kind=kind, payload=payload, execution=self.handle.id, step=step)
 
@@ -148,13 +148,13 @@ class Content:
         early = sorted(found for wait, since in begun.items() for found in self._early_events(*wait, since))
         self.put([self.by_key[key].inbox_item("early_event", step, body) for _, key, step, body in early])
         self.dead_letters.apply(batch.changes)
-        granted = [
-            self.records[claim.execution].inbox_item("lock_granted", claim.holder, claim.name.encode())
-            for claim in self.locks.apply(batch.changes)
+        told = [
+            self.records[notice.execution].inbox_item(notice.kind, notice.step, notice.payload)
+            for notice in self.locks.apply(batch.changes)
         ]
-        posted = [*granted, *batch.posts]
+        posted = [*told, *batch.posts]
         self.put(posted)
-        return bool(early or granted), posted
+        return bool(early or told), posted
 
     def _check(self, batch: Batch) -> None:
         for shard, fence in batch.fences.items():

@@ -115,10 +115,10 @@ def _write(connection: apsw.Connection, batch: Batch) -> tuple[Mapping[Handle, i
     if batch.consumed:
         _CONSUME.run(connection, batch.consumed)
     early = bool(more) and _write_more(connection, more, created)
-    granted = _write_rare(connection, more, created) if more else ()
-    posts = [*granted, *batch.posts]
+    told = _write_rare(connection, more, created) if more else ()
+    posts = [*told, *batch.posts]
     post(connection, posts)
-    return created, Appended(early or bool(granted), {item.shard for item in posts})
+    return created, Appended(early or bool(told), {item.shard for item in posts})
 
 
 def _is_rare(change: Change) -> bool:
@@ -237,7 +237,7 @@ def _write_more(connection: apsw.Connection, changes: Sequence[Change], created:
 def _write_rare(
     connection: apsw.Connection, changes: Sequence[Change], created: Mapping[Handle, int]
 ) -> Sequence[InboxItem]:
-    """What few changes do; the locks that were granted by it, for the inboxes of those who wait for them."""
+    """What few changes do; what is to be put into inboxes by it: who gets a lock, is refused one, must make room."""
     rare = [change for change in changes if _is_rare(change)]
     if not rare:
         return ()

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import apsw
 
-from stepwell.ports import Change, InboxItem, Lock
-from stepwell.store.locking import granted, lock_changes, touches_locks
+from stepwell.ports import Change, InboxItem, Lock, LockRequest
+from stepwell.store.locking import (
+    Claim,
+    Notice,
+    lock_changes,
+    make_room,
+    notices,
+    settled,
+    touches_locks,
+)
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
 
 _REQUEST: Final = RowStatement("request_locks")
 _RELEASE: Final = RowStatement("release_locks")
 _HOLD: Final = RowStatement("hold_locks")
+_TELL: Final = RowStatement("tell_locks")
+
+Keys = Mapping[str, int]
+"""The store's numbers of executions, by their ids."""
 
 
-class _Waiting(NamedTuple):
-    """Who stands in line; the fields in the order of the statement's."""
+class _Place(NamedTuple):
+    """Where a claim stands, and where its execution is told about it."""
 
     number: int
-    execution: str
     shard: int
-    step: str
 
 
-def apply(connection: apsw.Connection, changes: Sequence[Change], keys: Mapping[str, int]) -> Sequence[InboxItem]:
-    """Take and give back what the changes say; what is to be posted to those who get a lock by it, lock by lock.
+def apply(connection: apsw.Connection, changes: Sequence[Change], keys: Keys) -> Sequence[InboxItem]:
+    """Take and give back what the changes say; what is to be posted to whom by it, lock by lock.
 
     Args:
         keys: of the executions that the changes are about.
@@ -38,19 +48,9 @@ def apply(connection: apsw.Connection, changes: Sequence[Change], keys: Mapping[
     names = {claim.name for claim in (*released, *taken)}
     for execution in ended:
         names.update(name for (name,) in select(connection, "release_locks_of", (keys[execution],)))
-    _RELEASE.run(
-        connection,
-        [value for claim in released for value in (claim.name, keys[claim.execution], claim.holder)],
-    )
-    _REQUEST.run(
-        connection,
-        [
-            value
-            for claim, request in taken.items()
-            for value in (claim.name, keys[claim.execution], claim.holder, request.limit, request.at)
-        ],
-    )
-    return [item for name in sorted(names) for item in _grant(connection, name)]
+    _release(connection, list(released), keys)
+    new = _request(connection, taken, keys)
+    return [item for name in sorted(names) for item in _settle(connection, name, new, keys)]
 
 
 def locks(connection: apsw.Connection, name: str | None) -> Sequence[Lock]:
@@ -61,16 +61,63 @@ def locks(connection: apsw.Connection, name: str | None) -> Sequence[Lock]:
     ]
 
 
-def _grant(connection: apsw.Connection, name: str) -> Sequence[InboxItem]:
+def _release(connection: apsw.Connection, claims: Sequence[Claim], keys: Keys) -> None:
+    _RELEASE.run(connection, [value for claim in claims for value in _key(claim, keys)])
+
+
+def _request(connection: apsw.Connection, taken: Mapping[Claim, LockRequest], keys: Keys) -> Mapping[Claim, str]:
+    """Put them in line; those that were not there before and would not just wait, with what happens otherwise."""
+    new = {
+        claim: request.otherwise
+        for claim, request in taken.items()
+        if request.otherwise != "queue" and not select(connection, "has_asked_for_lock", _key(claim, keys))
+    }
+    _REQUEST.run(
+        connection,
+        [value for claim, request in taken.items() for value in (*_key(claim, keys), request.limit, request.at)],
+    )
+    return new
+
+
+def _key(claim: Claim, keys: Keys) -> tuple[str, int, str]:
+    """The claim's row, by its unique columns."""
+    return claim.name, keys[claim.execution], claim.holder
+
+
+def _settle(connection: apsw.Connection, name: str, new: Mapping[Claim, str], keys: Keys) -> Iterator[InboxItem]:
     ((holders,),) = select(connection, "count_holders", (name,))
+    places: dict[Claim, _Place] = {}
     line = connection.execute(SQL["lock_line"], (name,))
-    now = list(granted(holders, ((limit, _Waiting(*waiting)) for limit, *waiting in line)))
-    line.close()  # who is not granted was not read
-    _HOLD.run(connection, [waiting.number for waiting in now])
-    payload = name.encode()
-    return [
-        InboxItem(
-            shard=waiting.shard, kind="lock_granted", payload=payload, execution=waiting.execution, step=waiting.step
-        )
-        for waiting in now
-    ]
+    refusing = [claim for claim, otherwise in new.items() if otherwise == "refuse" and claim.name == name]
+    outcome = settled(holders, _waiting(name, line, places), refusing)
+    line.close()  # who comes behind was not read
+    _HOLD.run(connection, [places[claim].number for claim in outcome.granted])
+    _release(connection, outcome.refused, keys)
+    for notice, claim in zip(notices(outcome), (*outcome.granted, *outcome.refused), strict=True):
+        yield _item(notice, places[claim].shard)
+    for claim, otherwise in new.items():
+        if otherwise == "replace" and claim.name == name:
+            yield from _make_room(connection, claim, keys)
+
+
+def _waiting(name: str, line: apsw.Cursor, places: dict[Claim, _Place]) -> Iterator[tuple[int, Claim]]:
+    """Those in line as they are read; `places` is filled with where they stand."""
+    for limit, number, execution, shard, step in line:
+        claim = Claim(name, execution, step)
+        places[claim] = _Place(number, shard)
+        yield limit, claim
+
+
+def _make_room(connection: apsw.Connection, replacing: Claim, keys: Keys) -> Iterator[InboxItem]:
+    """Nothing when it has the lock already."""
+    before = select(connection, "locks_before", _key(replacing, keys))
+    _TELL.run(connection, [number for number, *_ in before])
+    shards = {execution: shard for _, execution, shard in before}
+    for notice in make_room(shards, replacing):
+        yield _item(notice, shards[notice.execution])
+
+
+def _item(notice: Notice, shard: int) -> InboxItem:
+    return InboxItem(
+        shard=shard, kind=notice.kind, payload=notice.payload, execution=notice.execution, step=notice.step
+    )

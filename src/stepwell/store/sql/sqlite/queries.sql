@@ -194,6 +194,20 @@ SELECT l.slots, l.number, e.id, e.shard, l.step
 FROM locks AS l CROSS JOIN executions AS e ON e.key = l.execution
 WHERE l.name = ? AND l.held = 0 ORDER BY l.number
 
+-- name: has_asked_for_lock
+SELECT 1 FROM locks WHERE name = ? AND execution = ? AND step = ?
+
+-- Those who stand before another in line, holders too, and have not been told to make room.
+-- name: locks_before
+SELECT b.number, e.id, e.shard
+FROM locks AS l
+CROSS JOIN locks AS b ON b.name = l.name AND b.number < l.number AND b.execution <> l.execution AND b.told = 0
+CROSS JOIN executions AS e ON e.key = b.execution
+WHERE l.name = ? AND l.execution = ? AND l.step = ? AND l.held = 0 ORDER BY b.number
+
+-- name: tell_locks
+UPDATE locks SET told = 1 WHERE number IN (VALUES (?))
+
 -- name: hold_locks
 UPDATE locks SET held = 1 WHERE number IN (VALUES (?))
 

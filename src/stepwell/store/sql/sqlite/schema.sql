@@ -161,6 +161,7 @@ CREATE TABLE locks (
     slots INTEGER NOT NULL CHECK (slots > 0),  -- how many may hold it at once, as this one asked
     since INTEGER NOT NULL,
     held INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),
+    told INTEGER NOT NULL DEFAULT 0 CHECK (told IN (0, 1)),  -- to make room for another
     UNIQUE (name, execution, step)
 ) STRICT;
 
