@@ -312,6 +312,20 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     held: bool
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """A step that waits for an event."""
+
+    execution: str
+    step: str
+
+
+class WaitPage(msgspec.Struct, frozen=True):
+    """A part of a list of waits; `next` is the cursor of the following part, or None."""
+
+    items: Sequence[Waiting]
+    next: str | None
+
+
 class StoredDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """A definition by its content. `text` is the source as it was given."""
 
@@ -532,6 +546,14 @@ class Store(Protocol):
         ...
 
     # Events and the inbox
+
+    async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
+        """A page of the steps that wait for events of this type, those of the oldest executions first.
+
+        Raises:
+            UsageError: the cursor is not one that a list returned.
+        """
+        ...
 
     async def publish(self, event: Event, now: int, keep_until: int) -> Published:
         """Store the event (once per source and id) and put it into the inbox of every waiting step's shard.

@@ -634,6 +634,27 @@ class StoreConformance(StorePlace):
         await store.release([elsewhere.lease])
         assert not (await store.publish(event("e4", "nobody waits"), NOW, LATER)).engine_present
 
+    async def test_waits_of_a_type_are_listed_by_execution_and_step_and_the_list_goes_on(self, scene: Scene) -> None:
+        for name in "zay":
+            handle = await scene.create(name)
+            waits = [wait("two", order=name), wait("one.[1,2]", x=1), wait("one.[1,2]", x=2), wait("no", "shipped")]
+            await scene.append(change(handle, waits_begun=waits))
+        seen, cursor = [], None
+        while True:
+            page = await scene.store.waiting("paid", limit=4, cursor=cursor)
+            seen.append([(one.execution, one.step) for one in page.items])
+            cursor = page.next
+            if cursor is None:
+                break
+        assert seen == [
+            [("z", "one.[1,2]"), ("z", "two"), ("a", "one.[1,2]"), ("a", "two")],
+            [("y", "one.[1,2]"), ("y", "two")],
+        ]
+        assert (await scene.store.waiting("nothing")).items == []
+        for cursor in ("x", "1", "-1.one", "1" * 30 + ".one"):
+            with pytest.raises(UsageError, match="is not a cursor"):
+                await scene.store.waiting("paid", cursor=cursor)
+
     # ── Events that came before the wait ─────────────────────────────────────────────────────────────────────────────
 
     async def test_a_wait_that_begins_later_gets_the_events_that_it_could_want(self, scene: Scene) -> None:

@@ -397,3 +397,49 @@ def test_a_failed_instance_that_is_handled_takes_its_own_edges() -> None:
     story.done("a", "b").failed("mail").done("mail#2")
     assert sorted(story.running) == ["sorry", "z"]
     assert story.done("sorry", "z").status == "completed"
+
+
+def test_behind_a_branch_that_was_not_taken_a_join_of_a_number_is_skipped_like_any_other() -> None:
+    story = Played("""
+        steps:
+        - {name: a, type: work, decision: [{when: "{{ result() }}", next: x}, {default: y}]}
+        - {name: x, type: noop, next: [{to: [p, q, r]}]}
+        - {name: p, type: work, next: [{to: m}]}
+        - {name: q, type: work, next: [{to: m}]}
+        - {name: r, type: work, next: [{to: m}]}
+        - {name: m, type: work, join: 2}
+        - {name: y, type: noop}
+    """).go({"a": False})
+    assert story.of("m", "y") == ["skipped", "completed"]
+    assert story.status == "completed"
+
+
+@pytest.mark.parametrize("order", [("p", "q", "r"), ("p", "r", "q"), ("r", "p", "q"), ("q", "r", "p"), ("r", "q", "p")])
+def test_a_join_of_a_number_that_some_come_to_in_vain_fails_the_execution_in_whatever_order_they_end(
+    order: tuple[str, str, str],
+) -> None:
+    story = Played("""
+        steps:
+        - {name: p, type: work, on_failure: {action: continue}, next: [{to: m}]}
+        - {name: q, type: work, on_failure: {action: continue}, next: [{to: m}]}
+        - {name: r, type: work, on_failure: {action: continue}, next: [{to: m}]}
+        - {name: m, type: work, join: 2}
+    """)
+    for key in order:
+        story.done(key) if key == "r" else story.failed(key)
+    assert story.error.message == "step 'm' waits for 2 of 3 edges, and only 1 can be taken"
+
+
+def test_a_second_entry_of_a_cycle_is_not_waited_for_again_in_later_rounds() -> None:
+    story = Played("""
+        steps:
+        - {name: begin, type: noop, next: [{to: [write, check]}]}
+        - {name: write, type: work, max_visits: 5, next: [{to: check}]}
+        - {name: check, type: work, join: all, decision: [{when: "{{ result() }}", next: write}, {default: out}]}
+        - {name: out, type: noop}
+    """)
+    story.done("write").done("check", result=True)
+    assert story.running == ["write#2"]
+    story.done("write#2")
+    assert story.running == ["check#2"]
+    assert story.done("check#2", result=False).status == "completed"

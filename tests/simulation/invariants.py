@@ -359,8 +359,8 @@ def a_sub_workflow_runs_once_for_its_step(world: World) -> None:
             assert ledger.id in started, f"execution {ledger.number} was started by no step"
             assert started[ledger.id][0].id == parent, f"execution {ledger.number} has another parent"
     for child, (ledger, event) in started.items():
-        step, inner = ledger.state.steps[event.step], world.ledgers.get(child)
-        if event.wait and step.status is StepStatus.COMPLETED and step.child == child:
+        step, inner = ledger.state.steps.get(event.step), world.ledgers.get(child)
+        if step is not None and event.wait and step.status is StepStatus.COMPLETED and step.child == child:
             assert inner is not None, f"{event.step} has completed, and its sub-workflow was never there"
             ends = [one for one in inner.history if isinstance(one, ExecutionCompleted)]
             assert ends, f"{event.step} has completed, and its sub-workflow has not"

@@ -34,6 +34,7 @@ from stepwell.execution.history import (
     IterationStarted,
     LateCompletion,
     LockTaken,
+    RolledBack,
     StepCancelled,
     StepCompensated,
     StepCompleted,
@@ -71,6 +72,7 @@ class Witness:
         self.failing = self.over = self.compensating = self.paused = self.cancelling = False
         self.intervened = False
         self.by_hand: set[str] = set()
+        self.again: set[str] = set()
         self._count = 0
         self._to_cancel: list[tuple[Thing, str]] = []
 
@@ -94,11 +96,10 @@ class Witness:
                 self.intervened, self.over = True, False
                 self.by_hand |= {event.details.get("step", ""), *event.details.get("steps", ())}
                 self.failing = self.cancelling = self.compensating = False
-            case StepReset():
-                self.things.pop(event.step, None)
-            case StepReopened():
-                thing = self.things[event.step]
-                thing.end, thing.completed, thing.rounds = None, False, event.iteration + 1
+            case StepReset() | StepReopened():
+                self._see_again(event)
+            case RolledBack():
+                self.compensating = False
             case ExecutionForked():
                 self.cancelling = self.compensating = self.over = False
             case ExecutionPaused() | ExecutionResumed():
@@ -124,6 +125,20 @@ class Witness:
                 self.over = True
             case _:
                 pass
+
+    def _see_again(self, event: StepReset | StepReopened) -> None:
+        """An operator has a step run again, or what is inside it."""
+        self.again.add(event.step)
+        thing = self.things.get(event.step)
+        if thing is None:
+            return
+        if isinstance(event, StepReset):
+            del self.things[event.step]
+            if thing.owner is not None:
+                thing.owner.failed_in.discard(thing.path)
+        else:
+            thing.end, thing.completed, thing.rounds = None, False, event.iteration + 1
+            thing.failed_in.clear()
 
     def _nothing_runs(self, when: str) -> None:
         running = [thing.key for thing in self.things.values() if thing.running]
@@ -264,7 +279,7 @@ class Witness:
         inside = thing.owner is not None and thing.owner.name == thing.name
         if isinstance(event, FallbackStarted) or thing.attempt or inside or not own:
             return
-        if line.step.delay and thing.key not in self.by_hand:
+        if line.step.delay and thing.key not in self.again:
             assert thing.delayed, f"{thing.key} starts without its delay"
         if line.step.mutex is not None:
             assert thing.locked, f"{thing.key} starts without its lock"

@@ -109,6 +109,7 @@ QUICK: Mapping[str, Sequence[Any] | Mapping[str, Any]] = {
     "has_asked_for_lock": ("x", 1, "s"),
     "locks_before": ("x", 1, "s"),
     "tell_locks": (1,),
+    "waiting": {"type": "t", "execution": 0, "step": "", "limit": 10},
     "versions": ("x",),
     "list": {
         "before_created": NOW, "before_key": 1, "created_from": 0, "created_to": NOW, "workflow": None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from stepwell.base.spans import Source
@@ -17,11 +17,6 @@ from stepwell.policy.limits import Policy
 ENGINE_CODES: Final[Mapping[str, Code]] = {
     "not-supported": Code(
         "error", "The language has it, and this version does not run it.", "Leave it out, or wait for a later version."
-    ),
-    "inline-compensation": Code(
-        "warning",
-        "A workflow is named as compensation, and this version keeps no workflows by name.",
-        "Write the steps that undo into `compensation.steps`; they run instead.",
     ),
 }
 """Findings of the engine about a definition, beside those of the definition itself."""
@@ -74,17 +69,8 @@ def check(source: Source, catalogue: Catalogue) -> Loaded:
         _finding(definition, "not-supported", path, f"this version does not run {what}")
         for path, what in unsupported(definition, catalogue.leaf_types())
     ]
-    replaced = [
-        _finding(definition, "inline-compensation", path, f"the workflow {name!r} is not started: {_INSTEAD}")
-        for path, name in _compensation_workflows(definition)
-    ]
-    findings = sorted(
-        (*loaded.diagnostics, *refused, *replaced), key=lambda finding: (finding.span.line, finding.span.column)
-    )
+    findings = sorted((*loaded.diagnostics, *refused), key=lambda finding: (finding.span.line, finding.span.column))
     return Loaded(definition=None if refused else definition, diagnostics=tuple(findings))
-
-
-_INSTEAD: Final = "`compensation.steps` run instead"
 
 
 def _finding(definition: WorkflowDefinition, code: str, path: Path, message: str) -> Diagnostic:
@@ -96,10 +82,3 @@ def _finding(definition: WorkflowDefinition, code: str, path: Path, message: str
         path=path,
         source_name=definition.source.name,
     )
-
-
-def _compensation_workflows(definition: WorkflowDefinition) -> Iterator[tuple[Path, str]]:
-    for step in definition.steps:
-        for action in (step.on_failure, step.on_timeout):
-            if action is not None and action.compensation_workflow is not None:
-                yield (*action.path, "compensation_workflow"), action.compensation_workflow

@@ -13,6 +13,7 @@ from stepwell.decider.joins import (
     after_end_again,
     after_link,
     beginning,
+    is_in_vain,
     is_taken,
     unreachable,
     withdraw,
@@ -43,6 +44,8 @@ def ended(turn: Turn, one: Instance) -> None:
     Once nothing new may start, nothing more is decided: what stands behind stays as it is.
     """
     region, run = one.region, turn.run
+    if one.key != one.node.name and one.key not in region.open:
+        run.note_latest(one.node.name, one.key, region.path)  # it has begun and ended at once
     run.end(one)
     one.regions = None
     step = turn.state.steps[one.key]
@@ -104,7 +107,7 @@ def make_due(turn: Turn, one: Instance, delay: int = 0) -> None:
     """The step may start: at once if there is a place for it, or after a while."""
     step = turn.state.steps.get(one.key)
     if step is not None:
-        withdraw(one.region, one.node)  # it was cancelled, or an operator was quicker
+        act_on(turn, one.region, withdraw(one.region, one.node))  # it was cancelled, or an operator was quicker
         return
     delay += one.node.delay
     if delay:
@@ -139,10 +142,8 @@ def _record_dead(turn: Turn, region: Region, node: Node) -> bool:
 
 
 def _find_dead(turn: Turn, region: Region, node: Node) -> bool:
-    """The same, of a step whose join has been decided so. One that has got some of the edges that it waits for, and can
-    get no more, is in vain, and that is a failure; where nothing leads to a join any more its path is dead, like any."""
-    arrivals = region.arrivals.get(node.name)
-    if isinstance(node.join, int) and arrivals is not None and arrivals.taken:
+    """The same, of a step whose join has been decided so."""
+    if is_in_vain(region, node):
         _fail_unreachable_join(turn, region, node)
     return _record_dead(turn, region, node)
 

@@ -76,10 +76,11 @@ def after_fallback(region: Region, node: Node, name: str) -> Iterator[Outcome]:
                     yield outcome
 
 
-def withdraw(region: Region, node: Node) -> None:
+def withdraw(region: Region, node: Node) -> Iterator[Outcome]:
     """A step that was made due will not run after all."""
     if region.rounds is not None:
         region.rounds.running[node.tangle or node.name] -= 1
+        yield from _close(region, region.rounds, node)
 
 
 def note_unasked(region: Region, node: Node, visit: int) -> None:
@@ -115,6 +116,13 @@ def _stood_in(link: Link, step: StepState) -> bool:
 
 _GOOD: Final = frozenset({"satisfied", "success", "complete"})
 """The edges that are taken when a step ended well."""
+
+
+def is_in_vain(region: Region, node: Node) -> bool:
+    """Whether a join that said `dead` got some of the edges that it waits for. That is a failure; where nothing leads to
+    a join any more its path is dead, like any."""
+    arrivals = region.arrivals.get(node.name)
+    return isinstance(node.join, int) and arrivals is not None and arrivals.taken > 0
 
 
 def unreachable(region: Region, node: Node) -> ErrorInfo:
@@ -185,7 +193,8 @@ def _count(region: Region, link: Link, taken: bool) -> Outcome | None:
 def _verdict(region: Region, node: Node, arrivals: Arrivals) -> Outcome | None:
     """What a step's join says, or None as long as it is open.
 
-    `all`: every edge taken. `sync`: none undecided and at least one taken. `any` and a number: at the n-th taken edge.
+    `all`: every edge taken. `sync`: none undecided and at least one taken. `any` and a number: at the n-th taken edge;
+    whether it is in vain that so many can no longer come is known once one has come, or none.
     """
     undecided = node.inbound - arrivals.past - arrivals.taken - arrivals.dead
     match node.join:
@@ -195,7 +204,8 @@ def _verdict(region: Region, node: Node, arrivals: Arrivals) -> Outcome | None:
             said = "open" if undecided else ("run" if arrivals.taken else "dead")
         case _:
             wanted = 1 if node.join in ("any", "each") else int(node.join)
-            said = "run" if arrivals.taken >= wanted else ("open" if arrivals.taken + undecided >= wanted else "dead")
+            may_come = arrivals.taken + undecided >= wanted or (undecided and not arrivals.taken)
+            said = "run" if arrivals.taken >= wanted else ("open" if may_come else "dead")
     if said == "open":
         return None
     arrivals.settled = True

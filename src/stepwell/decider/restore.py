@@ -11,7 +11,7 @@ from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.failure import fallback_region, inside
 from stepwell.decider.graph import Node
 from stepwell.decider.inner import Rounds
-from stepwell.decider.joins import Outcome, after_dead, after_end, after_fallback, beginning, note_unasked, unreachable
+from stepwell.decider.joins import Outcome, after_dead, after_end, after_fallback, beginning, is_in_vain, note_unasked, unreachable
 from stepwell.decider.keys import instance_key, split_key, undo_key
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
@@ -74,7 +74,8 @@ def by_path(run: Run) -> Mapping[str, list[Found]]:
     for key, step in run.state.steps.items():
         name, path, visit = split_key(key)
         found.setdefault(path, []).append((name, visit, key, step))
-        run.note_latest(name, key, path)
+        if step.reason not in _NEVER_DUE:
+            run.note_latest(name, key, path)
     return found
 
 
@@ -136,7 +137,7 @@ class _Due:
                 continue
             if said != "passed_by" and step is None:
                 self._run.owed.append((region, node))
-            if step is not None and step.reason == "dead_path" and isinstance(node.join, int):
+            if said == "dead" and step is not None and step.reason == "dead_path" and is_in_vain(region, node):
                 self._miss(node)
             if said == "passed_by" or (said == "dead" and (step is None or step.reason == "dead_path")):
                 pending.extend(after_dead(region, node))

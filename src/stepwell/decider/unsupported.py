@@ -32,8 +32,6 @@ def unsupported(definition: WorkflowDefinition, leaf_types: Collection[str]) -> 
 
 def _of_config(definition: WorkflowDefinition) -> Iterator[tuple[Path, str]]:
     config, path = definition.config, ("spec", "config")
-    if config.compensate_on_cancel:
-        yield (*path, "cancellation"), "compensation on cancellation"
     if config.on_error.notify is not None:
         yield (*path, "on_error", "notify"), "notifications"
 

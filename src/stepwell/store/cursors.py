@@ -50,6 +50,26 @@ def number_of(query: DeadLetterQuery) -> int:
     return int(query.cursor)
 
 
+def wait_cursor_of(key: int, step: str) -> str:
+    """The cursor behind the wait of this step of the execution with this key."""
+    return f"{key}.{step}"
+
+
+def wait_place_of(limit: int, cursor: str | None) -> tuple[int, str]:
+    """(key, step) of the wait behind which the list goes on.
+
+    Raises:
+        UsageError: the cursor is none, or the limit is not positive.
+    """
+    _check_limit(limit, "waits")
+    if cursor is None:
+        return 0, ""
+    key, dot, step = cursor.partition(".")
+    if not (dot and _NUMBER.fullmatch(key)):
+        raise _no_cursor(cursor)
+    return int(key), step
+
+
 def _check_limit(limit: int, what: str) -> None:
     if limit < 1:
         raise UsageError(f"a list of {limit} {what} cannot be given; the limit is 1 or more")

@@ -30,8 +30,10 @@ from stepwell.ports import (
     StoredDefinition,
     StoredExecution,
     StoreStatus,
+    Waiting,
+    WaitPage,
 )
-from stepwell.store.cursors import cursor_of, place_of
+from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_place_of
 from stepwell.store.lifecycle import found, wanted
 from stepwell.store.memory_content import Content, Ownership, Record
 
@@ -172,6 +174,14 @@ class MemoryStore(Store):
         return self._opened().locks.listed(name)
 
     # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
+        behind = wait_place_of(limit, cursor)
+        waits = [line for (of, _), line in self._opened().waits.items() if of == event_type]
+        found = sorted({place for line in waits for place in line if place > behind})
+        shown = found[:limit]
+        items = [Waiting(self.content.by_key[key].handle.id, step) for key, step in shown]
+        return WaitPage(items, wait_cursor_of(*shown[-1]) if len(found) > limit else None)
 
     async def publish(self, event: Event, now: int, keep_until: int) -> Published:
         content = self._opened()

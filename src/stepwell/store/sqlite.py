@@ -39,6 +39,7 @@ from stepwell.ports import (
     StoredDefinition,
     StoredExecution,
     StoreStatus,
+    WaitPage,
 )
 from stepwell.store import (
     sqlite_append,
@@ -195,6 +196,9 @@ class SqliteStore(Store):
         return await self._read_aside(lambda connection: sqlite_locks.locks(connection, name))
 
     # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
+        return await self._read_aside(lambda connection: sqlite_reads.waiting(connection, event_type, limit, cursor))
 
     async def publish(self, event: Event, now: int, keep_until: int) -> Published:
         handed = await self._write(lambda connection: sqlite_events.publish(connection, event, now, keep_until))

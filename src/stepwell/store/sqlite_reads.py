@@ -19,8 +19,10 @@ from stepwell.ports import (
     StoredDefinition,
     StoredExecution,
     Summary,
+    Waiting,
+    WaitPage,
 )
-from stepwell.store.cursors import cursor_of, place_of
+from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_place_of
 from stepwell.store.sqlite_rows import select
 
 _ALL: Final = -1
@@ -81,6 +83,15 @@ def page(connection: apsw.Connection, query: ExecutionQuery) -> Page:
     items = [ExecutionListing(id=row[1], created=_created(row), summary=_summary(row)) for row in shown]
     more = len(rows) > query.limit
     return Page(items, cursor_of(items[-1].created.created_at, shown[-1][0]) if more else None)
+
+
+def waiting(connection: apsw.Connection, event_type: str, limit: int, cursor: str | None) -> WaitPage:
+    """See `ports.Store.waiting`."""
+    key, step = wait_place_of(limit, cursor)
+    rows = select(connection, "waiting", {"type": event_type, "execution": key, "step": step, "limit": limit + 1})
+    shown = rows[:limit]
+    last = wait_cursor_of(shown[-1][0], shown[-1][2]) if len(rows) > limit else None
+    return WaitPage([Waiting(execution, step) for _, execution, step in shown], last)
 
 
 def definition(connection: apsw.Connection, digest: str) -> StoredDefinition | None:

@@ -219,6 +219,12 @@ ORDER BY l.name, l.number
 
 -- ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────────
 
+-- name: waiting
+SELECT DISTINCT e.key, e.id, w.step
+FROM waits AS w CROSS JOIN executions AS e ON e.key = w.execution
+WHERE w.event_type = :type AND (w.execution, w.step) > (:execution, :step)
+ORDER BY w.execution, w.step LIMIT :limit
+
 -- name: store_event
 INSERT INTO events (source, id, received_at, keep_until, body) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (source, id) DO NOTHING
