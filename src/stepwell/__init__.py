@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepwell.base.version import VERSION as __version__  # noqa: N811 - the usual name at the root of a package
 
 if TYPE_CHECKING:
+    from stepwell.app.handle import WorkflowHandle
     from stepwell.app.workflow_engine import WorkflowEngine, WorkflowExecution, WorkflowStatus
     from stepwell.base.errors import StepwellError
     from stepwell.ports import TaskContext, TaskError
@@ -21,6 +22,7 @@ __all__ = [
     "TaskError",
     "WorkflowEngine",
     "WorkflowExecution",
+    "WorkflowHandle",
     "WorkflowStatus",
     "__version__",
     "rule",
@@ -33,6 +35,7 @@ _HOMES = {
     "TaskError": "stepwell.ports",
     "WorkflowEngine": "stepwell.app.workflow_engine",
     "WorkflowExecution": "stepwell.app.workflow_engine",
+    "WorkflowHandle": "stepwell.app.handle",
     "WorkflowStatus": "stepwell.app.workflow_engine",
     "rule": "stepwell.tasks.registry",
     "task": "stepwell.tasks.registry",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -162,10 +160,8 @@ def test_a_question_says_who_is_asked_what_and_how_to_answer() -> None:
     assert (reason.kind, reason.since, reason.until) == ("approval", 0, HOUR)
     assert reason.text == ('it asks: Ship 7?; for ada, bob; without an answer in time, the answer is {"ok": false}')
     assert reason.wakes is not None
-    words = shlex.split(reason.wakes)
-    assert words[:4] == ["stepwell", "event", "publish", "stepwell.approval.answered"]
+    assert reason.wakes == """stepwell approval respond x ask --response '{"ok": true}' --by ada"""
     answer: dict[str, Any] = {"execution": "x", "step": "ask", "by": "ada", "response": {"ok": True}}
-    assert json.loads(words[5]) == answer
     story.event("ask", "stepwell.approval.answered", **{**answer, "by": "eve"})
     assert only(story).text.endswith("the last answer was refused: eve may not answer; it is for ada, bob")
     story.event("ask", "stepwell.approval.answered", id="e2", **answer)

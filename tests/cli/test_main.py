@@ -55,7 +55,7 @@ def test_python_dash_m_is_the_same_command() -> None:
 def test_every_command_has_help_with_an_example(stepwell: Stepwell, command: tuple[str, ...]) -> None:
     shown = stepwell(*command, "--help")
     assert shown.status == 0
-    is_group = command in (("execution",), ("event",), ("workflow",), ("dlq",), ("db",))
+    is_group = command in (("execution",), ("event",), ("approval",), ("workflow",), ("dlq",), ("db",))
     assert is_group or f"\n  stepwell {' '.join(command)}" in shown.out
     assert stepwell(*command, "-h").out == shown.out
 
@@ -65,7 +65,7 @@ def test_only_what_this_release_does_is_listed() -> None:
         "run", "validate", "plan",
         "execution", "execution compare", "execution history", "execution list", "execution show", "execution watch",
         "execution why",
-        "event", "event publish",
+        "event", "event publish", "approval", "approval list", "approval respond",
         "workflow", "workflow activate", "workflow apply", "workflow default", "workflow deprecate", "workflow diff",
         "workflow graph", "workflow list", "workflow retire", "workflow schema", "workflow show",
         "dlq", "dlq discard", "dlq list", "dlq show",

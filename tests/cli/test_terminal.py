@@ -246,3 +246,15 @@ def test_who_resumes_or_watches_at_a_terminal_is_told_what_it_waits_for(
     stepwell("event", "publish", "go")
     assert (resume.end(), watch.end()) == (0, 0)
     assert "\n✓  hold  completed" in general(watch.screen.text())
+
+
+def test_a_question_says_at_a_terminal_how_it_is_answered(terminal: OpenTerminal, stepwell: Stepwell) -> None:
+    write_workflow("w.json", {"name": "ask", "type": "approval", "config": {"prompt": "Ship?", "assigned_to": "ada"}})
+    run = terminal("run", "w.json", rows=30, columns=120)
+    told = "ask waits for an answer; to give it from another terminal:\n    stepwell approval respond ID ask --response"
+    run.read_until(shows(told + " true --by ada\n", "\n◷  ask  waiting  T  asks: Ship?"))
+    (item,) = stepwell("approval", "list", "-o", "json").json()["items"]
+    answered = stepwell("approval", "respond", item["execution_id"], "ask", "--response", "true", "--by", "ada")
+    assert (answered.status, answered.err) == (0, "")
+    assert run.end() == 0
+    assert "\n✓  ask  completed" in general(run.screen.text())

@@ -15,6 +15,7 @@ from stepwell.decider.decide import decide
 from stepwell.decider.keys import undone_key
 from stepwell.decider.outstanding import outstanding
 from stepwell.decider.replay import replay
+from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
 from stepwell.definition.loading import load
 from stepwell.definition.model import WorkflowDefinition
@@ -54,10 +55,10 @@ class Twin(Story):
 
     def when(self, came_in: Input, after: int = 0) -> Decision:
         """Something comes in; see `Story.when`."""
-        other = replay(self.plan, self.history)
+        other = self._replayed()
         decision = super().when(came_in, after)
         assert decide(other, came_in, self.at) == decision
-        folded = replay(self.plan, self.history)
+        folded = self._replayed()
         assert folded.state == self.state
         assert sorted(map(repr, outstanding(folded))) == sorted(map(repr, outstanding(self.run)))
         assert folded.next_due() == self.run.next_due()
@@ -67,6 +68,14 @@ class Twin(Story):
             elif isinstance(command, StopStep):
                 self.work = {key: one for key, one in self.work.items() if one.id != command.assignment_id}
         return decision
+
+    def _replayed(self) -> Run:
+        """What a restart would make. It finds a try that is due and waits for a place again when timers are looked at,
+        which is the first thing that happens to it, for its instant has passed."""
+        run = replay(self.plan, self.history)
+        if any(one.key in self.state.steps for *_, one in self.run.ready):
+            assert decide(run, TimersDue(), self.at).events == []
+        return run
 
     @property
     def ended(self) -> bool:

@@ -365,6 +365,7 @@ async def test_an_execution_that_nobody_runs_is_changed_and_goes_on_when_it_is_t
         await world.done("a", error=BOOM)
         await world.engine.close()
         answer = await alone(world).ask(id_, Retry(**BY))
+        assert answer is not None
         assert (answer.said, answer.status) == ("tried again: a", "running")
         assert world.work.steps() == []
         await world.crash()
@@ -382,6 +383,10 @@ async def test_a_request_that_was_posted_before_is_withdrawn_when_it_is_done_alo
         await alone(world).ask(id_, Pause(**BY), "mine")
         left = [decode_request(item.payload, world.codec).id for item in await world.store.inbox(0)]
         assert left == ["another"]
+        assert await alone(world).ask(id_, Pause(**BY), "mine") is None
+        with pytest.raises(Conflict):
+            await alone(world).ask(id_, Retry(**BY), "another")
+        assert await world.store.inbox(0) == []
 
 
 async def test_a_fork_alone_waits_for_somebody_to_run_it() -> None:

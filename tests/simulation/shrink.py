@@ -198,7 +198,7 @@ def _forget(tree: Tree, gone: set[str]) -> None:
 def _edge_without(edge: Any, gone: set[str]) -> Any:
     if isinstance(edge, str):
         return None if edge in gone else edge
-    to = [name for name in edge["to"] if name not in gone]
+    to = [name for name in edge.get("to", ()) if name not in gone]
     return {**edge, "to": to} if to else None
 
 

@@ -279,7 +279,7 @@ class Witness:
         inside = thing.owner is not None and thing.owner.name == thing.name
         if isinstance(event, FallbackStarted) or thing.attempt or inside or not own:
             return
-        if line.step.delay and thing.key not in self.again:
+        if line.step.delay and not self.intervened:
             assert thing.delayed, f"{thing.key} starts without its delay"
         if line.step.mutex is not None:
             assert thing.locked, f"{thing.key} starts without its lock"
@@ -347,7 +347,7 @@ class Witness:
         Raises: AssertionError: it has not.
         """
         for thing in self.things.values():
-            if thing.block is not None and thing.end is None and not self.failing:
+            if thing.block is not None and thing.end is None and not self.failing and not self.intervened:
                 self._see_enough(thing)
         pending, self._to_cancel = self._to_cancel, []
         for thing, name in pending:
@@ -443,7 +443,7 @@ class Witness:
     def _loose_verdict(self, thing: Thing, line: Line, edges: list[str]) -> str:
         """It runs at most as often as edges were taken; it may be dead when too few ever were."""
         wanted = {"all": len(edges), "sync": 1, "any": 1, "each": 1}.get(line.join, line.join)
-        if edges.count("taken") < wanted and thing.visit == 1 and line.join != "all":
+        if line.winding != "cycle" and edges.count("taken") < wanted and thing.visit == 1:
             return "dead"
         times = sum(self._times_taken(way, thing) for way in line.inbound)
         return "run" if times >= thing.visit else "dead"

@@ -85,6 +85,14 @@ class Reading:
         events = [event for row in rows for event in self._codec.decode_events(row.events)]
         return Recorded(stored.handle.shard, await self._definitions.stored(state.digest), state, events)
 
+    async def state(self, execution: str) -> ExecutionState:
+        """What is recorded of the execution.
+
+        Raises:
+            NotFound: code `unknown-execution`.
+        """
+        return self._fold(await self._stored(execution))
+
     async def is_over(self, execution: str) -> bool:
         """Whether the execution has ended."""
         stored = await self._stored(execution)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from stepwell.app.explanation import Reason, View, clause_of
-from stepwell.app.waking import example_answer, publish_command
+from stepwell.app.waking import publish_command, respond_command
 from stepwell.base.durations import format_duration
 from stepwell.base.values import masked
 from stepwell.decider.graph import Node
@@ -192,13 +192,8 @@ def answers_are_awaited(view: View) -> Iterator[Reason]:
                 text="; ".join(parts),
                 since=step.scheduled_at,
                 until=step.due,
-                wakes=_answer(view, one.key, question),
+                wakes=respond_command(view.state.id, one.key, question, view.options),
             )
-
-
-def _answer(view: View, key: str, question: dict[str, Any]) -> str:
-    answer = {"execution": view.state.id, "step": key, **example_answer(question)}
-    return publish_command(ANSWER, answer, view.options)
 
 
 def _listed(people: Any) -> str:

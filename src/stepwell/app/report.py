@@ -41,6 +41,11 @@ def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
         "compensation_reason": state.compensation_reason or None,
         "compensation_problem": state.compensation_problem or None,
         "compensation_steps": [_with_input(plan, names, name, step) for name, step in _undoing(plan, state).items()],
+        "paused": {"by": state.paused_by or None, "reason": state.pause_reason or None}
+        if state.status is ExecutionStatus.PAUSED
+        else None,
+        "checkpoints": list(state.checkpoints),
+        "forked_from": state.forked_from,
         "figures": figures_of(plan, state),
     }
 

@@ -47,6 +47,15 @@ def example_answer(question: Mapping[str, Any]) -> dict[str, Any]:
     return {"by": by, "response": UNKNOWN if answer_problem(dict(question), by, response) else response}
 
 
+def respond_command(execution: str, step: str, question: Mapping[str, Any], options: str) -> str:
+    """`stepwell approval respond ...` with an answer that can be taken."""
+    answer = example_answer(question)
+    response = answer["response"]
+    shown = UNKNOWN if response == UNKNOWN else shlex.quote(json.dumps(response, ensure_ascii=False))
+    by = f" --by {shlex.quote(answer['by'])}" if question.get("assigned_to") else ""
+    return f"stepwell approval respond {execution} {shlex.quote(step)} --response {shown}{by}{options}"
+
+
 def _example_of(schema: Any, depth: int) -> Any:
     """A value for a JSON Schema that asks for nothing unusual."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:

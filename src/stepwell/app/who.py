@@ -8,8 +8,12 @@ import socket
 
 def this_user() -> str:
     """`user@host`, as the system knows them."""
+    return f"{user_name()}@{socket.gethostname()}"
+
+
+def user_name() -> str:
+    """The name that the user is logged in with."""
     try:
-        user = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a user without a name, as in some containers
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
+        return "unknown"

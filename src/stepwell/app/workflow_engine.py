@@ -7,15 +7,20 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from stepwell.app.approvals import Approvals
 from stepwell.app.configuration import Configuration, configuration_from
 from stepwell.app.definitions import Definition
+from stepwell.app.handle import WorkflowHandle
+from stepwell.app.operating import Operators
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries
-from stepwell.app.session import Session, open_session
+from stepwell.app.registry import Registry, registration_report
+from stepwell.app.session import Session, open_session, owner_name
+from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.base.values import check_json
 from stepwell.engine.gates import GateState
@@ -127,6 +132,10 @@ class WorkflowEngine:
         await session.engine.ended(execution_id)
         return await self._reading(session).execution(execution_id)
 
+    def handle(self, execution_id: str) -> WorkflowHandle:
+        """An execution to operate: pause, resume, cancel, retry it and so on, wherever it runs."""
+        return WorkflowHandle(execution_id, self._operators, self.result)
+
     async def execute_workflow(self, definition: Definition, input: Any = None) -> dict[str, Any]:  # noqa: A002
         """Start an execution and wait for its end; returns its report. Raises what `start_workflow` raises."""
         return await self.result(await self.start_workflow(definition, input))
@@ -186,6 +195,65 @@ class WorkflowEngine:
         )
         return await session.engine.publish(event)
 
+    async def register_workflow(
+        self,
+        definition: Definition,
+        *,
+        lifecycle: Literal["draft", "active"] = "active",
+        by: str | None = None,
+        reason: str | None = None,
+    ) -> dict[str, Any]:
+        """Register a workflow under its name and version, for ever; then it can be started, and be a step of others, by
+        its name. Returns the registered version as `stepwell workflow show -o json` prints it, without its text.
+
+        Args:
+            definition: a dict, YAML or JSON text, or the path of a file.
+            lifecycle: a `draft` is not to be started yet.
+            by: who registers it; the user of this process when None. `reason`: why, for the record.
+
+        Raises:
+            InvalidDefinition: with every finding. Conflict: (code `version-exists`) the version is there with other
+            content.
+        """
+        session = await self._open()
+        plan = await session.definitions.plan_of(definition)
+        registered = await Registry(session.store).register(
+            plan.definition,
+            draft=lifecycle == "draft",
+            at=self._clock.now(),
+            by=by if by is not None else this_user(),
+            reason=reason,
+        )
+        return registration_report(registered.registration)
+
+    async def approvals(self, *, limit: int = 1_000) -> list[dict[str, Any]]:
+        """The questions that wait for an answer, those of the oldest executions first.
+
+        Each has `execution_id`, `workflow`, `version`, `status`, `step`, `prompt`, `assigned_to` (a list, or None for
+        anybody), `response_schema`, `since`, `due_at`, and `default` when there is one.
+        """
+        session = await self._open()
+        page = await Approvals(session.store, self._reading(session)).list(limit=limit)
+        items: list[dict[str, Any]] = page["items"]
+        return items
+
+    async def respond(self, execution_id: str, step: str, response: Any, *, by: str = "") -> Published:
+        """Answer the question of a step of type `approval`. Durable when it returns.
+
+        Args:
+            step: its key, such as `approve` or `approve[2]`.
+            response: a JSON value.
+            by: who answers; empty for nobody in particular.
+
+        Raises:
+            NotFound: there is no such execution or step. Conflict: (code `already-answered`, `not-waiting`) it waits
+            for no answer. UsageError: (code `invalid-answer`) this person may not answer, or not in this way.
+        """
+        session = await self._open()
+        asked = Approvals(session.store, self._reading(session))
+        event = await asked.answer(execution_id, step, response, by, self._clock.now())
+        return await session.engine.publish(event)
+
     def run(self, definition: Definition, input: Any = None) -> dict[str, Any]:  # noqa: A002
         """`execute_workflow` for callers without an event loop; opens and closes the engine."""
 
@@ -212,6 +280,11 @@ class WorkflowEngine:
                 )
                 self._stack = stack
         return self._session
+
+    async def _operators(self) -> tuple[Session, Operators]:
+        session = await self._open()
+        operators = Operators(session.store, session.codec, session.definitions, self._clock, owner_name())
+        return session, operators
 
     def _reading(self, session: Session) -> Reading:
         return Reading(session.store, session.codec, session.definitions)

@@ -14,6 +14,8 @@ from stepwell.execution.history import (
     AttemptFailed,
     BlockEntered,
     BlockStarted,
+    CancelRequested,
+    CheckpointReached,
     ChildStarted,
     CompensationEnded,
     CompensationStarted,
@@ -25,16 +27,24 @@ from stepwell.execution.history import (
     ExecutionCreated,
     ExecutionFailed,
     ExecutionFailing,
+    ExecutionForked,
+    ExecutionMigrated,
+    ExecutionPaused,
+    ExecutionResumed,
     ExecutionStarted,
     FallbackStarted,
     HistoryEvent,
     HooksStarted,
+    Intervened,
     IterationStarted,
     LockTaken,
+    RolledBack,
     StepCancelled,
     StepCompleted,
     StepFailed,
     StepHeld,
+    StepReopened,
+    StepReset,
     StepsAdded,
     StepScheduled,
     StepSkipped,
@@ -140,14 +150,34 @@ class Board:
                 self._finish(event.at, ExecutionStatus.FAILED)
             case ExecutionCancelled():
                 self._finish(event.at, ExecutionStatus.CANCELLED)
-            case HooksStarted():
+            case HooksStarted() | CancelRequested():
                 self.note = note_of(event)
+            case ExecutionPaused():
+                self.status, self.note = ExecutionStatus.PAUSED, note_of(event)
+            case ExecutionResumed() | RolledBack():
+                self.status, self.note = ExecutionStatus.RUNNING, ""
+            case Intervened():
+                self._go_on(event)
+            case StepReset():
+                row = self._move(event.step, StepStatus.PENDING)
+                row.started_at = row.ended_at = None
+            case StepReopened():
+                row = self._move(event.step, StepStatus.RUNNING)
+                row.ended_at = None
             case EventReceived() | EventLate() | VariablesSet() | EventIgnored() | AnswerRefused():
                 pass
-            case IterationStarted() | LockTaken() | StepsAdded():
+            case IterationStarted() | LockTaken() | StepsAdded() | CheckpointReached():
+                pass
+            case ExecutionMigrated() | ExecutionForked():
                 pass
             case _:
                 assert_never(event)
+
+    def _go_on(self, event: Intervened) -> None:
+        """An operator stepped in; what had ended runs again."""
+        if self.status is not ExecutionStatus.PAUSED:
+            self.status = ExecutionStatus.RUNNING
+        self.ended_at, self.note = None, note_of(event)
 
     def _row(self, name: str) -> Row:
         if name not in self.rows:

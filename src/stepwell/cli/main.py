@@ -9,7 +9,19 @@ from typing import Any, Final, NoReturn
 
 import click
 
-COMMANDS: Final = ("run", "validate", "plan", "execution", "event", "workflow", "dlq", "db", "doctor", "completion")
+COMMANDS: Final = (
+    "run",
+    "validate",
+    "plan",
+    "execution",
+    "event",
+    "approval",
+    "workflow",
+    "dlq",
+    "db",
+    "doctor",
+    "completion",
+)
 """Each is the `command` of the module of its name in `stepwell.cli.commands`."""
 
 

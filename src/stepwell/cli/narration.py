@@ -7,12 +7,15 @@ from typing import Final, assert_never
 from stepwell.base.errors import ErrorInfo
 from stepwell.cli.words import count, moment, took
 from stepwell.definition.diagnostics import printable
+from stepwell.execution.event import ANSWER, Event
 from stepwell.execution.history import (
     AnswerRefused,
     ApprovalRequested,
     AttemptFailed,
     BlockEntered,
     BlockStarted,
+    CancelRequested,
+    CheckpointReached,
     ChildStarted,
     CompensationEnded,
     CompensationStarted,
@@ -24,16 +27,24 @@ from stepwell.execution.history import (
     ExecutionCreated,
     ExecutionFailed,
     ExecutionFailing,
+    ExecutionForked,
+    ExecutionMigrated,
+    ExecutionPaused,
+    ExecutionResumed,
     ExecutionStarted,
     FallbackStarted,
     HistoryEvent,
     HooksStarted,
+    Intervened,
     IterationStarted,
     LockTaken,
+    RolledBack,
     StepCancelled,
     StepCompleted,
     StepFailed,
     StepHeld,
+    StepReopened,
+    StepReset,
     StepsAdded,
     StepScheduled,
     StepSkipped,
@@ -48,6 +59,7 @@ SKIPPED: Final = {
     "unavailable": "there is nothing to undo",
     "not_taken": "another branch was taken",
     "milestone": "its milestone has passed",
+    "operator": "skipped by hand",
 }
 HELD: Final = {"delay": "is delayed", "mutex": "waits for the lock {}", "milestone": "waits for {}"}
 HANDLED: Final = {
@@ -73,7 +85,7 @@ def told(event: HistoryEvent) -> str:
         case StepCancelled() | ExecutionCancelled():
             return f"cancelled: {note}" if note else "cancelled"
         case EventReceived():
-            return one_line(f"received {event.event.type} from {event.event.source}")
+            return _received(event.event)
         case ExecutionFailing():
             return f"fails: {note}"
         case ExecutionCompleted():
@@ -86,17 +98,28 @@ def told(event: HistoryEvent) -> str:
             return note
         case ExecutionCreated() | ExecutionStarted() | StepScheduled() | EventLate() | VariablesSet():
             return ""
-        case IterationStarted() | LockTaken():
+        case ExecutionPaused() | ExecutionResumed() | CancelRequested() | Intervened() | RolledBack():
+            return note
+        case CheckpointReached() | ExecutionMigrated() | ExecutionForked():
+            return note
+        case IterationStarted() | LockTaken() | StepReset() | StepReopened():
             return ""
         case _:
             assert_never(event)
+
+
+def _received(event: Event) -> str:
+    if event.type == ANSWER and isinstance(event.data, dict):
+        return one_line(f"answered by {event.data.get('by') or 'somebody'}")
+    return one_line(f"received {event.type} from {event.source}")
 
 
 def note_of(event: HistoryEvent) -> str:
     """What is to be known of the step, or the execution, beside the status that the event gave it."""
     match event:
         case AttemptFailed():
-            return f"{error_text(event.error)}; tried again at {moment(event.retry_at, event.at)}"
+            when = f"; tried again at {moment(event.retry_at, event.at)}" if event.retry_at > event.at else ""
+            return error_text(event.error) + when
         case StepFailed():
             return error_text(event.error) + HANDLED.get(event.handled, "")
         case StepSkipped():
@@ -118,10 +141,34 @@ def note_of(event: HistoryEvent) -> str:
             return _note_of_construct(event)
         case StepHeld() | FallbackStarted() | ApprovalRequested() | AnswerRefused() | ChildStarted() | EventIgnored():
             return _note_of_holding(event)
+        case ExecutionPaused() | ExecutionResumed() | CancelRequested() | Intervened() | RolledBack():
+            return _note_of_verb(event)
+        case CheckpointReached() | ExecutionMigrated() | ExecutionForked():
+            return _note_of_place(event)
         case CompensationEnded():
             return f"compensation {OUTCOMES.get(event.outcome, event.outcome)}"
         case _:
             return ""
+
+
+def _note_of_verb(event: ExecutionPaused | ExecutionResumed | CancelRequested | Intervened | RolledBack) -> str:
+    if isinstance(event, RolledBack):
+        return one_line(f"rolled back to {event.checkpoint!r}")
+    what = {ExecutionPaused: "paused", ExecutionResumed: "resumed", CancelRequested: "is being cancelled"}
+    done = event.verb if isinstance(event, Intervened) else what[type(event)]
+    return one_line(done + (f" by {event.by}" if event.by else "") + (f": {event.reason}" if event.reason else ""))
+
+
+def _note_of_place(event: CheckpointReached | ExecutionMigrated | ExecutionForked) -> str:
+    match event:
+        case CheckpointReached():
+            return one_line(f"checkpoint {event.name!r} is reached")
+        case ExecutionMigrated():
+            return one_line(f"goes on with version {event.version}, by {event.by}")
+        case ExecutionForked():
+            return one_line(f"forked from {event.origin}, by {event.by}")
+        case _:
+            assert_never(event)
 
 
 def _note_of_construct(event: BlockStarted | BlockEntered | StepsAdded | HooksStarted) -> str:

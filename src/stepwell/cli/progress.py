@@ -11,10 +11,10 @@ from stepwell.base.clock import Clock, SystemClock
 from stepwell.cli.board import Board
 from stepwell.cli.lines import Lines
 from stepwell.cli.options import Setup
-from stepwell.cli.sending import how_to_send
+from stepwell.cli.sending import how_to_answer, how_to_send
 from stepwell.cli.streams import is_terminal
 from stepwell.definition.model import WorkflowDefinition
-from stepwell.execution.history import ExecutionCreated, HistoryEvent, WaitStarted
+from stepwell.execution.history import ApprovalRequested, ExecutionCreated, HistoryEvent, WaitStarted
 from stepwell.execution.status import StepStatus
 
 
@@ -61,7 +61,8 @@ class Progress:
         self._on_terminal = is_terminal(sys.stderr)
         self._view = _view(self.board, execution, stream, clock, live=self._on_terminal)
         self._is_open = False
-        self._wait: WaitStarted | None = None
+        self._execution = execution
+        self._wait: WaitStarted | ApprovalRequested | None = None
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -90,17 +91,20 @@ class Progress:
     def _note_wait(self, events: Sequence[HistoryEvent]) -> None:
         """Keep the first wait that has not ended."""
         for event in events:
-            if self._wait is None and isinstance(event, WaitStarted) and self._still_waits(event):
+            if self._wait is None and isinstance(event, (WaitStarted, ApprovalRequested)) and self._still_waits(event):
                 self._wait = event
 
-    def _still_waits(self, event: WaitStarted) -> bool:
+    def _still_waits(self, event: WaitStarted | ApprovalRequested) -> bool:
         return self.board.rows[event.step].status is StepStatus.WAITING
 
     def _tell_of_wait(self) -> None:
-        """Say once, to somebody at a terminal, how the event that is waited for can be sent."""
+        """Say once, to somebody at a terminal, how the event or the answer that is waited for can be sent."""
         if self._wait is None or not self._is_open or not self._on_terminal or self._setup is None:
             return
-        self._view.tell(how_to_send(self._wait, self.board.definition, self._setup))
+        if isinstance(self._wait, WaitStarted):
+            self._view.tell(how_to_send(self._wait, self.board.definition, self._setup))
+        else:
+            self._view.tell(how_to_answer(self._wait, self._execution, self._setup))
         self._setup = None
 
 

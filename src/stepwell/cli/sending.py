@@ -1,4 +1,4 @@
-"""How to send the event that a step waits for."""
+"""How to send the event, or the answer, that a step waits for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from stepwell.app.waking import respond_command
 from stepwell.base.values import masked
 from stepwell.cli.options import Setup
 from stepwell.definition.diagnostics import printable
 from stepwell.definition.model import WorkflowDefinition
-from stepwell.execution.history import WaitStarted
+from stepwell.execution.history import ApprovalRequested, WaitStarted
 
 
 def how_to_send(event: WaitStarted, definition: WorkflowDefinition, setup: Setup) -> str:
@@ -22,6 +23,15 @@ def how_to_send(event: WaitStarted, definition: WorkflowDefinition, setup: Setup
     such = f" such that {condition}" if condition else ""
     waits = f"{event.step} waits for the event {event.event_type}{such}"
     return printable(f"{waits}; to send it from another terminal:") + f"\n    {printable(command)}"
+
+
+def how_to_answer(asked: ApprovalRequested, execution: str, setup: Setup) -> str:
+    """What to type in another terminal so that the question is answered."""
+    command = respond_command(execution, asked.step, masked(asked.question), setup.same_store())
+    return (
+        printable(f"{asked.step} waits for an answer; to give it from another terminal:")
+        + f"\n    {printable(command)}"
+    )
 
 
 def _data_of(filter_: Any) -> dict[str, Any]:

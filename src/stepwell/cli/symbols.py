@@ -18,6 +18,7 @@ _LOOKS: Final = {
     "running": Look("●", "*", "cyan"),
     "retrying": Look("↻", "r", "yellow"),
     "waiting": Look("◷", "w", "blue"),
+    "paused": Look("‖", "=", "yellow"),
     "compensating": Look("↺", "<", "yellow"),
     "completed": Look("✓", "+", "green"),
     "failed": Look("✗", "x", "red"),

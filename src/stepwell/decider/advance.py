@@ -68,6 +68,8 @@ def _follow(turn: Turn, region: Region, node: Node, step: StepState) -> None:
     """The same as acting on `after_end`, for the many steps that have one successor which waits for nothing else."""
     for link in node.links:
         target = link.target
+        if region.stopped:
+            return  # a join was in vain
         if target.waits_for_one and is_taken(link, step):
             make_due(turn, Instance(target, region), link.delay)
         else:

@@ -30,12 +30,17 @@ def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
         except ValueError as error:
             fail(turn, one, ErrorInfo("invalid_config", f"approval: timeout: {error}"), turn.at)
             return
-    filter_ = {"execution": turn.state.id, "step": one.key}
+    filter_ = waited_for(turn.state.id, one.key)
     turn.emit(ApprovalRequested(turn.at, one.key, question, filter_, due))
     turn.run.begin(one)
     if due is not None:
         turn.run.arm(due, one.key)
     turn.command(AwaitEvent(one.key, ANSWER, filter_))
+
+
+def waited_for(execution: str, step: str) -> dict[str, Any]:
+    """What the data of an answer must say: which question it is for."""
+    return {"execution": execution, "step": step}
 
 
 def take_answer(turn: Turn, one: Instance, step: StepState, event: Event) -> None:

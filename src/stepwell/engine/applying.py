@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from stepwell.base.clock import Clock
+from stepwell.base.errors import Conflict, NotFound
 from stepwell.decider.turn import Decision
 from stepwell.engine.changes import note_commands
 from stepwell.engine.forking import Forked, Prepared, prepare_fork
@@ -35,11 +36,12 @@ class Alone:
         self._plans = plans
         self._owner = owner
 
-    async def ask(self, execution: str, verb: Verb, request: str = "") -> Answer:
+    async def ask(self, execution: str, verb: Verb, request: str = "") -> Answer | None:
         """Do what an operator asks for; durable when it returns.
 
         Args:
             request: the id of a request for the same that was put into the shard's inbox before, and that is withdrawn.
+                When it is no longer there, somebody has acted on it: nothing is done, and None returned.
 
         Raises:
             NotFound: there is no such execution, step, checkpoint. Conflict: it makes no sense now; or (code
@@ -56,9 +58,15 @@ class Alone:
             hot = Hot(stored.handle, run_of(self._codec, plan, stored), stored.summary, stored.snapshot_seq)
             target = await self._plans(verb.digest) if isinstance(verb, Migrate) else None
             at = self._clock.now()
-            decision = decided(hot, verb, at, target)
             posted = request_in(await self._store.inbox(shard), request, self._codec) if request else None
+            if request and posted is None:
+                return None
             consumed = [posted.id] if posted is not None else []
+            try:
+                decision = decided(hot, verb, at, target)
+            except (Conflict, NotFound):
+                await self._write(lease, hot, Decision([], []), at, consumed=consumed)
+                raise
             await self._write(lease, hot, decision, at, consumed=consumed, moved_to=new_version(verb))
             return answer_of(hot, verb, decision)
 

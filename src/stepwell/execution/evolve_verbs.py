@@ -91,6 +91,8 @@ def _step_reset(state: ExecutionState, event: StepReset) -> None:
         None if event.anew else step.scheduled_at,
         event.settings,
     )
+    if any(point.step == event.step for point in state.checkpoints.values()):
+        state.checkpoints = {name: point for name, point in state.checkpoints.items() if point.step != event.step}
     if event.step in state.paused_steps:
         state.paused_steps = [key for key in state.paused_steps if key != event.step]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from stepwell.cli.commands.operating import retry_letter
 from stepwell.cli.options import Setup, output_option, reason_option, setup_options
 
 
@@ -79,3 +80,6 @@ def discard(ids: tuple[str, ...], reason: str | None, setup: Setup, output: str)
     from stepwell.cli.dead_letters import discard_dead_letters
 
     return discard_dead_letters(ids, reason, setup, output)
+
+
+command.add_command(retry_letter)

@@ -1,17 +1,18 @@
-"""`stepwell execution`: looking at executions."""
+"""`stepwell execution`: looking at executions, and what operators can do with them."""
 
 from __future__ import annotations
 
 import click
 
+from stepwell.cli.commands.operating import VERBS
 from stepwell.cli.options import Duration, Setup, output_option, quiet_option, setup_options
 
-STATUSES = ("pending", "running", "waiting", "compensating", "completed", "failed", "cancelled")
+STATUSES = ("pending", "running", "waiting", "paused", "compensating", "completed", "failed", "cancelled")
 
 
 @click.group("execution")
 def command() -> None:
-    """Look at executions: list, show, history, watch, why, compare."""
+    """Look at executions, and pause, resume, cancel, retry, rerun, roll back, fork, migrate them."""
 
 
 @command.command("list")
@@ -122,3 +123,7 @@ def compare(a: str, b: str, setup: Setup, output: str) -> int:
     from stepwell.cli.side_by_side import compare_executions
 
     return compare_executions(a, b, setup, output)
+
+
+for _verb in VERBS:
+    command.add_command(_verb)
