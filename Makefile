@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made when it is missing; nothing is installed anywhere else.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test check bench serve generate lock
+.PHONY: help .venv run test simulate check bench serve generate lock
 
 PYTHON_IN_VENV := .venv/bin/python
 PYTEST_ARGS ?=
@@ -20,6 +20,10 @@ run: .venv ## Run examples/user-registration: a real workflow with its services,
 
 test: .venv ## Run all tests
 	@$(PYTHON_IN_VENV) -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
+
+simulate: .venv ## Simulate random executions: SEEDS=20000 FROM=0, or SEED=7 (SAVE=folder), or MUTATIONS=1
+	@$(PYTHON_IN_VENV) -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(SAVE),--save $(SAVE)) $(if $(MUTATIONS),--mutations)
 
 check: .venv ## Check format, lint, types, import floors, and that generated files are up to date
 	.venv/bin/ruff format --check .

@@ -12,7 +12,8 @@ from pathlib import Path
 import stepwell
 from markdown import first_line, table
 from stepwell.app.checking import ENGINE_CODES
-from stepwell.base.errors import StepwellError
+from stepwell.base.errors import Conflict, StepwellError
+from stepwell.decider.verbs_legal import REFUSALS
 from stepwell.definition.codes import CODES
 
 INTRODUCTION = """\
@@ -93,6 +94,9 @@ def _error_rows() -> Iterator[tuple[str, str, str]]:
     for raised in _made(lambda call: _with_code(call, classes)):
         statuses.setdefault(raised.code, raised.exit_status)
         says.setdefault(raised.code, {})[raised.message] = None
+    for code, meaning in REFUSALS.items():
+        statuses.setdefault(code, Conflict.exit_status)
+        says.setdefault(code, {})[meaning] = None
     for code in sorted(says):
         yield f"`{code}`", str(statuses[code]), _said(code, says[code])
 

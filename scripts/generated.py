@@ -18,6 +18,7 @@ from function_reference import function_page
 from status_reference import status_page
 from stepwell.app.configuration import configuration_schema
 from stepwell.definition.schema import workflow_schema
+from verb_reference import verb_page
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 NOTICE: Final = "<!-- Made from the code by `make generate`; changes belong there. -->\n\n"
@@ -33,6 +34,7 @@ GENERATED: Final[Mapping[str, Callable[[], str]]] = {
     "docs/reference/functions.md": lambda: NOTICE + function_page(),
     "docs/reference/workflow.schema.json": lambda: _json(workflow_schema()),
     "docs/reference/configuration.schema.json": lambda: _json(configuration_schema()),
+    "docs/reference/verbs.md": lambda: NOTICE + verb_page(),
     "docs/explanation/statuses.md": lambda: NOTICE + status_page(),
 }
 """What is generated, below the project's root, and how."""

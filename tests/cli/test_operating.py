@@ -44,6 +44,16 @@ def gate() -> str:
     return "went"
 """
 
+HALF = """
+from stepwell import task
+
+@task
+def half(of: int) -> float:
+    if of % 2:
+        raise ValueError("odd")
+    return of / 2
+"""
+
 
 def write(path: str, steps: str, version: str = "1.0.0") -> None:
     Path(path).write_text(HEAD.replace("VERSION", version) + steps)
@@ -174,7 +184,7 @@ def test_a_parked_execution_is_changed_at_once(stepwell: Stepwell, parked: str) 
     assert again.out.startswith(f"{parked}: run again: c\n")
     assert stepwell("run", "--resume", parked, "-o", "json", "-q").json()["steps"][2]["output"] == 8
     assert stepwell("execution", "rollback", parked, "--to", "begun").out.startswith(
-        f"{parked}: is rolled back to 'begun'"
+        f"{parked}: rolled back to 'begun'"
     )
     assert told(stepwell("execution", "cancel", parked), parked) == "cancelled"
     assert stepwell("db", "verify").status == 0
@@ -218,9 +228,7 @@ def test_executions_are_moved_to_another_version_after_a_look(stepwell: Stepwell
 
 
 def test_a_dead_letter_is_retried_with_edited_input(stepwell: Stepwell) -> None:
-    Path("tasks.py").write_text(
-        "from stepwell import task\n\n@task\ndef half(of: int) -> float:\n    if of % 2:\n        raise ValueError('odd')\n    return of / 2\n"
-    )
+    Path("tasks.py").write_text(HALF)
     write("half.yaml", "    - {name: h, type: half, config: {of: 3}}\n")
     failed = stepwell("run", "half.yaml", "--import", "tasks.py", "-o", "json", "-q")
     id_ = failed.json()["execution_id"]
@@ -261,3 +269,15 @@ def test_a_store_that_is_not_there_is_not_made(stepwell: Stepwell) -> None:
     shown = stepwell("execution", "pause", "x")
     assert (shown.status, shown.err.split("]")[0]) == (4, "error[store-missing")
     assert not Path("stepwell.db").exists()
+
+
+def test_a_history_with_an_event_from_outside_is_shown(stepwell: Stepwell, parked: str) -> None:
+    stepwell("event", "publish", "go", "-d", '{"n": 1}')
+    stepwell("run", "--resume", parked, "-q")
+    (received,) = [
+        event
+        for event in stepwell("execution", "history", parked, "-o", "json").json()["items"]
+        if event["event"] == "EventReceived"
+    ]
+    assert received["received"]["data"] == {"n": 1}
+    assert "EventReceived" in stepwell("execution", "history", parked).out

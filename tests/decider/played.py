@@ -75,8 +75,10 @@ class Played:
         replays: everything is decided twice, see above; off only where that would cost too much.
         locked: names of locks that another execution holds.
         depth: how many executions are above it.
+        begins: it has a place, and begins at once.
 
     Attributes:
+        text: the whole document.
         work: what was dispatched and not yet reported or stopped, by step, in the order of its dispatch.
         ran: the steps that were dispatched, in order, once for every attempt.
         stopped: the steps whose work was stopped.
@@ -85,8 +87,16 @@ class Played:
     """
 
     def __init__(
-        self, spec: str, given: Any = None, *, replays: bool = True, locked: tuple[str, ...] = (), depth: int = 0
+        self,
+        spec: str,
+        given: Any = None,
+        *,
+        replays: bool = True,
+        locked: tuple[str, ...] = (),
+        depth: int = 0,
+        begins: bool = True,
     ) -> None:
+        self.text = document(spec)
         self.plan = planned(spec)
         self.at = 0
         self.replays = replays
@@ -101,8 +111,9 @@ class Played:
         self.children: dict[str, StartChild] = {}
         self.told: list[tuple[str, str]] = []
         self.arrived: list[Event] = []
-        self.ended = False
-        self.take(Begin())
+        self._told_end = False
+        if begins:
+            self.take(Begin())
 
     # What comes in
 
@@ -116,7 +127,7 @@ class Played:
             assert again.commands == decision.commands, f"commanded otherwise after a crash: {came_in}"
         self.history += decision.events
         for command in decision.commands:
-            self._note(command)
+            self.note(command)
         if self.replays:
             self._check_books()
         self._answer(decision.commands)
@@ -194,6 +205,10 @@ class Played:
         return self.state.status.value
 
     @property
+    def ended(self) -> bool:
+        return self.state.status in ENDED_EXECUTION
+
+    @property
     def output(self) -> Any:
         return self.state.output
 
@@ -259,7 +274,7 @@ class Played:
         said = {"error": outcome} if isinstance(outcome, ErrorInfo) else {"result": outcome}
         self.take(Report(execution="x", step=key, attempt=assignment.attempt, started_at=self.at, **said))
 
-    def _note(self, command: Command) -> None:
+    def note(self, command: Command) -> None:
         match command:
             case RunStep(assignment):
                 assert assignment.step not in self.work, f"{assignment.step} is at work already"
@@ -282,7 +297,7 @@ class Played:
             case TellChild(child, verb):
                 self.told.append((child, verb))
             case EndExecution():
-                self.ended = True
+                self._told_end = True
             case _:
                 pass
 
@@ -291,7 +306,7 @@ class Played:
         folded = self._replayed()
         assert folded.state == self.state, "the folded state is another one"
         if self.state.status in ENDED_EXECUTION:
-            assert self.ended
+            assert self._told_end
             assert not self.work, f"work was left: {self.running}"
             assert not [each for names in self.locks.values() for each in names if each], (
                 f"a lock was left: {self.locks}"
@@ -312,9 +327,9 @@ class Played:
                     waits = (command.step, command.event_type) in self.waits
                     if waits and event.type == command.event_type and matches(command.filter, event.data):
                         self.take(EventArrived(command.step, event, early=True))
-            elif isinstance(command, TakeLock) and self.locks[command.name][:1] == [command.step]:
-                self._grant(command.name)
-            elif isinstance(command, ReleaseLock):
+            elif (isinstance(command, TakeLock) and self.locks[command.name][:1] == [command.step]) or isinstance(
+                command, ReleaseLock
+            ):
                 self._grant(command.name)
 
     def _grant(self, name: str) -> None:
@@ -331,6 +346,12 @@ def _outcome(work: Work | None, assignment: Assignment) -> Any:
         name = assignment.step.partition("[")[0].partition("#")[0]
         work = work[assignment.step] if assignment.step in work else work.get(name)
     return work(assignment) if callable(work) else work
+
+
+def details(error: ErrorInfo) -> Any:
+    """What is told beside the message of an error."""
+    assert error.details is not None, error
+    return error.details
 
 
 def attempts(story: Played) -> list[tuple[str, float]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stepwell.base.errors import ErrorInfo
+from stepwell.execution.event import ANSWER
 from stepwell.execution.history import CompensationStarted, StepCompensated, StepScheduled, StepSkipped
 from stepwell.execution.status import StepStatus
 from tests.decider.compensating import Twin, failing
@@ -109,6 +112,7 @@ def test_what_steps_say_runs_before_the_list() -> None:
     [
         (leaf("x", more=", on_failure: {action: continue}"), "failed"),
         (leaf("x", more=", on_failure: {action: fallback, fallback: {id: 5}}"), "failed"),
+        (leaf("x", more=", on_failure: {action: fallback, fallback: {type: python, config: {task: other}}}"), "failed"),
         (leaf("x", more=", when: '{{ false }}'"), "skipped"),
         ("- {name: x, type: wait, config: {for: 1h}, compensate: {type: python, config: {task: undo}}}", "cancelled"),
         (leaf("x", "end"), "pending"),
@@ -476,3 +480,67 @@ def test_every_undoing_is_recorded_with_what_it_was_called_with() -> None:
     assert scheduled.input == {"task": "undo", "args": {"id": "a"}}
     assert [event.step for event in story.events(StepCompensated)] == ["a"]
     assert story.step("a").status is StepStatus.COMPENSATED
+
+
+def test_a_step_that_stood_in_for_another_is_undone_like_any_other() -> None:
+    other = leaf("other")
+    story = Twin(steps(leaf("x", more=", on_failure: {action: fallback, fallback: other}"), other, END % "x"))
+    story.run_on(failing("x", "end", error=BOOM))
+    assert story.undone() == ["other"]
+
+
+def test_what_hooks_did_is_undone_too() -> None:
+    hook = "{name: h, type: python, config: {task: note}, compensate: {type: python, config: {task: undo}}}"
+    head = f"config: {{on_error: {{strategy: compensate, steps: [{hook}]}}}}\n"
+    story = Twin(steps(leaf("a"), END % "a", head=head))
+    assert story.run_on(failing("end", error=BOOM)) == ["a", "end", "h", "h[undo]", "a[undo]"]
+
+
+# The list
+
+
+def listed(*lines: str) -> Twin:
+    """An execution that has failed, with this list."""
+    head = "compensation:\n  steps:\n" + "\n".join(f"    {line}" for line in lines) + "\n"
+    story = Twin(steps("- {name: a, type: python, config: {task: work}}", END % "a", head=head))
+    story.report("a", {"ids": [1, 2]})
+    story.report("end", BOOM)
+    return story
+
+
+def test_a_step_of_the_list_may_be_a_construct() -> None:
+    each = "for_each: {items: '{{ steps.a.output.ids }}', concurrency: 1}"
+    story = listed(
+        f"- {{name: u, type: python, {each}, config: {{task: undo, args: {{id: '{{{{ item }}}}'}}}}}}",
+        "- {name: g, type: parallel_group, config: {steps: [{name: g1, type: python, config: {task: undo}}]}}",
+    )
+    assert story.run_on() == ["u[0]", "u[1]", "g1"]
+    assert story.configs()["u[1]"] == {"id": 2}
+    assert story.state.compensation == "done"
+
+
+def test_what_fails_in_a_construct_of_the_list_is_a_failed_compensation() -> None:
+    story = listed(
+        "- {name: g, type: parallel_group, config: {steps: [{name: g1, type: python, config: {task: undo}}]}}",
+        "- {name: u, type: python, config: {task: undo}}",
+    )
+    assert story.run_on(failing("g1", error=BOOM)) == ["g1", "u"]
+    assert story.state.compensation == "failed"
+
+
+@pytest.mark.parametrize("action", ["{action: continue}", "{action: fallback, fallback: {done: true}}"])
+def test_a_failure_that_the_step_of_the_list_handles_itself_is_none_of_the_compensation(action: str) -> None:
+    story = listed(f"- {{name: u, type: python, config: {{task: undo}}, on_failure: {action}}}")
+    story.run_on(failing("u", error=BOOM))
+    assert story.status("u") == "failed"
+    assert story.state.compensation == "done"
+
+
+def test_what_waits_in_the_list_is_waited_for() -> None:
+    story = listed(
+        "- {name: ok, type: approval, config: {prompt: really?}}", "- {name: u, type: python, config: {task: undo}}"
+    )
+    assert story.status("ok") == "waiting"
+    assert story.work == {}
+    answer: dict[str, Any] = {"execution": "x", "step": "ok", "by": "ada", "response": {"fine": True}}
+    assert dispatched(story.event("ok", ANSWER, **answer)) == ["u"]

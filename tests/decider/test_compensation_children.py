@@ -96,6 +96,49 @@ def test_the_time_of_the_compensation_bounds_a_sub_workflow_too() -> None:
     assert story.when(ChildCompensated("sub[undo]", "done")).events == []
 
 
+def test_the_sub_workflow_of_every_item_is_asked_and_each_in_its_turn() -> None:
+    each = "for_each: {items: [1, 2]}, config: {name: other, input: {n: '{{ item }}'}}"
+    steps = [f"{{name: sub, type: workflow, {each}}}", "{name: end, type: fail, depends_on: sub}"]
+    story = Twin("compensation: {}\nsteps:\n" + "\n".join(f"  - {line}" for line in steps))
+    for key in ("sub[1]", "sub[0]"):
+        story.when(ChildEnded(key, story.step(key).child, "completed"))
+    for key in ("sub[0]", "sub[1]"):
+        asked = commands(story, CompensateChild)[-1]
+        assert (asked.step, asked.child) == (f"{key[:-1]},undo]", story.step(key).child)
+        story.when(ChildCompensated(asked.step, "done"))
+    assert story.state.compensation == "done"
+
+
+@pytest.mark.parametrize(("status", "outcome"), [("completed", "done"), ("failed", "failed")])
+def test_what_undoes_a_step_may_be_a_sub_workflow(status: str, outcome: str) -> None:
+    undo = "compensate: {type: workflow, config: {name: undoer, input: {id: '{{ steps.a.output }}'}}}"
+    steps = [f"{{name: a, type: python, config: {{task: work}}, {undo}}}", "{name: end, type: fail, depends_on: a}"]
+    story = Twin("steps:\n" + "\n".join(f"  - {line}" for line in steps))
+    story.report("a", 7)
+    (started,) = commands(story, StartChild)
+    assert (started.step, started.workflow, started.input) == ("a[undo]", "undoer", {"id": 7})
+    story.when(ChildEnded("a[undo]", started.child, status, error=BOOM if status == "failed" else None))
+    assert story.state.compensation == outcome
+    assert story.status("a") == ("compensated" if outcome == "done" else "completed")
+
+
+def test_a_sub_workflow_that_had_completed_before_it_was_cancelled_undoes_itself_too() -> None:
+    leaf = "{name: a, type: python, config: {task: work}, compensate: {type: python, config: {task: undo}}}"
+    sub, end = "{name: sub, type: workflow, config: {name: other}}", "{name: end, type: python, config: {task: work}}"
+    story = Twin("compensation: {}\nsteps:\n" + "\n".join(f"  - {line}" for line in (leaf, sub, end)))
+    child = story.step("sub").child
+    story.report("a")
+    story.report("end", BOOM)
+    assert story.status("sub") == "cancelled"
+    assert kinds(story.when(ChildEnded("sub", child, "cancelled"))) == []
+    assert kinds(story.when(ChildEnded("sub", child, "completed", {"n": 1}))) == ["LateCompletion"]
+    story.report("a[undo]")
+    assert commands(story, CompensateChild)[0].child == child
+    story.when(ChildCompensated("sub[undo]", "done"))
+    assert story.status("sub") == "compensated"
+    assert story.state.compensation == "done"
+
+
 def test_a_sub_workflow_alone_is_no_reason_to_compensate() -> None:
     spec = (
         "steps:\n  - {name: sub, type: workflow, config: {name: other}}\n  - {name: end, type: fail, depends_on: sub}"

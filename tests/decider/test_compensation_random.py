@@ -99,6 +99,9 @@ def workflows(draw: st.DrawFn) -> tuple[dict[str, Any], Leaves]:
     }
     if draw(st.booleans()):
         config["max_parallel_steps"] = draw(st.integers(1, 2))
+    if draw(st.integers(0, 2)) == 0:
+        hook = {"name": "h0", "type": "python", "config": {"task": "note"}}
+        config["on_error"] = {"strategy": "compensate", "steps": [hook]}
     compensation: dict[str, Any] = {
         "strategy": draw(st.sampled_from(["reverse", "reverse", "forward", "parallel"])),
         "mode": draw(st.sampled_from(["automatic", "automatic", "manual"])),

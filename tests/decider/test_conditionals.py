@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.decider.played import Played
+from tests.decider.played import Played, details
 from tests.decider.story import BOOM, FLAKY
 
 TWO = """
@@ -154,7 +154,8 @@ def test_fail_fast_stops_what_waits_in_the_block_when_one_of_it_has_failed() -> 
           type: conditional
           config:
             condition: true
-            then: [{name: a, type: work}, {name: slow, type: work}, {name: w, type: wait, config: {for: 1h}}, {name: b, type: noop, depends_on: slow}]
+            then: [{name: a, type: work}, {name: slow, type: work}, {name: w, type: wait, config: {for: 1h}},
+               {name: b, type: noop, depends_on: slow}]
     """)
     story.failed("a")
     assert story.of("w") == "cancelled"
@@ -173,7 +174,8 @@ def test_draining_runs_what_can_still_be_reached_in_the_block() -> None:
           type: conditional
           config:
             condition: true
-            then: [{name: a, type: work}, {name: w, type: wait, config: {for: 1h}}, {name: b, type: work, depends_on: w}]
+            then: [{name: a, type: work}, {name: w, type: wait, config: {for: 1h}},
+               {name: b, type: work, depends_on: w}]
     """)
     story.failed("a").go()
     assert story.ran == ["a", "b"]
@@ -188,7 +190,7 @@ def test_a_failure_outside_lets_the_block_finish_what_runs_and_begins_nothing_mo
     assert story.running == ["a"]
     story.done("a")
     assert story.of("a2", "c") == ["pending", "cancelled"]
-    assert story.error.details["step"] == "other"
+    assert details(story.error)["step"] == "other"
 
 
 def test_joins_that_can_no_longer_be_met_fail_the_block() -> None:
@@ -221,7 +223,8 @@ def test_conditions_in_conditions() -> None:
           config:
             condition: "{{ input.a }}"
             then:
-            - {name: inner, type: conditional, config: {condition: "{{ input.b }}", then: [{name: x, type: work}], else: [{name: y, type: work}]}}
+            - {name: inner, type: conditional, config: {condition: "{{ input.b }}",
+               then: [{name: x, type: work}], else: [{name: y, type: work}]}}
             else: [{name: q, type: work}]
     """,
         {"a": True, "b": False},

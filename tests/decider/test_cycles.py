@@ -14,7 +14,8 @@ REVIEW = """
     vars: {rounds: 0}
     steps:
     - {name: draft, type: work, next: [{to: review}]}
-    - {name: review, type: work, max_visits: 4, decision: [{when: "{{ result() == 'good' }}", next: publish}, {default: fix}]}
+    - {name: review, type: work, max_visits: 4,
+       decision: [{when: "{{ result() == 'good' }}", next: publish}, {default: fix}]}
     - {name: fix, type: work, next: [{to: review}]}
     - {name: publish, type: work}
     - {name: tell, type: noop, depends_on: publish}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell.execution.history import StepsAdded
-from tests.decider.played import Played
+from tests.decider.played import Played, details
 from tests.decider.story import FLAKY
 
 MADE = """
@@ -162,7 +162,7 @@ def test_a_failure_elsewhere_begins_no_further_made_step() -> None:
     story.failed("o").done("x")
     assert story.times("y") == 0
     assert story.status == "failed"
-    assert story.error.details["step"] == "o"
+    assert details(story.error)["step"] == "o"
 
 
 def test_a_failure_elsewhere_while_the_steps_are_made_begins_none_of_them() -> None:

@@ -10,7 +10,7 @@ from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import SecretRef
 from stepwell.execution.history import FallbackStarted, HooksStarted
 from stepwell.execution.work import Assignment
-from tests.decider.played import Played
+from tests.decider.played import Played, details
 from tests.decider.story import BOOM, FLAKY, TIMEOUT
 
 FULL = ErrorInfo("bulkhead_full", "4 run and 2 wait already")
@@ -63,7 +63,8 @@ def test_secrets_in_a_value_stay_references() -> None:
 def test_a_step_with_a_stand_in_takes_its_success_edges_and_not_its_failure_edges() -> None:
     story = Played("""
         steps:
-        - {name: a, type: work, on_failure: {action: fallback, fallback: 7}, next: [{when: "{{ succeeded() }}", to: well}]}
+        - {name: a, type: work,
+           on_failure: {action: fallback, fallback: 7}, next: [{when: "{{ succeeded() }}", to: well}]}
         - {name: well, type: noop}
         - {name: strict, type: noop, depends_on: [{step: a, on: success}]}
         - {name: badly, type: noop, depends_on: [{step: a, on: skipped}]}
@@ -116,7 +117,7 @@ def test_a_body_that_fails_fails_the_step_which_tells_of_both() -> None:
     assert story.problem("a").type == "boom"
     assert story.problem("a").message == "it went boom (and its fallback failed: so did I)"
     assert story.status == "failed"
-    assert story.error.details["step"] == "a"
+    assert details(story.error)["step"] == "a"
 
 
 def test_a_body_is_retried_by_its_own_policy() -> None:
@@ -243,7 +244,7 @@ def test_the_order_in_which_both_are_written_does_not_matter() -> None:
 def test_when_the_stand_in_fails_too_the_step_has_failed_and_tells_of_both() -> None:
     story = Played(fallback("b", steps=SPARE)).failed("a").failed("b", ErrorInfo("other", "so did I"))
     assert story.problem("a").message == "it went boom (and its fallback failed: so did I)"
-    assert story.error.details["step"] == "a"
+    assert details(story.error)["step"] == "a"
     assert story.step("b").handled == "stand_in"
     assert story.status == "failed"
 
@@ -268,7 +269,7 @@ def test_a_chain_of_stand_ins_that_all_fail_fails_the_first_step() -> None:
     )
     story.go({"a": BOOM, "b": BOOM, "c": BOOM})
     assert story.status == "failed"
-    assert story.error.details["step"] == "a"
+    assert details(story.error)["step"] == "a"
 
 
 def test_a_stand_in_with_steps_behind_it_is_followed_by_them_only_when_it_ran() -> None:
@@ -357,6 +358,16 @@ def test_a_call_that_a_bulkhead_rejects_runs_the_fallback_of_the_bulkhead() -> N
     assert story.given_to("z") == {"a": {"degraded": True}}
 
 
+def test_a_bulkhead_that_is_declared_for_several_steps_has_a_fallback_too() -> None:
+    story = Played("""
+        config: {policies: {narrow: {bulkhead: {max_concurrent: 4, fallback: {degraded: "{{ error.type }}"}}}}}
+        steps:
+        - {name: a, type: work, bulkhead: narrow}
+        - {name: z, type: work, depends_on: a, config: {a: "{{ steps.a.output }}"}}
+    """).failed("a", FULL)
+    assert story.given_to("z") == {"a": {"degraded": "bulkhead_full"}}
+
+
 def test_other_failures_do_not_run_the_fallback_of_the_bulkhead() -> None:
     text = fallback("7", "bulkhead: {max_concurrent: 4, max_queue_size: 2, fallback: {degraded: true}}")
     assert Played(text).go({"a": BOOM}).output == {"out": 7}
@@ -369,7 +380,8 @@ def test_a_rejected_call_without_a_fallback_of_its_bulkhead_is_a_failure_like_an
 def test_a_bulkhead_alone_may_have_a_fallback() -> None:
     story = Played("""
         steps:
-        - {name: a, type: work, bulkhead: {max_concurrent: 4, fallback: {type: degrade, config: {why: "{{ error.type }}"}}}}
+        - {name: a, type: work, bulkhead: {max_concurrent: 4, fallback: {type: degrade,
+           config: {why: "{{ error.type }}"}}}}
         output: {values: {out: "{{ steps.a.output }}"}}
     """).failed("a", ErrorInfo("bulkhead_timeout", "waited 30s"))
     assert story.given_to("a[fallback]") == {"why": "bulkhead_timeout"}
@@ -390,7 +402,8 @@ HOOKED = """
       on_error:
         strategy: terminate
         steps:
-        - {name: tell, type: work, config: {why: "{{ error.message }}", step: "{{ error.details.step }}", a: "{{ steps.a.failed }}"}}
+        - {name: tell, type: work,
+           config: {why: "{{ error.message }}", step: "{{ error.details.step }}", a: "{{ steps.a.failed }}"}}
         - {name: clean, type: work, depends_on: tell}
     steps:
     - {name: a, type: work}
@@ -451,7 +464,8 @@ def test_the_steps_of_on_error_run_when_the_workflow_is_out_of_time() -> None:
 
 def test_the_steps_of_on_error_may_hold_constructs() -> None:
     story = Played("""
-        config: {on_error: {strategy: terminate, steps: [{name: t, type: work, for_each: {items: [ops, dev]}, config: {to: "{{ item }}", why: "{{ error.type }}"}}]}}
+        config: {on_error: {strategy: terminate, steps: [{name: t, type: work, for_each: {items: [ops, dev]},
+           config: {to: "{{ item }}", why: "{{ error.type }}"}}]}}
         steps:
         - {name: a, type: work}
     """).failed("a")

@@ -9,7 +9,7 @@ import pytest
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.execution.work import Assignment
-from tests.decider.played import Played
+from tests.decider.played import Played, details
 from tests.decider.story import BOOM, FLAKY
 
 
@@ -51,7 +51,8 @@ def test_every_run_sees_its_item_and_its_number() -> None:
 def test_the_names_of_item_and_number_may_be_chosen() -> None:
     story = Played("""
         steps:
-        - {name: f, type: work, config: {i: "{{ host }}-{{ place }}"}, for_each: {items: [a, b], as: host, index: place}}
+        - {name: f, type: work, config: {i: "{{ host }}-{{ place }}"},
+           for_each: {items: [a, b], as: host, index: place}}
     """)
     assert [story.given_to(key) for key in story.running] == [{"i": "a-0"}, {"i": "b-1"}]
 
@@ -153,8 +154,8 @@ def test_a_failed_item_lets_those_that_run_finish_starts_no_further_one_and_fail
     story.done("f[1]")
     assert story.problem("f").type == "items_failed"
     assert story.problem("f").message == "1 of 5 items failed; item 0: it went boom"
-    assert story.problem("f").details["errors"][0]["index"] == 0
-    assert story.problem("f").details["errors"][0]["error"]["type"] == "boom"
+    assert details(story.problem("f"))["errors"][0]["index"] == 0
+    assert details(story.problem("f"))["errors"][0]["error"]["type"] == "boom"
     assert story.ran == ["f[0]", "f[1]"]
     assert story.error.type == "items_failed"
 
@@ -162,7 +163,7 @@ def test_a_failed_item_lets_those_that_run_finish_starts_no_further_one_and_fail
 def test_failed_items_are_told_by_their_numbers() -> None:
     story = Played(for_each("items: [a, b, c]")).go(broken_at("a", "c"))
     assert story.problem("f").message.startswith("2 of 3 items failed")
-    assert [each["index"] for each in story.problem("f").details["errors"]] == [0, 2]
+    assert [each["index"] for each in details(story.problem("f"))["errors"]] == [0, 2]
 
 
 def test_with_on_error_continue_all_items_run_and_the_failed_ones_have_no_result() -> None:
@@ -227,7 +228,7 @@ def test_a_workflow_that_fails_elsewhere_lets_running_items_finish_and_begins_no
     assert story.running == ["f[0]"]
     story.done("f[0]")
     assert story.status == "failed"
-    assert story.error.details["step"] == "other"
+    assert details(story.error)["step"] == "other"
     assert story.of("f") == "cancelled"
     assert story.times("f") == 1
 
@@ -275,7 +276,8 @@ def test_items_may_be_asked_of_people() -> None:
 def test_items_may_be_sub_workflows() -> None:
     story = Played("""
         steps:
-        - {name: f, type: workflow, for_each: {items: [1, 2], concurrency: 1}, config: {name: child, input: {n: "{{ item }}"}}}
+        - {name: f, type: workflow, for_each: {items: [1, 2], concurrency: 1},
+           config: {name: child, input: {n: "{{ item }}"}}}
     """)
     assert [each.input for each in story.children.values()] == [{"n": 1}]
     story.child("f[0]", {"r": 1}).child("f[1]", {"r": 2})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell.execution.work import Assignment
-from tests.decider.played import Played, attempts
+from tests.decider.played import Played, attempts, details
 from tests.decider.story import BOOM, FLAKY
 
 
@@ -164,7 +164,7 @@ def test_a_failed_step_fails_the_round_and_the_loop_and_says_where() -> None:
     story.done("a[0]", "b[0]").failed("a[1]")
     assert story.status == "failed"
     assert story.problem("l").message == "step 'a' failed: it went boom"
-    assert story.problem("l").details["step"] == "a[1]"
+    assert details(story.problem("l"))["step"] == "a[1]"
     assert story.error.message == "step 'l' failed: step 'a' failed: it went boom"
     assert story.of("b[1]") == "pending"
 
@@ -285,7 +285,8 @@ def test_a_loop_in_a_branch_of_a_condition_in_a_group_in_a_loop() -> None:
                   config:
                     condition: "{{ item > 1 }}"
                     then:
-                    - {name: deep, type: loop, config: {count: 2, steps: [{name: a, type: work, config: {i: "{{ item }}"}}]}}
+                    - {name: deep, type: loop, config: {count: 2, steps: [{name: a, type: work,
+                       config: {i: "{{ item }}"}}]}}
                     else:
                     - {name: flat, type: work, config: {i: "{{ item }}"}}
                 - {name: side, type: work}

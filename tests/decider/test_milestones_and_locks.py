@@ -182,7 +182,8 @@ def test_a_lock_is_given_back_however_its_step_ends(end: str) -> None:
 
 def test_a_lock_is_kept_between_two_tries() -> None:
     story = Played(
-        "steps: [{name: a, type: work, mutex: m, retry: {max_attempts: 2, initial_delay: 1m}}, {name: b, type: work, mutex: m}]"
+        "steps: [{name: a, type: work, mutex: m, retry: {max_attempts: 2, initial_delay: 1m}},"
+        " {name: b, type: work, mutex: m}]"
     )
     story.failed("a", FLAKY)
     assert story.of("a", "b") == ["retrying", "waiting"]
@@ -314,7 +315,8 @@ def test_the_steps_of_every_round_may_want_the_same_lock() -> None:
         steps:
         - name: l
           type: loop
-          config: {count: 3, concurrency: 3, steps: [{name: before, type: work}, {name: a, type: work, depends_on: before, mutex: m}]}
+          config: {count: 3, concurrency: 3, steps: [{name: before, type: work},
+             {name: a, type: work, depends_on: before, mutex: m}]}
     """).done("before[2]", "before[0]", "before[1]")
     assert story.running == ["a[2]"]
     assert story.done("a[2]").running == ["a[0]"]
@@ -354,7 +356,8 @@ VICTIMS = {
     "a sub-workflow": "{name: x, type: workflow, config: {name: child}}",
     "items": "{name: x, type: work, for_each: {items: [1, 2], concurrency: 1}}",
     "a loop": "{name: x, type: loop, config: {count: 3, steps: [{name: deep, type: work}]}}",
-    "a group": "{name: x, type: parallel_group, config: {steps: [{name: d, type: work}, {name: w, type: wait, config: {for: 1h}}]}}",
+    "a group": "{name: x, type: parallel_group,"
+    " config: {steps: [{name: d, type: work}, {name: w, type: wait, config: {for: 1h}}]}}",
     "nothing yet": "{name: x, type: work, depends_on: y}\n- {name: y, type: work}",
     "behind it": "{name: x, type: work, depends_on: a}",
 }
@@ -424,7 +427,8 @@ def test_a_step_may_cancel_the_construct_around_it_and_is_itself_completed() -> 
           type: loop
           config:
             count: 9
-            steps: [{name: a, type: work, next: [{when: "{{ result() == 'stop' }}", to: stop}]}, {name: stop, type: noop, cancels: [g]}]
+            steps: [{name: a, type: work, next: [{when: "{{ result() == 'stop' }}", to: stop}]},
+               {name: stop, type: noop, cancels: [g]}]
         - {name: after, type: noop, join: sync, depends_on: [{step: g, on: success}, begin]}
         - {name: begin, type: noop}
     """)

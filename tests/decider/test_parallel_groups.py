@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell.base.errors import ErrorInfo
-from tests.decider.played import Played
+from tests.decider.played import Played, details
 from tests.decider.story import BOOM, FLAKY
 
 
@@ -79,10 +79,11 @@ LOSERS = {
     "a sub-workflow": ("{name: x, type: workflow, config: {name: child}}", []),
     "a loop": ("{name: x, type: loop, config: {count: 3, steps: [{name: deep, type: work}]}}", []),
     "items": ("{name: x, type: work, for_each: {items: [1, 2]}}", []),
-    "a loop between rounds": ("{name: x, type: loop, config: {count: 3, delay: 1h, steps: [{name: deep, type: noop}]}}", []),
+    "a loop at rest": ("{name: x, type: loop, config: {count: 3, delay: 1h, steps: [{name: deep, type: noop}]}}", []),
     "a group": ("{name: x, type: parallel_group, config: {steps: [{name: deep, type: wait, config: {for: 1h}}]}}", []),
     "a machine": (
-        "{name: x, type: state_machine, config: {initial: s, states: {s: {transitions: [{event: e, to: t}]}, t: {final: true}}}}",
+        ("{name: x, type: state_machine,"
+        " config: {initial: s, states: {s: {transitions: [{event: e, to: t}]}, t: {final: true}}}}"),
         [],
     ),
     "a fallback": ("{name: x, type: work, on_failure: {action: fallback, fallback: {type: work}}}", ["x!"]),
@@ -141,7 +142,8 @@ def test_a_race_of_waits_is_won_by_the_timer_when_no_event_came() -> None:
     story = Played(
         group(
             "wait_for: any",
-            steps="[{name: e, type: wait_for_event, config: {event_type: e}}, {name: t, type: wait, config: {for: 1m}}]",
+            steps="[{name: e, type: wait_for_event, config: {event_type: e}},"
+            " {name: t, type: wait, config: {for: 1m}}]",
         )
     ).go()
     assert story.of("e", "t") == ["cancelled", "completed"]
@@ -183,7 +185,7 @@ def test_by_default_the_others_run_on_after_a_failure_and_then_the_group_fails_w
     error = story.problem("g")
     assert error.type == "group_failed"
     assert error.message == "2 failed, first 'a': it went boom"
-    assert [(each["step"], each["error"]["message"]) for each in error.details["errors"]] == [
+    assert [(each["step"], each["error"]["message"]) for each in details(error)["errors"]] == [
         ("a", "it went boom"), ("c", "c broke"),
     ]  # fmt: skip
     assert story.error.type == "group_failed"

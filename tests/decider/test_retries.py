@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from stepwell.base.errors import ErrorInfo
+from stepwell.execution.history import AttemptFailed
 from stepwell.execution.work import Assignment
 from tests.decider.played import Played, attempts
 from tests.decider.story import BOOM, FLAKY, TIMEOUT
@@ -20,7 +22,7 @@ def retried(policy: str, more: str = "") -> str:
 def waits(story: Played) -> list[float]:
     """The seconds between one try and the next."""
     instants = [at for _, at in attempts(story)]
-    return [later - earlier for earlier, later in zip(instants, instants[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(instants)]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_a_failure_elsewhere_ends_the_tries_for_a_better_result() -> None:
 def test_every_try_is_recorded_with_its_error() -> None:
     errors = iter([FLAKY, ErrorInfo("http_error", "503", {"status": 503}, retryable=True)])
     story = Played(retried("{max_attempts: 3, initial_delay: 1s}")).go({"a": lambda work: next(errors, 1)})
-    told = [(event.attempt, event.error.type) for event in story.history if hasattr(event, "retry_at")]
+    told = [(event.attempt, event.error.type) for event in story.happened(AttemptFailed)]
     assert told == [(1, "connection_error"), (2, "http_error")]
 
 
@@ -145,7 +147,8 @@ def test_all_tries_of_a_step_have_the_same_idempotency_key_and_an_id_of_their_ow
 
 def test_on_failure_retry_tries_so_often_and_then_the_step_has_failed() -> None:
     story = Played(
-        "steps: [{name: a, type: work, on_failure: {action: retry, max_attempts: 3}, retry: {initial_delay: 0, max_attempts: 1}}]"
+        "steps: [{name: a, type: work, on_failure: {action: retry, max_attempts: 3},"
+        " retry: {initial_delay: 0, max_attempts: 1}}]"
     )
     story.go({"a": FLAKY})
     assert story.step("a").attempts == 3
@@ -202,7 +205,10 @@ def test_the_deadline_counts_everything() -> None:
     "inside",
     [
         "{name: x, type: loop, config: {count: 3, steps: [{name: d, type: work}]}}",
-        "{name: x, type: parallel_group, config: {steps: [{name: d, type: work}, {name: e, type: wait, config: {for: 2h}}]}}",
+        (
+            "{name: x, type: parallel_group,"
+            " config: {steps: [{name: d, type: work}, {name: e, type: wait, config: {for: 2h}}]}}"
+        ),
         "{name: x, type: work, for_each: {items: [1, 2, 3], concurrency: 1}}",
         "{name: x, type: work, repeat: {until: false}}",
         "{name: x, type: conditional, config: {condition: true, then: [{name: d, type: work}]}}",
@@ -249,7 +255,8 @@ def test_continue_lets_dependents_run_and_leaves_the_failure_visible() -> None:
     story = Played("""
         steps:
         - {name: a, type: work, on_failure: {action: continue}}
-        - {name: b, type: work, depends_on: a, config: {failed: "{{ steps.a.failed }}", why: "{{ steps.a.error.message }}"}}
+        - {name: b, type: work, depends_on: a,
+           config: {failed: "{{ steps.a.failed }}", why: "{{ steps.a.error.message }}"}}
     """).failed("a")
     assert story.given_to("b") == {"failed": True, "why": "it went boom"}
     assert story.done("b").status == "completed"

@@ -18,7 +18,8 @@ DOOR = """
         states:
           closed:
             transitions:
-            - {event: push, to: open, when: "{{ event.data.key == 'right' }}", actions: [{name: creak, type: work, config: {who: "{{ event.data.who }}"}}]}
+            - {event: push, to: open, when: "{{ event.data.key == 'right' }}",
+               actions: [{name: creak, type: work, config: {who: "{{ event.data.who }}"}}]}
             - {event: blow, to: broken}
           open:
             on_enter: [{name: count, type: set, config: {opened: "{{ vars.opened + 1 }}"}}]
@@ -160,7 +161,8 @@ def test_a_condition_that_cannot_be_evaluated_fails_the_machine() -> None:
 def test_a_machine_whose_first_state_is_final_is_over_at_once_but_for_what_it_does_on_entry() -> None:
     story = Played("""
         steps:
-        - {name: m, type: state_machine, config: {initial: a, states: {a: {final: true, on_enter: [{name: x, type: work}]}}}}
+        - {name: m, type: state_machine, config: {initial: a,
+           states: {a: {final: true, on_enter: [{name: x, type: work}]}}}}
     """)
     assert story.running == ["x[0]"]
     assert story.done("x[0]").step("m").output == {"state": "a"}
@@ -251,8 +253,10 @@ def test_a_failure_elsewhere_lets_a_running_action_finish_and_then_the_machine_s
 def test_two_machines_side_by_side_both_take_an_event_that_both_want() -> None:
     story = Played("""
         steps:
-        - {name: m, type: state_machine, config: {initial: a, states: {a: {transitions: [{event: go, to: b}]}, b: {final: true}}}}
-        - {name: n, type: state_machine, config: {initial: c, states: {c: {transitions: [{event: go, to: d}]}, d: {final: true}}}}
+        - {name: m, type: state_machine, config: {initial: a,
+           states: {a: {transitions: [{event: go, to: b}]}, b: {final: true}}}}
+        - {name: n, type: state_machine, config: {initial: c,
+           states: {c: {transitions: [{event: go, to: d}]}, d: {final: true}}}}
     """)
     assert story.event("go").of("m", "n") == ["completed", "completed"]
 
@@ -283,7 +287,8 @@ def test_an_action_that_sends_the_machine_on_may_fail_by_a_group_in_it() -> None
           config:
             initial: a
             states:
-              a: {on_enter: [{name: g, type: parallel_group, config: {steps: [{name: x, type: work}, {name: y, type: work}]}}]}
+              a: {on_enter: [{name: g, type: parallel_group, config: {steps: [{name: x, type: work},
+                 {name: y, type: work}]}}]}
     """).go({"x": BOOM})
     assert story.problem("m").message == "step 'g' failed: 1 failed, first 'x[0]': it went boom"
     assert story.status == "completed"

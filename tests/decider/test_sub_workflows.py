@@ -9,7 +9,7 @@ import pytest
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.subworkflow import MAX_DEPTH
 from stepwell.execution.inputs import ChildEnded
-from tests.decider.played import Played
+from tests.decider.played import Played, details
 from tests.decider.story import BOOM, FLAKY
 
 
@@ -51,8 +51,8 @@ def test_a_failed_sub_workflow_fails_the_step_with_its_error_inside() -> None:
     child = story.children["sub"].child
     assert error.type == "workflow_failed"
     assert error.message == f"sub-workflow {child} failed: step 'x' failed: it went boom"
-    assert error.details["execution"] == child
-    assert error.details["error"]["type"] == "boom"
+    assert details(error)["execution"] == child
+    assert details(error)["error"]["type"] == "boom"
     assert story.status == "failed"
 
 
@@ -149,7 +149,8 @@ def test_settings_that_make_no_sense_fail_the_step(config: dict[str, Any], says:
         steps:
         - name: sub
           type: workflow
-          config: {name: "{{ input.name }}", version: "{{ input.version }}", input: "{{ input.input }}", wait: "{{ input.wait }}"}
+          config: {name: "{{ input.name }}", version: "{{ input.version }}", input: "{{ input.input }}",
+             wait: "{{ input.wait }}"}
         """,
         given,
     )

@@ -9,14 +9,24 @@ import pytest
 
 from stepwell.decider.decide import decide
 from stepwell.execution.commands import EndExecution, ForgetWait, StopStep
+from stepwell.execution.evolve import evolve, fold
 from stepwell.execution.history import (
+    AttemptFailed,
     CancelRequested,
     ExecutionCancelled,
     ExecutionFailing,
+    ExecutionForked,
+    ExecutionMigrated,
     ExecutionPaused,
     ExecutionResumed,
+    Intervened,
+    RolledBack,
+    StepReopened,
+    StepReset,
 )
 from stepwell.execution.inputs import Begin, LockGranted, TimersDue
+from stepwell.execution.status import ExecutionStatus, StepStatus
+from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
 from stepwell.execution.verbs import (
     Cancel,
     Compensate,
@@ -31,7 +41,8 @@ from stepwell.execution.verbs import (
     Verb,
     name_of,
 )
-from tests.decider.story import BOOM, FLAKY, SECOND, dispatched, kinds
+from tests.decider.story import BOOM, FLAKY, SECOND, Story, dispatched, kinds
+from tests.decider.verb_moves import verb_stories
 from tests.decider.verb_story import Checked, document, told
 
 BY: dict[str, Any] = {"by": "ada", "reason": "why"}
@@ -456,3 +467,30 @@ def test_the_same_verb_decides_the_same_on_a_run_from_memory_and_on_one_from_his
     one, other = running(), running()
     other.crash()
     assert decide(one.run, Cancel(**BY), 5) == decide(other.run, Cancel(**BY), 5)
+
+
+def test_every_move_that_an_operator_causes_is_walked() -> None:
+    """The other half of the tables is walked in tests/execution."""
+    kinds_ = {
+        CancelRequested, ExecutionForked, ExecutionMigrated, ExecutionPaused, ExecutionResumed, Intervened, RolledBack,
+        StepReopened, StepReset,
+    }  # fmt: skip
+    legal = {move for move in (STEP_TRANSITIONS.keys() | EXECUTION_TRANSITIONS.keys()) if move[1] in kinds_}
+    legal |= {(ExecutionStatus.PAUSED, ExecutionCancelled), (ExecutionStatus.PENDING, ExecutionCancelled)}
+    legal |= {(ExecutionStatus.PAUSED, ExecutionFailing), (ExecutionStatus.COMPENSATING, ExecutionCancelled)}
+    legal |= {(StepStatus.PENDING, AttemptFailed)}
+    moves = set[tuple[Any, type]]().union(*(walked(story) for story in verb_stories()))
+    assert {f"{status}: {kind.__name__}" for status, kind in legal - moves} == set()
+
+
+def walked(story: Story) -> set[tuple[Any, type]]:
+    """Every move of a story, as the tables write them."""
+    moves = set[tuple[Any, type]]()
+    state = fold(story.history[:1])
+    for event in story.history[1:]:
+        step = getattr(event, "step", None)
+        if step is not None:
+            moves.add((state.steps[step].status if step in state.steps else StepStatus.PENDING, type(event)))
+        moves.add((state.status, type(event)))
+        evolve(state, event)
+    return moves

@@ -272,6 +272,30 @@ def test_a_group_that_failed_keeps_what_had_completed_in_it() -> None:
     assert story.state.status.value == "completed"
 
 
+def test_a_construct_that_was_cut_short_goes_on() -> None:
+    story = told("""
+    config: {on_error: {strategy: terminate}}
+    steps:
+      - name: g
+        type: conditional
+        config:
+          condition: "{{ true }}"
+          then: [{name: p, type: python, config: {task: t}}, {name: q, type: wait, config: {for: 1h}}]
+      - {name: l, type: loop, config: {count: 2, steps: [{name: x, type: wait, config: {for: 1h}}]}}
+      - {name: z, type: python, config: {task: t}}
+    """)
+    story.done("p")
+    story.failed("z")
+    assert (story.status("q"), story.status("x[0]")) == ("cancelled", "cancelled")
+    story.when(Retry(**BY))
+    assert story.statuses() == {"g": "running", "l": "running", "z": "running"}
+    story.time(3_600 * SECOND)
+    story.time(3_600 * SECOND)
+    story.done("z")
+    assert story.state.status.value == "completed"
+    assert story.step("p").attempts == 1
+
+
 def test_a_step_whose_stand_in_failed_too_is_retried_with_it() -> None:
     story = failed_at(
         """

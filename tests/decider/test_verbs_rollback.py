@@ -50,6 +50,7 @@ def test_what_completed_after_the_checkpoint_is_undone_in_reverse_order_and_runs
     seq = story.state.checkpoints["here"].seq
     assert decision.events[0] == Intervened(0, "rollback", "ada", "why", {"checkpoint": "here", "seq": seq})
     assert StopStep("x/d/1") in decision.commands
+    assert decision.said == "undoes 2 steps, and goes on from 'here' then"
     assert dispatched(decision) == ["c[undo]"]
     assert story.state.status.value == "compensating"
     assert dispatched(story.done("c[undo]")) == ["b[undo]"]

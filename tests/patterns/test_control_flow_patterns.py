@@ -17,7 +17,9 @@ from stepwell.execution.verbs import Cancel
 from tests.decider.played import Played
 
 PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "control-flow-patterns.md").read_text("utf-8")
-SAID = {int(number): said for number, said in re.findall(r"^\| (\d+) \| [^|]+ \| (yes|partly|no) \|", PAGE, re.MULTILINE)}
+SAID = {
+    int(number): said for number, said in re.findall(r"^\| (\d+) \| [^|]+ \| (yes|partly|no) \|", PAGE, re.MULTILINE)
+}
 _SECTION = re.compile(r"^### ([\d, ]+) [^\n]*\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 SECTIONS = {int(one): text for numbers, text in _SECTION.findall(PAGE) for one in numbers.split(",")}
 
@@ -150,7 +152,9 @@ def test_wcp_32_cancelling_partial_join_cancels_what_is_left_at_the_second_of_th
         (["fire", "wound"], ["firemen", "ambulance", "search", "doctor", "report"]),
     ],
 )
-def test_wcp_37_acyclic_synchronizing_merge_needs_no_nesting_of_the_branches(found: list[str], order: list[str]) -> None:
+def test_wcp_37_acyclic_synchronizing_merge_needs_no_nesting_of_the_branches(
+    found: list[str], order: list[str]
+) -> None:
     story = played(37).done("call", result=found).go()
     assert story.ran[1:] == order
     assert story.status == "completed"

@@ -30,7 +30,7 @@ class Line(NamedTuple):
         parent: the step that it is nested in, or None.
         block: in which block of that; for the outermost steps the group.
         inbound: the edges that lead to it.
-        winding: why steps can run more than once where it stands: `cycle`, `each` (a join of edges one by one), or not.
+        winding: `cycle` when it leads to itself, `each` where steps beside it can run more than once, else empty.
     """
 
     step: Step
@@ -61,7 +61,7 @@ def lines(steps: tuple[Step, ...], group: str, parent: str | None, block: str) -
     ways = _ways(steps)
     winding = _winding(steps, ways)
     for step in steps:
-        yield Line(step, group, parent, block, tuple(ways[step.name]), winding)
+        yield Line(step, group, parent, block, tuple(ways[step.name]), winding[step.name])
         for name, inner in step.blocks:
             yield from lines(inner, group, step.name, name)
 
@@ -77,14 +77,24 @@ def _ways(steps: tuple[Step, ...]) -> dict[str, list[Way]]:
     return ways
 
 
-def _winding(steps: tuple[Step, ...], ways: Mapping[str, list[Way]]) -> str:
-    left = {step.name: {way.source for way in ways[step.name]} for step in steps}
-    while free := [name for name, sources in left.items() if not sources & left.keys()]:
-        for name in free:
-            del left[name]
-    if left:
-        return "cycle"
-    return "each" if any(step.join == "each" for step in steps) else ""
+def _winding(steps: tuple[Step, ...], ways: Mapping[str, list[Way]]) -> Mapping[str, str]:
+    """For each step: `cycle` when it leads to itself; else `each` where steps beside it can run more than once."""
+    sources = {step.name: {way.source for way in ways[step.name]} for step in steps}
+    circling = {name for name in sources if name in _before(name, sources)}
+    often = "each" if circling or any(step.join == "each" for step in steps) else ""
+    return {name: "cycle" if name in circling else often for name in sources}
+
+
+def _before(name: str, sources: Mapping[str, set[str]]) -> set[str]:
+    """All steps that lead to this one, over others too."""
+    found: set[str] = set()
+    pending = [*sources[name]]
+    while pending:
+        source = pending.pop()
+        if source not in found:
+            found.add(source)
+            pending += sources[source]
+    return found
 
 
 def synthetic(name: str) -> Line:

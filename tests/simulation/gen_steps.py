@@ -163,6 +163,10 @@ def gen_workflow_step(draft: Draft, scope: Scope) -> Tree:
     return {"type": "workflow", "config": config}
 
 
+TRIED_AGAIN = ("approval", "workflow", "conditional", "loop", "parallel_group", "state_machine", "dynamic")
+"""Types of steps that the engine does itself and that may be tried again, and may run out of time."""
+
+
 def gen_keys(draft: Draft, scope: Scope, step: Tree) -> None:
     """The keys that a step of any type may have, beside its edges."""
     if draft.chance(0.18):
@@ -172,6 +176,10 @@ def gen_keys(draft: Draft, scope: Scope, step: Tree) -> None:
     if draft.chance(0.2) and "on_failure" not in step:
         action = gen_action if step["type"] == "python" else gen_action_without_retry
         step["on_failure"] = action(draft, scope)
+    if step["type"] in TRIED_AGAIN and draft.use("control.retry", 0.15):
+        step["retry"] = gen_retry(draft)
+        if draft.chance(0.5):
+            step["timeout"] = draft.seconds(1, 3, 6)
     if draft.use("delay", 0.06):
         step["delay"] = draft.seconds(1, 2)
     if draft.use("step.checkpoint", 0.05):

@@ -94,7 +94,9 @@ PARTS: Final[Mapping[str, Tree]] = {
     ),
     "action.pause": _steps(work("a", on_failure={"action": "pause"})),
     "control.retry": _steps(
-        {"name": "a", "type": "wait_for_event", "config": {"event_type": "go"}, "retry": {"max_attempts": 2}}
+        {"name": "a", "type": "wait_for_event", "config": {"event_type": "go"}, "retry": {"max_attempts": 2}},
+        {"name": "b", "type": "loop", "config": {"count": 1, "steps": [work("c")]}, "retry": {"max_attempts": 2}},
+        {"name": "d", "type": "workflow", "config": {"name": "w1"}, "retry": {"max_attempts": 2}, "timeout": "1s"},
     ),
     "on_error.steps": _steps(_A, config={"on_error": {"strategy": "terminate", "steps": [work("e")]}}),
     "circuit_breaker": _steps(work("a", circuit_breaker={"threshold": 2, "open_for": "2s", "window": "5s"})),

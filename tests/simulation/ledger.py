@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stepwell.decider.plan import Plan
 from stepwell.execution.evolve import begin, evolve
-from stepwell.execution.history import ExecutionCreated, HistoryEvent
+from stepwell.execution.history import ExecutionCreated, ExecutionMigrated, HistoryEvent
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus, StepStatus
 from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
+from tests.simulation.book import book
 from tests.simulation.witness import Witness
 
 Move = tuple[str, str, str]
@@ -47,9 +48,12 @@ class Ledger:
         """Whether its end is recorded."""
         return self.state.status in ENDED_EXECUTION
 
-    def take(self, events: Sequence[HistoryEvent]) -> None:
-        """One row more."""
+    def take(self, events: Sequence[HistoryEvent], plans: Mapping[str, Plan]) -> None:
+        """One row more. `plans` are those that the execution may have gone on with, by digest."""
         for event in events:
+            if isinstance(event, ExecutionMigrated):
+                self.plan = plans[event.digest]
+                self.witness.book |= book(self.plan.definition)
             if not isinstance(event, ExecutionCreated):
                 self._note_move(event)
                 self.history.append(event)

@@ -14,6 +14,7 @@ from stepwell.execution.history import (
     StepCancelled,
     StepCompleted,
     StepFailed,
+    StepReset,
     StepSkipped,
 )
 
@@ -41,7 +42,7 @@ class Locks:
                 holder = self._holders.get(event.name)
                 assert holder is None, f"{event.step} takes the lock {event.name!r}, which {holder} holds"
                 self._holders[event.name] = (execution, event.step)
-            elif isinstance(event, (StepCompleted, StepFailed, StepCancelled, StepSkipped)):
+            elif isinstance(event, (StepCompleted, StepFailed, StepCancelled, StepSkipped, StepReset)):
                 self._release(execution, event.step)
             elif isinstance(event, (ExecutionCompleted, ExecutionFailed, ExecutionCancelled)):
                 self._release(execution, None)

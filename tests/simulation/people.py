@@ -73,9 +73,10 @@ VERBS: Final[Mapping[str, Callable[[ExecutionState, Random], Verb]]] = {
 """What is asked for, by the name of the verb, from what an operator sees of the execution."""
 
 FORK: Final = "fork"
+MIGRATE: Final = "migrate"
 
 
 @lru_cache(maxsize=1)
 def known_verbs() -> Collection[str]:
     """The verbs that the engine has."""
-    return (*VERBS, FORK) if hasattr(Engine, "operate") else ()
+    return (*VERBS, FORK, MIGRATE) if hasattr(Engine, "operate") else ()

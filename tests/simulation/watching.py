@@ -11,17 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from stepwell.base.errors import Conflict, NotFound
 from stepwell.decider import decide as decider
+from stepwell.decider import turn
 from stepwell.decider.decide import decide
 from stepwell.decider.replay import replay
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
+from stepwell.execution.evolve import evolve
+from stepwell.execution.history import HistoryEvent
 from stepwell.execution.inputs import Input, TimersDue
+from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import PARKED_STEP, ExecutionStatus
 from stepwell.execution.verbs import Verb
 from tests.simulation.invariants import Violation
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+MOST_EVENTS = 3_000
+"""No turn of these small definitions has as many events."""
 
 
 @contextmanager
@@ -31,9 +38,11 @@ def watched(world: World, every: int) -> Iterator[None]:
     users = [module for module in _engine_modules() if getattr(module, "decide", None) is decide]
     for module in users:
         module.decide = watcher.decide  # type: ignore[attr-defined]
+    turn.evolve = watcher.evolve  # type: ignore[attr-defined]
     try:
         yield
     finally:
+        turn.evolve = evolve  # type: ignore[attr-defined]
         for module in users:
             module.decide = decide  # type: ignore[attr-defined]
 
@@ -48,11 +57,12 @@ class Watcher:
     def __init__(self, world: World, every: int) -> None:
         self._world = world
         self._every = every
-        self._turns = 0
+        self._turns = self._events = 0
 
     def decide(self, run: Run, came_in: Any, at: int, *more: Any) -> Decision:
         """As `decider.decide`."""
         self._turns += 1
+        self._events = 0
         other = self._rebuilt(run, came_in, at) if self._turns % self._every == 0 else None
         before = self._world.codec.encode_state(run.state) if isinstance(came_in, Verb) else b""
         try:
@@ -69,6 +79,14 @@ class Watcher:
         if other is not None:
             self._compare(decision, decider.decide(other, came_in, at, *more), came_in)
         return decision
+
+    def evolve(self, state: ExecutionState, event: HistoryEvent) -> None:
+        """As `evolve`, for so many events of a turn."""
+        self._events += 1
+        if self._events > MOST_EVENTS:
+            self._break("a_turn_comes_to_an_end", f"after {MOST_EVENTS} events it goes on with {event}")
+            raise RuntimeError("the simulation ends here")
+        evolve(state, event)
 
     def _check_time_goes_on(self, run: Run, at: int) -> None:
         """When nothing follows from what is due, nothing more is due; else who asks what is due next asks for ever."""

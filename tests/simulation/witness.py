@@ -101,6 +101,7 @@ class Witness:
             case RolledBack():
                 self.compensating = False
             case ExecutionForked():
+                self.intervened = True
                 self.cancelling = self.compensating = self.over = False
             case ExecutionPaused() | ExecutionResumed():
                 self.paused = isinstance(event, ExecutionPaused)

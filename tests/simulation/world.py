@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -19,7 +20,7 @@ from stepwell.execution.codec import Codec
 from stepwell.execution.event import ANSWER, Event
 from stepwell.execution.history import ApprovalRequested, ExecutionCreated, HistoryEvent, StepReset
 from stepwell.execution.status import ExecutionStatus, StepStatus
-from stepwell.execution.verbs import Compensate, Resume, Terminate, Verb, name_of
+from stepwell.execution.verbs import Compensate, Migrate, Resume, Terminate, Verb, name_of
 from stepwell.execution.work import Assignment
 from stepwell.ports import Batch
 from stepwell.store.memory import MemoryStore
@@ -34,8 +35,8 @@ from tests.simulation.ledger import Ledger
 from tests.simulation.life import Life
 from tests.simulation.locks import Locks
 from tests.simulation.loop import new_loop
-from tests.simulation.people import FORK, VERBS, WHO
-from tests.simulation.scenario import HALF, Asking, Fault, Publishing, Scenario, Starting, loaded
+from tests.simulation.people import FORK, MIGRATE, VERBS, WHO
+from tests.simulation.scenario import HALF, Asking, Fault, Publishing, Scenario, Starting, json_source, loaded
 from tests.simulation.watching import watched
 
 CODEC: Final = Codec(Plain())
@@ -63,7 +64,7 @@ class World:
         acknowledged: the ids that starts were answered with, and their start keys.
         assignments: the first delivery of every attempt.
         behaviours: what attempts did, by their ids.
-        settings: those of the first attempt of every step, by execution and step.
+        settings: those of the first attempt of every step, by its idempotency key.
         published: ids of events that somebody tried to publish.
     """
 
@@ -80,7 +81,7 @@ class World:
         self.acknowledged: list[tuple[str, str | None]] = []
         self.assignments: dict[str, Assignment] = {}
         self.behaviours: dict[str, Behaviour] = {}
-        self.settings: dict[tuple[str, str], Any] = {}
+        self.settings: dict[str, Any] = {}
         self.published: set[str] = set()
         self.locks = Locks()
         self.tried = Counter[str]()
@@ -268,8 +269,21 @@ class World:
         if asking.verb == FORK:
             at_event = random.randint(1, len(ledger.history))
             self._ask_engine(life, life.engine.fork(ledger.id, at_event, by=WHO))
+        elif asking.verb == MIGRATE:
+            newer = self._newer(ledger.plan.definition.name)
+            verb = Migrate(by=WHO, version=newer.definition.version, digest=newer.digest)
+            self._operate(life, ledger, verb)
         else:
             self._operate(life, ledger, VERBS[asking.verb](ledger.state, random))
+
+    def _newer(self, name: str) -> Plan:
+        """The next version of a workflow: the same with a step more."""
+        trees = (*self.scenario.documents, *self.scenario.children)
+        tree = copy.deepcopy(next(tree for tree in trees if tree["metadata"]["name"] == name))
+        tree["metadata"]["version"] = "1.1.0"
+        tree["spec"]["steps"].append({"name": "added", "type": "noop"})
+        plan = _plan(json_source(tree))
+        return self._by_digest.setdefault(plan.digest, plan)
 
     def _operate(self, life: Life, ledger: Ledger, verb: Verb) -> None:
         def answered(task: asyncio.Task[Any]) -> None:
@@ -364,7 +378,7 @@ class World:
                 plan = self._by_digest[created.digest]
                 ledger = self.ledgers[change.handle.id] = Ledger(change.handle.id, len(self.ledgers) + 1, plan, created)
             try:
-                ledger.take(events)
+                ledger.take(events, self._by_digest)
                 self.locks.see(ledger.id, events)
                 self._answer(events)
                 self._forget_what_is_reset(ledger.id, events)
@@ -375,8 +389,9 @@ class World:
         """What runs again at an operator's wish may have other settings."""
         for event in events:
             if isinstance(event, StepReset):
-                self.settings.pop((execution, event.step), None)
-                for id_ in [id_ for id_ in self.assignments if id_.startswith(f"{execution}/{event.step}/")]:
+                name = f"{execution}/{event.step}"
+                self.settings.pop(name, None)
+                for id_ in [id_ for id_ in self.assignments if id_.startswith(f"{name}/")]:
                     del self.assignments[id_]
 
     def _answer(self, events: Sequence[HistoryEvent]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Final
 
 from stepwell.base.spans import Source
@@ -27,6 +27,7 @@ class Catalogue:
 
     Attributes:
         policies: those of the configuration, by name.
+        workflows: names of registered workflows; None when they are not known, and not checked.
     """
 
     def __init__(
@@ -36,15 +37,17 @@ class Catalogue:
         rules: Callable[[], set[str]],
         services: set[str] | None,
         policies: Mapping[str, Policy],
+        workflows: Set[str] | None = None,
     ) -> None:
         self._handlers = handlers
         self._tasks = tasks
         self._rules = rules
         self._services = services
         self.policies = policies
+        self.workflows = workflows
 
     def known(self) -> Known:
-        """For validation: the names that exist. Workflows are not registered by name."""
+        """For validation: the names that exist."""
         tasks = self._tasks()
         return Known(
             step_types=self._handlers() - LEAF_TYPES - tasks,
@@ -52,6 +55,7 @@ class Catalogue:
             services=self._services,
             rules=self._rules(),
             policies=self.policies,
+            workflows=self.workflows,
         )
 
     def leaf_types(self) -> set[str]:

@@ -34,8 +34,8 @@ class WorkflowHandle:
     """An execution and what an operator can do with it.
 
     Every method says who (`by`; this user, unless given) and why (`reason`); both are recorded with what is done. What
-    was asked for is durable when a method returns, wherever the execution runs. Most return an `Answer`, with `changed`,
-    `said` and `status`.
+    was asked for is durable when a method returns, wherever the execution runs. Most return an `Answer`, which has
+    `changed`, `said` and `status`.
 
     Raises (all methods):
         NotFound: there is no such execution, step or checkpoint. Conflict: it makes no sense in the status that the

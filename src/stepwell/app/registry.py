@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -126,8 +126,12 @@ class Registry:
         found = await self._store.registrations(name=name, tag=tag, lifecycle=lifecycle)
         return {"items": [registration_report(each) for each in found], "next": None}
 
+    async def names(self) -> Set[str]:
+        """The names of all registered workflows."""
+        return {each.name for each in await self._store.registrations()}
+
     async def _unknown(self, reference: Reference) -> NotFound:
-        names = {each.name for each in await self._store.registrations()}
+        names = await self.names()
         hint = hint_for(reference.name, names) if names else "`stepwell workflow apply FILE` registers one"
         return NotFound(f"no workflow {reference.name!r} is registered", code="unknown-workflow", hint=hint)
 

@@ -45,6 +45,8 @@ def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
         if state.status is ExecutionStatus.PAUSED
         else None,
         "checkpoints": list(state.checkpoints),
+        "parent": f"{state.parent}/{state.parent_step}" if state.parent is not None else None,
+        "children": [{"step": key, "execution_id": step.child} for key, step in state.steps.items() if step.child],
         "forked_from": state.forked_from,
         "figures": figures_of(plan, state),
     }
@@ -130,7 +132,8 @@ def _with_input(plan: Plan, names: Names, name: str, step: StepState) -> dict[st
 
 
 def step_report(name: str, step: StepState) -> dict[str, Any]:
-    """What became of a step; why it was skipped or cancelled, and what it waits for, where that applies."""
+    """What became of a step; why it was skipped or cancelled, what it waits for, and the id of its latest sub-workflow
+    (`child`), where that applies."""
     report = {
         "name": name,
         "status": step.status.value,
@@ -141,6 +144,8 @@ def step_report(name: str, step: StepState) -> dict[str, Any]:
         "output": masked(step.output),
         "error": _error(step.error),
     }
+    if step.child:
+        report["child"] = step.child
     if step.reason:
         report["reason"] = step.message or step.reason
     if step.status in (StepStatus.WAITING, StepStatus.RETRYING):
@@ -150,9 +155,12 @@ def step_report(name: str, step: StepState) -> dict[str, Any]:
 
 
 def event_report(seq: int, event: HistoryEvent) -> dict[str, Any]:
-    """A history event: its number, its time, what it is called, and what it says."""
+    """A history event: its number, its time, what it is called, and what it says. An event from outside that is part of
+    it is called `received`."""
     fields = {name: masked(getattr(event, name)) for name in event.__struct_fields__ if name not in ("at", "seed")}
     shown = {name: _instant(value) if name in _INSTANTS else _plain(value) for name, value in fields.items()}
+    if "event" in shown:
+        shown["received"] = shown.pop("event")
     return {"seq": seq, "at": to_rfc3339(event.at), "event": type(event).__name__, **shown}
 
 

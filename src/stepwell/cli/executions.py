@@ -17,6 +17,7 @@ from stepwell.cli.opening import configuration_of, existing_store, reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.tables import facts, has_room, rendered, status_text, table
 from stepwell.cli.words import day_or_time, exact_time, local_time, took_between, took_ms
+from stepwell.execution.event import ANSWER
 from stepwell.ports import ExecutionQuery
 
 Report = Mapping[str, Any]
@@ -67,24 +68,38 @@ def show_history(execution: str, after: int, setup: Setup, output: str) -> int:
 def _page_text(page: Report) -> str:
     if not page["items"]:
         return "no executions"
-    headings = ("id", "workflow", "status", "created", "took", "error")
+    is_called = any(item["parent"] for item in page["items"])
+    headings = ("id", "workflow", "status", "created", "took", *(["started by"] if is_called else []), "error")
     shown, cut = (len(headings), "error") if has_room(_ROOM_FOR_ERRORS) else (4, "workflow")
-    rows = [_line(item)[:shown] for item in page["items"]]
+    rows = [[_cell(item, heading) for heading in headings[:shown]] for item in page["items"]]
     parts: list[RenderableType] = [table(*headings[:shown], cut=cut, rows=rows)]
     if page["next"] is not None:
         parts.append(f"\nmore with --cursor {page['next']}")
     return rendered(*parts)
 
 
-def _line(item: Report) -> tuple[RenderableType, ...]:
-    return (
-        item["execution_id"],
-        f"{item['workflow']} {item['version']}",
-        status_text(item["status"]),
-        day_or_time(item["created_at"], SystemClock().now()),
-        took_between(item["created_at"], item["completed_at"]),
-        Text(one_line(item["error"] or ""), "red"),
-    )
+def _cell(item: Report, heading: str) -> RenderableType:
+    match heading:
+        case "id":
+            return str(item["execution_id"])
+        case "workflow":
+            return f"{item['workflow']} {item['version']}"
+        case "status":
+            return status_text(item["status"])
+        case "created":
+            return day_or_time(item["created_at"], SystemClock().now())
+        case "took":
+            return took_between(item["created_at"], item["completed_at"])
+        case "started by":
+            return _short(item["parent"] or "")
+        case _:
+            return Text(one_line(item["error"] or ""), "red")
+
+
+def _short(parent: str) -> str:
+    """A step of another execution, whose id is cut."""
+    execution, _, step = parent.partition("/")
+    return f"{step} of {execution[:8]}" if step else ""
 
 
 def _execution_text(report: Report) -> str:
@@ -99,6 +114,7 @@ def _execution_text(report: Report) -> str:
 def _facts(report: Report) -> Iterator[tuple[str, RenderableType]]:
     yield "execution", report["execution_id"]
     yield "workflow", f"{report['workflow']} {report['version']}"
+    yield "started by", _started_by(report["parent"])
     yield "status", status_text(report["status"])
     yield "created", local_time(report["created_at"])
     yield "started", local_time(report["started_at"])
@@ -108,6 +124,14 @@ def _facts(report: Report) -> Iterator[tuple[str, RenderableType]]:
     yield "error", Text(_error(error), "red") if error else ""
     yield "compensation", OUTCOMES.get(outcome, str(outcome)) if outcome else ""
     yield "input", json.dumps(report["input"], ensure_ascii=False)
+
+
+def _started_by(parent: str | None) -> str:
+    """Which step of which execution started it as a sub-workflow."""
+    if parent is None:
+        return ""
+    execution, _, step = parent.partition("/")
+    return f"step {step} of {execution}"
 
 
 def _steps(steps: list[Report]) -> RenderableType:
@@ -128,11 +152,17 @@ def _steps(steps: list[Report]) -> RenderableType:
 def _note(step: Report) -> RenderableType:
     if step["error"]:
         return Text(_error(step["error"]), "red" if step["status"] == "failed" else "yellow")
+    parts = [step.get("reason"), _waits_for(step), f"until {local_time(step['due_at'])}" if step.get("due_at") else ""]
+    return one_line(", ".join(part for part in parts if part))
+
+
+def _waits_for(step: Report) -> str:
+    """The event, the answer or the execution that a step waits for; of one that has ended, the execution it started."""
     if step.get("waits_for"):
-        return one_line(f"for {step['waits_for']}, until {local_time(step['due_at'])}")
-    if step.get("due_at"):
-        return f"until {local_time(step['due_at'])}"
-    return one_line(step.get("reason") or "")
+        return "for an answer" if step["waits_for"] == ANSWER else f"for {step['waits_for']}"
+    if step.get("child"):
+        return f"{'for ' if step['status'] == 'waiting' else ''}execution {step['child']}"
+    return ""
 
 
 def _error(error: Report) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from stepwell.app.definitions import Definitions
 from stepwell.app.policies import policies_of
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries, import_module
+from stepwell.app.registry import Registry
 from stepwell.app.session import catalogue_of, open_store, services_of
 from stepwell.base.errors import StoreError
 from stepwell.base.spans import Source
@@ -54,7 +56,25 @@ def catalogue_for(configuration: Configuration, registries: Registries) -> Catal
     """What can be run here."""
     services = StaticServices(services_of(configuration))
     handlers = builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services)
-    return catalogue_of(registries, set(handlers), set(services.names()), policies_of(configuration))
+    catalogue = catalogue_of(registries, set(handlers), set(services.names()), policies_of(configuration))
+    catalogue.workflows = _registered_names(configuration)
+    return catalogue
+
+
+def _registered_names(configuration: Configuration) -> Set[str] | None:
+    """The names of the workflows that are registered; None when there is no store that can be read as it is."""
+    file = store_file(configuration)
+    if file is None or not file.exists():
+        return None
+
+    async def read() -> Set[str]:
+        async with existing_store(configuration) as store:
+            return await Registry(store).names()
+
+    try:
+        return asyncio.run(read())
+    except StoreError:
+        return None
 
 
 class _AnyTask(set[str]):
@@ -71,6 +91,7 @@ class _PartlyKnown(Catalogue):
         self._whole = whole
         self._knows_services = services
         self._knows_tasks = tasks
+        self.workflows = whole.workflows
 
     def known(self) -> Known:
         known = self._whole.known()
@@ -79,6 +100,8 @@ class _PartlyKnown(Catalogue):
             tasks=known.tasks if self._knows_tasks else None,
             rules=known.rules if self._knows_tasks else None,
             services=known.services if self._knows_services else None,
+            policies=known.policies if self._knows_services else None,
+            workflows=self.workflows,
         )
 
     def leaf_types(self) -> set[str]:
@@ -87,7 +110,8 @@ class _PartlyKnown(Catalogue):
 
 
 def catalogue_for_checking(setup: Setup) -> Catalogue:
-    """For commands that run nothing: services are known with a configuration only, tasks and rules with `--import`.
+    """For commands that run nothing: services and policies are known with a configuration only, tasks and rules with
+    `--import`, workflows with a store.
 
     Raises:
         ConfigurationError: the configuration or a module is wrong.

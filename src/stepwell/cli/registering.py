@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from rich.console import RenderableType
 from rich.text import Text
 
+from stepwell.app.checking import Catalogue
 from stepwell.app.definitions import read_file
 from stepwell.app.registry import Reference, Registry, full_report, reference_of, registration_report
 from stepwell.app.session import open_store
@@ -33,6 +34,7 @@ from stepwell.cli.streams import output_kept_clean, say
 from stepwell.cli.tables import rendered, table
 from stepwell.cli.words import day_or_time
 from stepwell.definition.diagnostics import InvalidDefinition
+from stepwell.definition.loading import load
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.ports import Lifecycle, Registration, Store
 
@@ -75,7 +77,7 @@ def apply_files(files: Sequence[Path], setup: Setup, output: str, *, draft: bool
 
 def _definitions(files: Sequence[Path], setup: Setup) -> list[tuple[Path, WorkflowDefinition]] | None:
     """The definitions in the files; None when one of them is invalid, which has been said then."""
-    catalogue = catalogue_for_checking(setup)
+    catalogue = _catalogue(files, setup)
     found: list[tuple[Path, WorkflowDefinition]] = []
     invalid = False
     for file in files:
@@ -93,6 +95,28 @@ def _definitions(files: Sequence[Path], setup: Setup) -> list[tuple[Path, Workfl
     if invalid and len(files) > 1:
         say("nothing was registered")
     return None if invalid else found
+
+
+def _catalogue(files: Sequence[Path], setup: Setup) -> Catalogue:
+    """What is known here, the workflows in these files included: they are registered together."""
+    catalogue = catalogue_for_checking(setup)
+    store = store_file(configuration_of(setup))
+    if catalogue.workflows is not None or (store is not None and not store.exists()):
+        catalogue.workflows = (catalogue.workflows or set()) | _names_in(files)
+    return catalogue
+
+
+def _names_in(files: Sequence[Path]) -> Set[str]:
+    """The names of the workflows in files, which may be steps of each other; without what cannot be read."""
+    names = set()
+    for file in files:
+        try:
+            definition = load(read_file(file)).definition
+        except UsageError:
+            continue
+        if definition is not None:
+            names.add(definition.name)
+    return names
 
 
 async def _apply(store: Store, file: Path, definition: WorkflowDefinition, draft: bool, reason: str | None) -> Applied:

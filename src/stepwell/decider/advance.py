@@ -83,7 +83,12 @@ def note_through(turn: Turn, region: Region) -> None:
 
 
 def record_owed(turn: Turn) -> None:
-    """Record the dead paths that a fold of the history found unrecorded: steps ended while nothing was decided."""
+    """Record the dead paths and delays that a fold of the history found unrecorded: steps ended while nothing was
+    decided."""
+    delayed, turn.run.delayed = turn.run.delayed, []
+    for one, delay in delayed:
+        if not one.region.stopped:
+            make_due(turn, one, delay)
     owed, turn.run.owed = turn.run.owed, []
     for region, node in owed:
         if not region.stopped:

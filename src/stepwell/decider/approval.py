@@ -23,13 +23,12 @@ _SHOWN: Final = ("prompt", "response_schema", "assigned_to", "default")
 def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     """`approval {prompt, response_schema, assigned_to, timeout, default}`."""
     question = storable({name: config[name] for name in _SHOWN if name in config})
-    due = None
-    if config.get("timeout") is not None:
-        try:
-            due = turn.at + parse_duration(config["timeout"])
-        except ValueError as error:
-            fail(turn, one, ErrorInfo("invalid_config", f"approval: timeout: {error}"), turn.at)
-            return
+    try:
+        allowed = sooner(one.node.timeout, config.get("timeout"))
+    except ValueError as error:
+        fail(turn, one, ErrorInfo("invalid_config", f"approval: timeout: {error}"), turn.at)
+        return
+    due = turn.at + allowed if allowed is not None else None
     filter_ = waited_for(turn.state.id, one.key)
     turn.emit(ApprovalRequested(turn.at, one.key, question, filter_, due))
     turn.run.begin(one)
@@ -41,6 +40,16 @@ def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
 def waited_for(execution: str, step: str) -> dict[str, Any]:
     """What the data of an answer must say: which question it is for."""
     return {"execution": execution, "step": step}
+
+
+def sooner(timeout: int | None, setting: Any) -> int | None:
+    """The shorter of a step's `timeout`, in microseconds, and the one in its settings; None when there is neither.
+
+    Raises:
+        ValueError: the setting is not a duration.
+    """
+    said = [each for each in (timeout, parse_duration(setting) if setting is not None else None) if each is not None]
+    return min(said, default=None)
 
 
 def take_answer(turn: Turn, one: Instance, step: StepState, event: Event) -> None:

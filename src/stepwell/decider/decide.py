@@ -12,7 +12,7 @@ from stepwell.decider.blocks import run_out_of_time
 from stepwell.decider.compensation import is_at_rest, is_over_time, note_undone, stop_over_time
 from stepwell.decider.compensation_asked import compensate_self
 from stepwell.decider.compensation_children import ANSWER, answer_at_the_end, take_answer
-from stepwell.decider.compensation_late import take_late
+from stepwell.decider.compensation_late import take_late, take_late_child
 from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.ending import cancel_running, conclude
 from stepwell.decider.failure import end_fallback, fail, waiting_for
@@ -83,6 +83,8 @@ def decide(run: Run, came_in: Input, at: int, plan: Plan | None = None) -> Decis
             one = run.open_instance(came_in.step)
             if one is not None:
                 take_child(turn, one, came_in)
+            else:
+                take_late_child(turn, came_in)
         case ChildCompensated():
             take_answer(turn, came_in)
         case CompensateSelf():
@@ -224,7 +226,7 @@ _AT_WORK: Final = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATI
 def _settle(turn: Turn) -> None:
     """Start what is due, until something is in flight or waited for; when nothing is left, end the execution."""
     run, state = turn.run, turn.state
-    if run.owed:
+    if run.owed or run.delayed:
         record_owed(turn)
     while True:
         _work_off(turn)

@@ -51,7 +51,9 @@ def retry_result(turn: Turn, one: Instance, result: Any, started_at: int) -> boo
             return False
     except ExpressionError:
         return False
-    _try_later(turn, one, step, ErrorInfo("unwanted_result", "its result asks for another try", retryable=True), started_at)
+    _try_later(
+        turn, one, step, ErrorInfo("unwanted_result", "its result asks for another try", retryable=True), started_at
+    )
     return True
 
 

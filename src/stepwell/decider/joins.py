@@ -119,8 +119,8 @@ _GOOD: Final = frozenset({"satisfied", "success", "complete"})
 
 
 def is_in_vain(region: Region, node: Node) -> bool:
-    """Whether a join that said `dead` got some of the edges that it waits for. That is a failure; where nothing leads to
-    a join any more its path is dead, like any."""
+    """Whether a join that said `dead` got some of the edges that it waits for. That is a failure; where nothing leads
+    to a join any more its path is dead, like any."""
     arrivals = region.arrivals.get(node.name)
     return isinstance(node.join, int) and arrivals is not None and arrivals.taken > 0
 

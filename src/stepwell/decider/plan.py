@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from stepwell.decider.checking import SchemaCheck
-from stepwell.decider.graph import Graph, Node, Retry
+from stepwell.decider.graph import Graph, Node, Retry, StandIn
 from stepwell.decider.inner import Generated, Machine, Rounds, inner_of, rounds_of_items, rounds_of_repetition
 from stepwell.decider.keys import split_key
 from stepwell.definition.model import Step, StepBody, WorkflowDefinition, all_steps
 from stepwell.expression.template import compile_template
 from stepwell.policy.gates import gates_of
-from stepwell.policy.limits import Policy
+from stepwell.policy.limits import Bulkhead, Policy
 from stepwell.policy.retry import RetryPolicy
 
 
@@ -155,6 +155,9 @@ class _Builder:
         self._position += 1
         node.inner = inner_of(step)
         node.gates = gates_of(self._workflow, step, self._declared, self._configured)
+        shared = self._declared.get(step.bulkhead) if isinstance(step.bulkhead, str) else None
+        if isinstance(shared, Bulkhead) and shared.fallback is not None:
+            node.fallbacks["rejected"] = StandIn(shared.fallback, node)
         for name, steps in step.blocks:
             names = (node.inner.item, node.inner.index) if isinstance(node.inner, Rounds) else ()
             node.blocks[name] = self.fill(Graph(name, node, items=names), steps)

@@ -20,10 +20,11 @@ class Instance:
     Attributes:
         regions: those that it has opened, by path, while it has not ended.
         failure: the first error of a region of it, while others are still at work.
+        failed_round: of a loop, in which round that was.
         in_line: it is due, and waits for a place to start.
     """
 
-    __slots__ = ("failure", "in_line", "key", "node", "region", "regions", "visit")
+    __slots__ = ("failed_round", "failure", "in_line", "key", "node", "region", "regions", "visit")
 
     def __init__(self, node: Node, region: Region, visit: int = 1) -> None:
         self.node = node
@@ -32,6 +33,7 @@ class Instance:
         self.key = node.name if not region.path and visit == 1 else instance_key(node.name, region.path, visit)
         self.regions: dict[str, Region] | None = None
         self.failure: ErrorInfo | None = None
+        self.failed_round = 0
         self.in_line = False
 
     def inner_path(self, attempt: int = 1, index: int | None = None) -> str:

@@ -11,7 +11,16 @@ from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.failure import fallback_region, inside
 from stepwell.decider.graph import Node
 from stepwell.decider.inner import Rounds
-from stepwell.decider.joins import Outcome, after_dead, after_end, after_fallback, beginning, is_in_vain, note_unasked, unreachable
+from stepwell.decider.joins import (
+    Outcome,
+    after_dead,
+    after_end,
+    after_fallback,
+    beginning,
+    is_in_vain,
+    note_unasked,
+    unreachable,
+)
 from stepwell.decider.keys import instance_key, split_key, undo_key
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
@@ -110,7 +119,11 @@ def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
         region.stopped = True
     _restore_open(run, region, found, due.instances)
     for key, one in due.instances.items():
-        if key not in run.state.steps and not region.stopped:
+        if key in run.state.steps or region.stopped:
+            continue
+        if key in due.delays:  # it became due while nothing was decided, and was not held
+            run.delayed.append((one, due.delays[key]))
+        else:
             run.make_ready(one)
 
 
@@ -121,16 +134,19 @@ class _Due:
         self._run = run
         self._region = region
         self.instances: dict[str, Instance] = {}
+        self.delays: dict[str, int] = {}
 
     def take(self, outcomes: Iterable[Outcome]) -> None:
         """Count on from what joins say."""
         region, steps = self._region, self._run.state.steps
         pending = deque(outcomes)
         while pending:
-            node, said, visit, _ = pending.popleft()
+            node, said, visit, delay = pending.popleft()
             if said == "run":
                 one = Instance(node, region, visit)
                 self.instances[one.key] = one
+                if delay or node.delay:
+                    self.delays[one.key] = delay
                 continue
             step = steps.get(instance_key(node.name, region.path))
             if step is None and self._run.settled == instance_key(node.name, region.path):
@@ -183,8 +199,8 @@ def _reopen(run: Run, one: Instance, step: StepState, found: Mapping[str, list[F
             if one.regions is None:
                 one.regions = {}
             one.regions[inner.path] = inner
-        elif isinstance(one.node.inner, Rounds) and not one.node.inner.goes_on:
-            one.failure = one.failure or inner.failure
+        elif isinstance(one.node.inner, Rounds) and not one.node.inner.goes_on and one.failure is None:
+            one.failure, one.failed_round = inner.failure, int(inner.path.rpartition(",")[2])
 
 
 def inner_regions(run: Run, one: Instance, step: StepState) -> Iterator[Region]:

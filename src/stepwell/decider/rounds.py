@@ -75,7 +75,9 @@ def look(turn: Turn, one: Instance, region: Region) -> None:
     if not region.stopped and region.failure is None:
         region.failure = left_over(turn, region)
     if region.failure is not None and not _rule(one).goes_on:
-        one.failure = one.failure or region.failure
+        index = int(region.path.rpartition(",")[2])
+        if one.failure is None or index < one.failed_round:  # of several the first in order answers, whenever it failed
+            one.failure, one.failed_round = region.failure, index
     _go_on(turn, one)
 
 

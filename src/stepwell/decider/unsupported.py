@@ -11,6 +11,9 @@ from stepwell.definition.model import CONTROL_TYPES, FailureAction, Path, Step, 
 
 _STEP_KEYS: Final = ("queue", "resources", "cache")
 
+_BOUNDED: Final = frozenset({"workflow", "approval", "wait_for_event"})
+"""Control types without blocks that take a `timeout`."""
+
 
 def unsupported(definition: WorkflowDefinition, leaf_types: Collection[str]) -> list[tuple[Path, str]]:
     """(where, what) of every construct that would not be run.
@@ -40,7 +43,7 @@ def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, st
     if step.type in CONTROL_TYPES:
         if step.type not in CONTROL and step.type not in CONSTRUCTS:
             yield (*step.path, "type"), f"steps of type {step.type!r}"
-        elif step.type in CONTROL and step.type != "workflow" and step.timeout is not None:
+        elif step.type in CONTROL and step.type not in _BOUNDED and step.timeout is not None:
             yield (*step.path, "timeout"), f"a timeout of a step of type {step.type!r}"
     elif step.type not in leaf_types:
         yield (*step.path, "type"), f"steps of type {step.type!r}"

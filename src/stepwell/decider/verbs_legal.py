@@ -23,6 +23,19 @@ LEGAL: Final[Mapping[E, tuple[str, ...]]] = {
 }
 """What an operator can do, by status. `pause` of a paused execution is no mistake: it changes nothing."""
 
+REFUSALS: Final[Mapping[str, str]] = {
+    "already-ended": "the execution has ended, and what was asked for makes no sense after the end",
+    "being-cancelled": "the execution is being cancelled",
+    "compensated": "what the execution had done was undone, or not all of it could be: nothing can be built on it",
+    "compensating": "the execution undoes what it had done; that goes on, unless it is terminated",
+    "illegal-verb": "what was asked for makes no sense in the status that the execution is in",
+    "not-awaited": "no compensation waits to be started",
+    "not-failed": "only a failed execution can be retried",
+    "not-paused": "only a paused execution can be resumed",
+    "nothing-to-retry": "the execution failed as a whole, and no step so that it could be tried again",
+}
+"""The codes of refusals, and what they mean."""
+
 _WHILE_CANCELLED: Final = frozenset({"cancel", "terminate", "compensate", "fork"})
 _NOT_UNDONE: Final = frozenset({"retry", "rerun", "rollback", *_BY_HAND})
 """What builds on results: they must not have been undone."""
@@ -32,8 +45,7 @@ def check_legal(state: ExecutionState, verb: str) -> None:
     """Refuse what makes no sense in the status that the execution is in.
 
     Raises:
-        Conflict: code `not-paused`, `not-failed`, `already-ended`, `compensating`, `being-cancelled`, `compensated` or
-            `illegal-verb`.
+        Conflict: the code is one of `REFUSALS`.
     """
     if verb not in LEGAL[state.status] and not (verb == "pause" and state.status is E.PAUSED):
         raise refusal(state, verb, code_of(state, verb))
@@ -46,7 +58,8 @@ def check_legal(state: ExecutionState, verb: str) -> None:
 
 
 def refusal(state: ExecutionState, verb: str, code: str, because: str | None = None) -> Conflict:
-    """The error for a verb that makes no sense here."""
+    """The error for a verb that makes no sense here. The code is one of `REFUSALS`."""
+    assert code in REFUSALS, "every code is explained"
     done = DONE[verb]
     what = because or f"it is {state.status}"
     possible = [name for name in LEGAL[state.status] if name != verb]

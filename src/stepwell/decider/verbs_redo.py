@@ -67,19 +67,29 @@ def failed_again(tree: Tree, chosen: Collection[str] | None, region: Region | No
         elif step.status is StepStatus.SKIPPED and step.reason == "dead_path":
             dead.append(one.key)
     if redo.reset:
-        for one, step in tree.of(region or tree.root):
-            if step.status is StepStatus.CANCELLED and step.reason.endswith(_BY_FAILURE):
-                redo.take(_cancelled(tree, one, step))
+        redo.take(_cut_short(tree, region or tree.root))
         redo.reset.update(dict.fromkeys(dead))  # those whose paths stay dead are recorded again
     return redo
 
 
 def cut_off(tree: Tree) -> Redo:
     """What runs again when the execution as a whole failed while steps ran: those."""
+    return _cut_short(tree, tree.root)
+
+
+def _cut_short(tree: Tree, region: Region) -> Redo:
+    """What was cancelled because something failed, and the constructs that ended early because of that."""
     redo = Redo()
-    for one, step in tree.of(tree.root):
+    for one, step in tree.of(region):
         if step.status is StepStatus.CANCELLED and step.reason.endswith(_BY_FAILURE):
             redo.take(_cancelled(tree, one, step))
+        elif step.status is StepStatus.COMPLETED and one.node.kind in CAN_REOPEN:
+            inside = Redo()
+            for inner in tree.inside(one, step):
+                inside.take(_cut_short(tree, inner))
+            if inside.reset:
+                redo.take(inside)
+                redo.reopened[one.key] = step.iteration
     return redo
 
 

@@ -55,7 +55,10 @@ def roll_back(turn: Turn, verb: Rollback) -> None:
         cancel_all(turn, region, why)
     later = [key for key, step in state.steps.items() if step.order > point.seq and step.status in ENDED_STEP]
     compensate_instances(turn, later, why, then=ROLLBACK, by=verb.by)
-    turn.said = f"is rolled back to {verb.checkpoint!r}"
+    undone = len(state.to_undo)
+    turn.said = f"rolled back to {verb.checkpoint!r}"
+    if undone:
+        turn.said = f"undoes {undone} {'step' if undone == 1 else 'steps'}, and goes on from {verb.checkpoint!r} then"
 
 
 def finish_rollback(turn: Turn) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from stepwell.base.durations import format_duration, parse_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import from_rfc3339
-from stepwell.decider.approval import end_approval, take_answer
+from stepwell.decider.approval import end_approval, sooner, take_answer
 from stepwell.decider.failure import fail, fail_or_retry
 from stepwell.decider.graph import DEFAULT_EVENT_TIMEOUT
 from stepwell.decider.keys import split_key
@@ -55,7 +55,7 @@ def start_wait_for_event(turn: Turn, one: Instance, config: dict[str, Any]) -> N
     if not isinstance(event_type, str) or not event_type:
         problem = f"event_type must be text, not {event_type!r}"
     try:
-        timeout = parse_duration(config["timeout"] if config.get("timeout") is not None else DEFAULT_EVENT_TIMEOUT)
+        timeout = sooner(one.node.timeout, config.get("timeout")) or parse_duration(DEFAULT_EVENT_TIMEOUT)
     except ValueError as error:
         problem = f"timeout: {error}"
     if problem is not None:

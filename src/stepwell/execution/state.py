@@ -124,7 +124,7 @@ class ExecutionState(msgspec.Struct, gc=False):
         cancel: how it is being cancelled, or None.
         forked_from: the execution whose history it began with.
         rolling_back: the checkpoint that it is being rolled back to, or empty.
-        compensation_asked: who asked for the compensation in the first place; `compensation_by` may have turned its end.
+        compensation_asked: who asked for the compensation first; `compensation_by` may have turned its end since.
         turned: why an operator cancelled the execution while it compensated, or None.
     """
 

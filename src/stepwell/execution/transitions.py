@@ -161,7 +161,6 @@ EXECUTION_TRANSITIONS: Final[Mapping[tuple[E, type], E]] = {
     (E.PENDING, ExecutionMigrated): E.PENDING,
     (E.RUNNING, ExecutionMigrated): E.RUNNING,
     (E.PAUSED, ExecutionMigrated): E.PAUSED,
-    (E.PENDING, ExecutionForked): E.PENDING,
     (E.RUNNING, ExecutionForked): E.RUNNING,
     (E.PAUSED, ExecutionForked): E.PAUSED,
 }

@@ -72,14 +72,22 @@ class Rollback(_Verb, frozen=True, kw_only=True, tag="rollback"):
 
 
 class SkipStep(_Verb, frozen=True, kw_only=True, tag="skip-step"):
-    """Let a step that has not completed count as skipped by its own condition. `force`: stop it when it runs."""
+    """Let a step that has not completed count as skipped by its own condition.
+
+    Attributes:
+        force: stop it when it runs.
+    """
 
     step: str
     force: bool = False
 
 
 class CompleteStep(_Verb, frozen=True, kw_only=True, tag="complete-step"):
-    """Let a step that has not completed count as completed, with this output. `force`: stop it when it runs."""
+    """Let a step that has not completed count as completed, with an output that is given.
+
+    Attributes:
+        force: stop it when it runs.
+    """
 
     step: str
     output: Any = None
@@ -87,7 +95,12 @@ class CompleteStep(_Verb, frozen=True, kw_only=True, tag="complete-step"):
 
 
 class Migrate(_Verb, frozen=True, kw_only=True, tag="migrate"):
-    """Go on with another version of the definition, that with this digest. `names`: new names of steps by old ones."""
+    """Go on with another version of the definition, when all that has run fits into it.
+
+    Attributes:
+        digest: of that version.
+        names: new names of steps by their old ones.
+    """
 
     version: str
     digest: str
