@@ -266,6 +266,27 @@ steps:
     assert story.configs()["book[0,undo]"] == {"item": "p"}
 
 
+def test_every_try_of_a_construct_inside_a_construct_that_is_tried_again_is_undone() -> None:
+    spec = """
+steps:
+  - name: outer
+    type: parallel_group
+    retry: {max_attempts: 2, backoff: constant, initial_delay: 1s}
+    config:
+      steps:
+        - name: inner
+          type: parallel_group
+          retry: {max_attempts: 2, backoff: constant, initial_delay: 1s}
+          config:
+            steps:
+              - {name: x, type: python, config: {task: work}, compensate: {type: python, config: {task: undo}}}
+              - {name: y, type: python, config: {task: work}}
+"""
+    story = Twin(spec)
+    story.run_on(lambda work: FLAKY if work.step.startswith("y") else {"id": work.step})
+    assert story.undone() == ["x[~2,~2]", "x[~2,~1]", "x[~2]", "x"]
+
+
 def test_a_step_of_a_state_machine_is_undone_with_the_event_that_led_to_it() -> None:
     spec = """
 steps:

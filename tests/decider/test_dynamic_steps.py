@@ -174,6 +174,6 @@ def test_a_failure_elsewhere_while_the_steps_are_made_begins_none_of_them() -> N
 
 
 def test_many_steps_may_be_made_at_once() -> None:
-    made = [{"name": f"s{n}", "type": "work"} for n in range(50)]
-    story = Played(GIVEN, {"steps": made}).go({f"s{n}": n for n in range(50)})
-    assert story.output["out"]["s49"] == 49
+    made = [{"name": f"s{n}", "type": "work"} for n in range(20)]
+    story = Played(GIVEN, {"steps": made}).go({f"s{n}": n for n in range(20)})
+    assert story.output["out"]["s19"] == 19

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from stepwell.base.errors import ErrorInfo
 from stepwell.execution.work import Assignment
 from tests.decider.played import Played, details
 from tests.decider.story import BOOM, FLAKY
+from tests.decider.test_cost import counting
 
 
 def for_each(says: str, more: str = "") -> str:
@@ -315,15 +315,17 @@ def test_items_may_be_groups_of_steps() -> None:
 # Many
 
 
-def test_ten_thousand_items_cost_as_much_each_as_a_thousand() -> None:
-    def seconds_per_item(count: int) -> float:
+def test_an_item_costs_the_same_among_many_as_among_few() -> None:
+    def calls_per_item(count: int) -> float:
         story = Played(for_each('items: "{{ range(input.n) }}"'), {"n": count}, replays=False)
-        began = time.perf_counter()
-        story.go(turns=count + 1)
-        spent = time.perf_counter() - began
-        assert story.status == "completed"
-        assert len(story.step("f").output) == count
-        return spent / count
+        with counting() as calls:
+            story.go(turns=count + 1)
+        return calls[0] / count
 
-    few = min(seconds_per_item(1_000) for _ in range(3))
-    assert seconds_per_item(10_000) < 4 * few
+    assert calls_per_item(2_000) < 1.2 * calls_per_item(200)
+
+
+def test_ten_thousand_items_come_to_their_end() -> None:
+    story = Played(for_each('items: "{{ range(10000) }}"'), replays=False).go({"f": doubled}, turns=10_001)
+    assert story.status == "completed"
+    assert story.output["out"][-1] == 19_998

@@ -9,6 +9,7 @@ import pytest
 from stepwell.base.errors import ErrorInfo
 from tests.decider.played import Played, details
 from tests.decider.story import BOOM, FLAKY
+from tests.decider.test_cost import counting
 
 
 def group(says: str = "", more: str = "", steps: str = "", spec: str = "") -> str:
@@ -330,3 +331,14 @@ def test_a_join_in_a_group_that_can_no_longer_be_met_fails_the_group() -> None:
     story.done("slow")
     assert story.problem("g").type == "join_unsatisfiable"
     assert story.status == "failed"
+
+
+def test_a_step_of_a_wide_group_costs_the_same_as_one_of_a_narrow_group() -> None:
+    def calls_per_step(width: int) -> float:
+        steps = ", ".join(f"{{name: s{number}, type: work}}" for number in range(width))
+        story = Played(group(steps=f"[{steps}]"), replays=False)
+        with counting() as calls:
+            story.go(turns=width + 1)
+        return calls[0] / width
+
+    assert calls_per_step(400) < 1.2 * calls_per_step(40)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from stepwell.base.errors import Conflict, NotFound, StepwellError, StoreError
+from stepwell.decider.plan import Plan
 from stepwell.engine.applying import Alone
 from stepwell.engine.operating import (
     ANSWER,
@@ -20,6 +23,7 @@ from stepwell.engine.operating import (
     encode_request,
 )
 from stepwell.execution.codec import Codec
+from stepwell.execution.history import HistoryEvent
 from stepwell.execution.verbs import (
     Cancel,
     CompleteStep,
@@ -422,3 +426,114 @@ def test_an_answer_says_the_same_on_the_other_side(codec: Codec) -> None:
         with pytest.raises(type(error)) as caught:
             decode_answer(encode_answer(error, codec), codec)
         assert (caught.value.code, caught.value.message, caught.value.hint) == (error.code, error.message, error.hint)
+
+
+# Crashes around verbs
+
+
+EVERY: dict[str, Verb] = {
+    "pause": Pause(**BY),
+    "cancel": Cancel(**BY, stop=True),
+    "terminate": Terminate(**BY),
+    "rerun": Rerun(**BY, step="a"),
+    "skip-step": SkipStep(**BY, step="b", force=True),
+    "complete-step": CompleteStep(**BY, step="b", force=True),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+async def test_a_power_cut_before_the_commit_leaves_nothing_of_a_verb_and_it_is_done_once_after(name: str) -> None:
+    async with a_world() as world:
+        id_ = await world.start(TWO)
+        await world.done("a")
+        before = (await world.state(id_)).seq
+        world.gate.open.clear()
+        await post(world, id_, EVERY[name])
+        assert (await answers(world), (await world.state(id_)).seq) == ([], before)
+        world.gate.open.set()
+        await world.crash()
+        assert len(await answers(world)) == 1
+        recorded = [type(event) for event in await history(world, id_) if getattr(event, "by", "") == "ada"]
+        assert recorded
+        assert len(recorded) == len(set(recorded))
+        stored = await world.store.load(id_)
+        assert stored is not None
+        assert await world.store.inbox(stored.handle.shard) == []
+
+
+@pytest.mark.parametrize("name", EVERY)
+async def test_a_power_cut_after_the_commit_repeats_nothing(name: str) -> None:
+    async with a_world() as world:
+        id_ = await world.start(TWO)
+        await world.done("a")
+        await ask(world, id_, EVERY[name])
+        state, at_work = await world.state(id_), sorted(world.work.out)
+        await world.crash()
+        assert await world.state(id_) == state
+        assert sorted(world.work.out) == at_work
+
+
+async def history(world: World, execution: str) -> list[HistoryEvent]:
+    rows = await world.store.history(execution)
+    return [event for row in rows for event in world.codec.decode_events(row.events)]
+
+
+# Sub-workflows
+
+
+PARENT = document(
+    "steps: [{name: sub, type: workflow, config: {name: child}}, {name: z, type: noop, depends_on: [sub]}]"
+)
+CHILD = workflow(step("x"), step("y", "x"), name="child")
+
+
+@asynccontextmanager
+async def family() -> AsyncIterator[tuple[World, str, str]]:
+    """A parent whose sub-workflow is at its first step."""
+    async with a_world() as world:
+        plan = world.plan(CHILD)
+
+        async def named(name: str, version: str | None) -> Plan:
+            return plan
+
+        world.engine._children._named = named
+        parent = await world.start(PARENT)
+        yield world, parent, (await world.store.children(parent))[0]
+
+
+async def test_a_pause_and_a_resume_go_down_to_sub_workflows() -> None:
+    async with family() as (world, parent, child):
+        await ask(world, parent, Pause(**BY))
+        assert (await status(world, child), (await world.state(child)).paused_by) == ("paused", "ada")
+        await world.done("x")
+        assert world.work.steps() == []
+        await ask(world, parent, Resume(**BY))
+        await world.done("y")
+        assert (await status(world, child), await status(world, parent)) == ("completed", "completed")
+
+
+@pytest.mark.parametrize("verb", [Terminate(**BY), Cancel(**BY, stop=True)])
+async def test_the_end_of_the_parent_is_that_of_its_sub_workflows(verb: Verb) -> None:
+    async with family() as (world, parent, child):
+        await ask(world, parent, verb)
+        await world.done("x") if world.work.out else None
+        assert (await status(world, child), await status(world, parent)) == ("cancelled", "cancelled")
+
+
+async def test_a_step_that_is_run_again_starts_another_sub_workflow() -> None:
+    async with family() as (world, parent, child):
+        await world.done("x")
+        await world.done("y", error=BOOM)
+        assert (await status(world, child), await status(world, parent)) == ("failed", "failed")
+        await ask(world, parent, Retry(**BY))
+        first, second = await world.store.children(parent)
+        assert (first, await status(world, second)) == (child, "running")
+        await world.done("x")
+        await world.done("y")
+        assert await status(world, parent) == "completed"
+
+
+async def test_a_sub_workflow_can_be_paused_alone() -> None:
+    async with family() as (world, parent, child):
+        await ask(world, child, Pause(**BY))
+        assert (await status(world, child), await status(world, parent)) == ("paused", "waiting")

@@ -41,8 +41,8 @@ class Instance:
         parts = [self.region.path] if self.region.path else []
         if self.visit > 1:
             parts.append(f"#{self.visit}")
-        if attempt > 1:
-            parts.append(f"~{attempt}")
+        if attempt > 1 or (self.region.path and self.region.path.rpartition(",")[2][0] in "#~"):
+            parts.append(f"~{attempt}")  # else it could be mistaken for the try of what it stands in
         if index is not None:
             parts.append(str(index))
         return ",".join(parts)

@@ -25,7 +25,7 @@ class Run:
         ready: a heap of the instances that are due and wait for a place under `max_parallel_steps`: they start in the
             order of the definition, whatever made them due.
         timers: a heap of (due, key); an entry counts only while the step's state still says so.
-        delayed: instances that a fold found due after a delay (beside that of the step itself) that is not recorded yet.
+        delayed: instances that a fold found due after a delay that is not recorded yet.
         owed: steps whose paths are dead and for which that is not recorded yet.
         held: instances that wait for a milestone.
         latest: for each step that runs more than once, or in a block, the key of its latest instance.

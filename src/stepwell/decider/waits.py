@@ -55,7 +55,8 @@ def start_wait_for_event(turn: Turn, one: Instance, config: dict[str, Any]) -> N
     if not isinstance(event_type, str) or not event_type:
         problem = f"event_type must be text, not {event_type!r}"
     try:
-        timeout = sooner(one.node.timeout, config.get("timeout")) or parse_duration(DEFAULT_EVENT_TIMEOUT)
+        allowed = sooner(one.node.timeout, config.get("timeout"))
+        timeout = parse_duration(DEFAULT_EVENT_TIMEOUT) if allowed is None else allowed
     except ValueError as error:
         problem = f"timeout: {error}"
     if problem is not None:
