@@ -188,11 +188,13 @@ class Change(msgspec.Struct, kw_only=True, gc=False):
 
 
 class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something for the owner of a shard, from outside: `kind` is `event`, `early_event`, `lock_granted`, `lock_refused`,
-    `tell`, ...
+    """Something for the owner of a shard, from outside.
 
-    `payload` is encoded: the event, the name of the lock in UTF-8, what is told (`[verb, by, reason]`), ... `execution` and `step` say whom it concerns,
-    where that is known. `id` is given by the store.
+    Attributes:
+        kind: `event`, `early_event`, `lock_granted`, `lock_refused`, `tell`, ...
+        payload: encoded: the event, the name of the lock in UTF-8, what is told (`[verb, by, reason]`), ...
+        execution, step: whom it concerns, where that is known.
+        id: given by the store.
     """
 
     shard: int

@@ -9,7 +9,7 @@ import pytest
 from stepwell.base.errors import ErrorInfo
 from stepwell.execution.work import Assignment
 from tests.decider.played import Played, details
-from tests.decider.story import BOOM, FLAKY
+from tests.decider.story import BOOM, FLAKY, TIMEOUT
 from tests.decider.test_cost import counting
 
 
@@ -194,6 +194,24 @@ def test_a_failing_step_with_items_takes_its_failure_edge() -> None:
 def test_a_fallback_value_stands_in_for_all_items() -> None:
     story = Played(for_each("items: [1, 2]", "on_failure: {action: fallback, fallback: [9, 9]}")).go(broken_at(1))
     assert story.output == {"out": [9, 9]}
+
+
+@pytest.mark.parametrize(
+    ("fallback", "degraded"), [('{n: "{{ item }}"}', {"n": 2}), ('{type: other, config: {n: "{{ item }}"}}', {"n": 2})]
+)
+def test_the_fallback_of_a_bulkhead_stands_in_for_the_item_that_was_rejected(fallback: str, degraded: Any) -> None:
+    full = ErrorInfo("bulkhead_full", "4 run already")
+    story = Played(for_each("items: [1, 2]", f"bulkhead: {{max_concurrent: 4, fallback: {fallback}}}"))
+    story.go(lambda work: full if work.step == "f[1]" else work.config)
+    assert story.output == {"out": [{"i": 1, "n": 0}, degraded]}
+
+
+def test_when_nothing_but_time_was_lacking_a_step_with_items_has_timed_out() -> None:
+    text = for_each("items: [1, 2, 3]", "timeout: 5s\n  on_timeout: {action: continue}")
+    story = Played(text).go(broken_at(1, 3, error=TIMEOUT))
+    assert story.problem("f").type == "timeout"
+    assert story.problem("f").message.startswith("2 of 3 items failed; item 0: it took too long")
+    assert story.status == "completed"
 
 
 def test_every_item_is_retried_by_itself() -> None:

@@ -400,3 +400,19 @@ def test_everything_at_once_comes_to_its_end() -> None:
     """).go({"flaky": work, "broken": lambda each: BOOM if "fallback" not in each.step else 1, "x": 1, "y": 2})
     assert story.status == "completed"
     assert story.output == {"n": 4, "made": {"x": 1, "y": 2}}
+
+
+def test_the_message_of_an_action_inside_is_told_by_what_is_around_it() -> None:
+    story = Played("""
+        steps:
+        - name: l
+          type: loop
+          config:
+            count: 2
+            steps:
+            - name: a
+              type: work
+              on_failure: {action: terminate, message: "no {{ error.type }} in round {{ item }}"}
+    """).go({"a[1]": BOOM})
+    assert story.problem("a[1]").message == "no boom in round 1"
+    assert story.error.message == "step 'l' failed: step 'a' failed: no boom in round 1"

@@ -319,8 +319,9 @@ def no_event_is_missed(world: World) -> None:
         for event in ledger.history:
             if isinstance(event, WaitStarted):
                 waiting[event.step] = event
-            elif isinstance(event, StepFailed) and event.error.type == "timeout" and event.step in waiting:
-                wait = waiting.pop(event.step)
+                continue
+            wait = waiting.pop(getattr(event, "step", ""), None)
+            if wait is not None and isinstance(event, StepFailed) and event.error.type == "timeout":
                 missed = [
                     one.id
                     for received, one in events

@@ -74,7 +74,7 @@ _JOINS = (
 )
 
 _FAILURE = (
-    _in("decider.failure", "one attempt too many", "tries >= retry.policy", "tries > retry.policy"),
+    _in("decider.failure", "one attempt too many", "    if tries >= retry.policy", "    if tries > retry.policy"),
     _in("decider.leaf", "an old report is taken for the current attempt's", "step.attempts != report.attempt", "False"),
     _in(
         "decider.leaf",
@@ -100,6 +100,75 @@ _FAILURE = (
         "compensation runs the other way round",
         "node = nodes[run.compensated]",
         "node = nodes[-1 - run.compensated]",
+    ),
+)
+
+_UNDOING = (
+    _in(
+        "decider.compensation",
+        "steps that failed are undone too",
+        "if step.status is StepStatus.COMPLETED and _has_undoing(",
+        "if step.status in (StepStatus.COMPLETED, StepStatus.FAILED) and _has_undoing(",
+    ),
+    _in(
+        "decider.compensation",
+        "what completed first is undone first",
+        "        return keys[::-1]\n",
+        "        return keys\n",
+    ),
+    _in(
+        "decider.compensation",
+        "the first step to undo is forgotten",
+        "if place < len(state.to_undo):",
+        "if 0 < place < len(state.to_undo):",
+    ),
+    _in(
+        "decider.compensation",
+        "a compensation in which a step failed counts as done",
+        'step.status is StepStatus.FAILED and step.handled not in TOLERATED for step in ran):\n        return "failed"',
+        'step.status is StepStatus.FAILED and step.handled not in TOLERATED for step in ran):\n        return "done"',
+    ),
+    _in(
+        "decider.ending",
+        "an execution that failed completes",
+        "    elif state.failure is not None:",
+        "    elif state.failure is not None and not state.steps:",
+    ),
+)
+
+_OPERATORS = (
+    _in(
+        "decider.decide",
+        "a paused execution starts new steps",
+        "    if not run.ready or state.status not in _AT_WORK or",
+        "    if not run.ready or",
+    ),
+    _in(
+        "decider.run",
+        "a paused execution tries steps again",
+        "return step.status is StepStatus.RETRYING or step.held",
+        "return step.held",
+    ),
+    _in(
+        "decider.verbs",
+        "terminate leaves what runs running",
+        "    for region in (turn.run.root, turn.run.hooks, turn.run.undoing):\n",
+        "    for region in (turn.run.hooks, turn.run.undoing):\n",
+    ),
+)
+
+_CHILDREN = (
+    _in(
+        "engine.children",
+        "nobody is told how a sub-workflow ended",
+        "case EndExecution() if state.parent is not None:",
+        "case EndExecution() if state.parent is not None and state.output is not None:",
+    ),
+    _in(
+        "decider.subworkflow",
+        "a sub-workflow that failed counts as completed",
+        'if ended.status == "completed":',
+        'if ended.status != "cancelled":',
     ),
 )
 
@@ -184,7 +253,9 @@ _LIMITS = (
         "if self._taken >= self._limit:",
         "if self._taken > self._limit:",
     ),
-    _in("store.locking", "a lock is given to everybody", "if held >= limit:", "if held > limit:"),
+    _in(
+        "store.locking", "a lock is given to everybody", "is_blocked and held < limit:", "is_blocked and held <= limit:"
+    ),
     _in(
         "decider.advance",
         "a lock is kept after the end of its step",
@@ -259,6 +330,9 @@ _RECOVERY = (
 MUTATIONS: Final[tuple[Mutation, ...]] = (
     *_JOINS,
     *_FAILURE,
+    *_UNDOING,
+    *_OPERATORS,
+    *_CHILDREN,
     *_TIME,
     *_CONSTRUCTS,
     *_LIMITS,

@@ -27,6 +27,8 @@ from tests.simulation.invariants import Violation
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+MOST_IDLE_TURNS = 500
+"""So often in a row nothing may follow from time having come."""
 MOST_EVENTS = 3_000
 """No turn of these small definitions has as many events."""
 
@@ -51,13 +53,17 @@ def _engine_modules() -> list[ModuleType]:
     return [module for name, module in sorted(sys.modules.items()) if name.startswith("stepwell.engine.")]
 
 
+class Halt(BaseException):
+    """What is asked of the decider would go on for ever: whatever asks ends here."""
+
+
 class Watcher:
     """Decides, and compares."""
 
     def __init__(self, world: World, every: int) -> None:
         self._world = world
         self._every = every
-        self._turns = self._events = 0
+        self._turns = self._events = self._idle = 0
 
     def decide(self, run: Run, came_in: Any, at: int, *more: Any) -> Decision:
         """As `decider.decide`."""
@@ -76,6 +82,8 @@ class Watcher:
             raise
         if isinstance(came_in, TimersDue) and not decision.events:
             self._check_time_goes_on(run, at)
+        else:
+            self._idle = 0
         if other is not None:
             self._compare(decision, decider.decide(other, came_in, at, *more), came_in)
         return decision
@@ -85,16 +93,17 @@ class Watcher:
         self._events += 1
         if self._events > MOST_EVENTS:
             self._break("a_turn_comes_to_an_end", f"after {MOST_EVENTS} events it goes on with {event}")
-            raise RuntimeError("the simulation ends here")
+            raise Halt
         evolve(state, event)
 
     def _check_time_goes_on(self, run: Run, at: int) -> None:
         """When nothing follows from what is due, nothing more is due; else who asks what is due next asks for ever."""
         due = run.next_due()
-        if due is not None and due <= at:
+        self._idle += 1
+        if self._idle > MOST_IDLE_TURNS or (due is not None and due <= at):
             late = [key for key, step in run.state.steps.items() if step.due is not None and step.due <= at]
             self._break("time_goes_on", f"nothing follows from what is due, and it stays due: {late}")
-            raise RuntimeError("the simulation ends here")
+            raise Halt
 
     def _rebuilt(self, run: Run, came_in: Input, at: int) -> Run | None:
         """The run that a recovery would make; None when what is stored is not yet what is in memory.

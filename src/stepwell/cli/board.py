@@ -17,8 +17,10 @@ from stepwell.execution.history import (
     CancelRequested,
     CheckpointReached,
     ChildStarted,
+    CompensationAwaited,
     CompensationEnded,
     CompensationStarted,
+    EndTurned,
     EventIgnored,
     EventLate,
     EventReceived,
@@ -28,6 +30,7 @@ from stepwell.execution.history import (
     ExecutionFailed,
     ExecutionFailing,
     ExecutionForked,
+    ExecutionHeld,
     ExecutionMigrated,
     ExecutionPaused,
     ExecutionResumed,
@@ -37,9 +40,11 @@ from stepwell.execution.history import (
     HooksStarted,
     Intervened,
     IterationStarted,
+    LateCompletion,
     LockTaken,
     RolledBack,
     StepCancelled,
+    StepCompensated,
     StepCompleted,
     StepFailed,
     StepHeld,
@@ -49,6 +54,7 @@ from stepwell.execution.history import (
     StepScheduled,
     StepSkipped,
     TimerStarted,
+    UndoingAsked,
     VariablesSet,
     WaitStarted,
 )
@@ -150,20 +156,12 @@ class Board:
                 self._finish(event.at, ExecutionStatus.FAILED)
             case ExecutionCancelled():
                 self._finish(event.at, ExecutionStatus.CANCELLED)
-            case HooksStarted() | CancelRequested():
+            case HooksStarted() | CancelRequested() | EndTurned() | ExecutionHeld():
                 self.note = note_of(event)
-            case ExecutionPaused():
-                self.status, self.note = ExecutionStatus.PAUSED, note_of(event)
-            case ExecutionResumed() | RolledBack():
-                self.status, self.note = ExecutionStatus.RUNNING, ""
-            case Intervened():
-                self._go_on(event)
-            case StepReset():
-                row = self._move(event.step, StepStatus.PENDING)
-                row.started_at = row.ended_at = None
-            case StepReopened():
-                row = self._move(event.step, StepStatus.RUNNING)
-                row.ended_at = None
+            case CompensationAwaited() | StepCompensated() | LateCompletion() | UndoingAsked():
+                self._take_undoing(event)
+            case ExecutionPaused() | ExecutionResumed() | RolledBack() | Intervened() | StepReset() | StepReopened():
+                self._take_verb(event)
             case EventReceived() | EventLate() | VariablesSet() | EventIgnored() | AnswerRefused():
                 pass
             case IterationStarted() | LockTaken() | StepsAdded() | CheckpointReached():
@@ -173,11 +171,38 @@ class Board:
             case _:
                 assert_never(event)
 
-    def _go_on(self, event: Intervened) -> None:
-        """An operator stepped in; what had ended runs again."""
-        if self.status is not ExecutionStatus.PAUSED:
-            self.status = ExecutionStatus.RUNNING
-        self.ended_at, self.note = None, note_of(event)
+    def _take_undoing(self, event: CompensationAwaited | StepCompensated | LateCompletion | UndoingAsked) -> None:
+        match event:
+            case CompensationAwaited():
+                self.status, self.note = ExecutionStatus.COMPENSATING, note_of(event)
+            case StepCompensated():
+                self._move(event.step, StepStatus.COMPENSATED, note_of(event))
+            case LateCompletion():
+                self._move(event.step, StepStatus.COMPLETED, note_of(event)).ended_at = event.at
+            case UndoingAsked():
+                self._move(event.step, StepStatus.WAITING, note_of(event)).started_at = event.at
+            case _:
+                assert_never(event)
+
+    def _take_verb(
+        self, event: ExecutionPaused | ExecutionResumed | RolledBack | Intervened | StepReset | StepReopened
+    ) -> None:
+        match event:
+            case ExecutionPaused():
+                self.status, self.note = ExecutionStatus.PAUSED, note_of(event)
+            case ExecutionResumed() | RolledBack():
+                self.status, self.note = ExecutionStatus.RUNNING, ""
+            case Intervened():
+                paused = self.status is ExecutionStatus.PAUSED
+                self.status = ExecutionStatus.PAUSED if paused else ExecutionStatus.RUNNING
+                self.ended_at, self.note = None, note_of(event)
+            case StepReset():
+                row = self._move(event.step, StepStatus.PENDING)
+                row.started_at = row.ended_at = None
+            case StepReopened():
+                self._move(event.step, StepStatus.RUNNING).ended_at = None
+            case _:
+                assert_never(event)
 
     def _row(self, name: str) -> Row:
         if name not in self.rows:

@@ -17,8 +17,10 @@ from stepwell.execution.history import (
     CancelRequested,
     CheckpointReached,
     ChildStarted,
+    CompensationAwaited,
     CompensationEnded,
     CompensationStarted,
+    EndTurned,
     EventIgnored,
     EventLate,
     EventReceived,
@@ -28,6 +30,7 @@ from stepwell.execution.history import (
     ExecutionFailed,
     ExecutionFailing,
     ExecutionForked,
+    ExecutionHeld,
     ExecutionMigrated,
     ExecutionPaused,
     ExecutionResumed,
@@ -37,9 +40,11 @@ from stepwell.execution.history import (
     HooksStarted,
     Intervened,
     IterationStarted,
+    LateCompletion,
     LockTaken,
     RolledBack,
     StepCancelled,
+    StepCompensated,
     StepCompleted,
     StepFailed,
     StepHeld,
@@ -49,6 +54,7 @@ from stepwell.execution.history import (
     StepScheduled,
     StepSkipped,
     TimerStarted,
+    UndoingAsked,
     VariablesSet,
     WaitStarted,
 )
@@ -94,7 +100,9 @@ def told(event: HistoryEvent) -> str:
             return note
         case StepHeld() | FallbackStarted() | ApprovalRequested() | AnswerRefused() | ChildStarted() | EventIgnored():
             return note
-        case BlockStarted() | BlockEntered() | StepsAdded():
+        case BlockStarted() | BlockEntered() | StepsAdded() | ExecutionHeld():
+            return note
+        case CompensationAwaited() | StepCompensated() | LateCompletion() | UndoingAsked() | EndTurned():
             return note
         case ExecutionCreated() | ExecutionStarted() | StepScheduled() | EventLate() | VariablesSet():
             return ""
@@ -143,12 +151,34 @@ def note_of(event: HistoryEvent) -> str:
             return _note_of_holding(event)
         case ExecutionPaused() | ExecutionResumed() | CancelRequested() | Intervened() | RolledBack():
             return _note_of_verb(event)
+        case CompensationAwaited() | StepCompensated() | LateCompletion() | UndoingAsked() | EndTurned():
+            return _note_of_undoing(event)
+        case ExecutionHeld():
+            return one_line(f"waits for the place {event.name!r}")
         case CheckpointReached() | ExecutionMigrated() | ExecutionForked():
             return _note_of_place(event)
         case CompensationEnded():
             return f"compensation {OUTCOMES.get(event.outcome, event.outcome)}"
         case _:
             return ""
+
+
+def _note_of_undoing(
+    event: CompensationAwaited | StepCompensated | LateCompletion | UndoingAsked | EndTurned,
+) -> str:
+    match event:
+        case CompensationAwaited():
+            return one_line(f"its compensation waits to be started: {event.reason}")
+        case StepCompensated():
+            return "is undone"
+        case LateCompletion():
+            return "had been done all the same"
+        case UndoingAsked():
+            return f"execution {event.execution} is asked to undo itself"
+        case EndTurned():
+            return one_line(f"is cancelled after that, by {event.by}" + (f": {event.reason}" if event.reason else ""))
+        case _:
+            assert_never(event)
 
 
 def _note_of_verb(event: ExecutionPaused | ExecutionResumed | CancelRequested | Intervened | RolledBack) -> str:

@@ -59,8 +59,8 @@ def decide(run: Run, came_in: Input, at: int, plan: Plan | None = None) -> Decis
     Raises:
         Conflict, NotFound: an operator asks for what makes no sense here; nothing has changed.
     """
-    turn = Turn(run, at)
-    if isinstance(came_in, Verb):
+    turn = Turn(run, run.state, at)
+    if type(came_in) is not Report and isinstance(came_in, Verb):  # asking a union of types takes long
         return _carry_out(turn, came_in, plan)
     if run.state.status in ENDED_EXECUTION:
         return _after_the_end(turn, came_in)
@@ -121,7 +121,7 @@ def decide_fork(run: Run, forked: ExecutionForked) -> Decision:
     Raises:
         Conflict: there is nothing to go on with; nothing has changed.
     """
-    turn = Turn(run, forked.at)
+    turn = Turn(run, run.state, forked.at)
     fork(turn, forked)
     _settle(turn)
     return Decision(turn.events, turn.commands)

@@ -148,6 +148,8 @@ def end_failed(
     region = one.region
     if not handled:
         handled = _unhandled(turn, one)
+        if handled == "up":
+            error = msgspec.structs.replace(error, message=_message(turn, one, error))
     numbers = taken.numbers if taken is not None else ()
     turn.emit(StepFailed(turn.at, one.key, started_at, error, handled, numbers, output))
     if taken is not None and taken.variables:

@@ -11,7 +11,7 @@ from stepwell.decider.edges import NONE, Taken, taken_edges
 from stepwell.decider.failure import fail, fail_or_retry, retry_result
 from stepwell.decider.region import Instance
 from stepwell.decider.run import Run
-from stepwell.decider.turn import Turn
+from stepwell.decider.turn import NOTHING, Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import RunStep
 from stepwell.execution.history import CheckpointReached, StepCompleted, StepScheduled, VariablesSet
@@ -32,9 +32,11 @@ def start_leaf(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
         ExpressionError: its settings must be recorded and cannot.
     """
     node = one.node
-    reset = turn.state.resets.get(one.key)
-    is_derived = node.stable and (reset is None or (reset.input is None and reset.settings is None))
-    attempt = turn.attempts(one.key) + 1
+    is_derived, attempt = node.stable, 1
+    if turn.state.resets:
+        reset = turn.state.resets.get(one.key)
+        is_derived = node.stable and (reset is None or (reset.input is None and reset.settings is None))
+        attempt = turn.attempts(one.key) + 1
     turn.emit(StepScheduled(turn.at, one.key, attempt, None if is_derived else storable(config)))
     turn.run.begin(one)
     turn.command(RunStep(assignment_of(turn.state, one, config), node.gates))
@@ -47,9 +49,10 @@ def settings_of(turn: Turn, one: Instance) -> Any:
     Raises:
         ExpressionError: they cannot be rendered.
     """
-    reset = turn.state.resets.get(one.key)
+    reset = turn.state.resets.get(one.key) if turn.state.resets else None
     if reset is None:
-        return turn.render(one, one.node.config, CONFIG)
+        template = one.node.config
+        return template.render(NOTHING) if template.constant else turn.render(one, template, CONFIG)
     config = reset.input
     if config is None and reset.scheduled_at is not None:
         config = render_settings(turn.run, one, reset.scheduled_at)
@@ -103,7 +106,7 @@ def assignment_of(state: ExecutionState, one: Instance, config: Any) -> Assignme
         type=node.step.type,
         config=_with_input(config, state) if node.step.type == "validation" else config,
         attempt=step.attempts,
-        idempotency_key=_idempotency_key(state, key),
+        idempotency_key=_idempotency_key(state, key) if state.resets else f"{state.id}/{key}",
         scheduled_at=step.scheduled_at or 0,
         timeout=node.timeout,
         queue=node.step.queue,

@@ -26,7 +26,7 @@ def start(turn: Turn, one: Instance) -> None:
 def _region(one: Instance, step: StepState) -> Region:
     region = Region(one.node.blocks["steps"], one, one.inner_path(step.attempts), holds_on=True)
     config = one.node.step.config
-    region.watched = config.get("wait_for", "all") != "all" or bool(config.get("fail_fast"))  # else only its end counts
+    region.watched = (config.get("wait_for") or "all") != "all" or bool(config.get("fail_fast"))  # else its end counts
     return region
 
 

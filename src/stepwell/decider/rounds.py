@@ -201,7 +201,9 @@ def _results(turn: Turn, one: Instance, rule: Rounds, step: StepState) -> Any:
     steps = [turn.step(_key(one, step, one.node.name, index)) for index in range(count)]
     if rule.kind == "repeat":
         return steps[-1].output if steps else None
-    return [body.output if body.status is StepStatus.COMPLETED else None for body in steps]
+    return [
+        body.output if body.status is StepStatus.COMPLETED or body.handled == "fallback" else None for body in steps
+    ]
 
 
 def _error(turn: Turn, one: Instance, rule: Rounds, step: StepState) -> ErrorInfo:
@@ -219,7 +221,10 @@ def _error(turn: Turn, one: Instance, rule: Rounds, step: StepState) -> ErrorInf
     first, error = failed[0]
     message = f"{len(failed)} of {len(step.items or ())} items failed; item {first}: {error.message}"
     errors = [{"index": index, "error": each.as_dict()} for index, each in failed[:SHOWN]]
-    return ErrorInfo("items_failed", message, details={"errors": errors}, retryable=all(e.retryable for _, e in failed))
+    retryable = all(each.retryable for _, each in failed)
+    if all(each.type == "timeout" for _, each in failed):
+        return ErrorInfo("timeout", message, details={"errors": errors}, retryable=retryable)
+    return ErrorInfo("items_failed", message, details={"errors": errors}, retryable=retryable)
 
 
 def reopen(run: Run, one: Instance, step: StepState) -> Iterator[Region]:

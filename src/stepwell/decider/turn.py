@@ -12,11 +12,11 @@ from stepwell.decider.run import Run
 from stepwell.execution.commands import Command
 from stepwell.execution.evolve import evolve
 from stepwell.execution.history import HistoryEvent
-from stepwell.execution.state import StepState
+from stepwell.execution.state import ExecutionState, StepState
 from stepwell.expression.scope import Outcome, Scope
 from stepwell.expression.template import Template
 
-_NOTHING: Final = Scope({})
+NOTHING: Final = Scope({})
 """All that a constant template needs to see."""
 
 
@@ -31,7 +31,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     said: str = ""
 
 
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """Collects what is decided. Every event is folded into the state at once, so that what follows sees it.
 
     Attributes:
@@ -40,16 +40,13 @@ class Turn:
         said: what an operator's verb did, in words.
     """
 
-    __slots__ = ("at", "commands", "events", "run", "said", "state", "through")
-
-    def __init__(self, run: Run, at: int) -> None:
-        self.run = run
-        self.state = run.state
-        self.at = at
-        self.events: list[HistoryEvent] = []
-        self.commands: list[Command] = []
-        self.through: list[Region | Instance] = []
-        self.said = ""
+    run: Run
+    state: ExecutionState
+    at: int
+    events: list[HistoryEvent] = []
+    commands: list[Command] = []
+    through: list[Region | Instance] = []
+    said: str = ""
 
     def emit(self, event: HistoryEvent) -> None:
         """Record that this happened."""
@@ -94,4 +91,4 @@ class Turn:
         Raises:
             ExpressionError: it cannot be rendered.
         """
-        return template.render(_NOTHING if template.constant else self.scope(one, purpose, extra, outcome))
+        return template.render(NOTHING if template.constant else self.scope(one, purpose, extra, outcome))

@@ -13,7 +13,7 @@ from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIO
 def move_step(state: ExecutionState, event: Any, *, counted: bool = True) -> StepState:
     step = state.steps.get(event.step)
     before = step.status if step is not None else StepStatus.PENDING
-    after = STEP_TRANSITIONS.get((before, type(event)))
+    after = _MOVES[type(event)].get(before)
     if after is None:
         raise InvalidTransition(f"{event.step}: {type(event).__name__} while {before}")
     if step is None:
@@ -36,6 +36,10 @@ def move_construct(state: ExecutionState, event: Any) -> StepState:
         _leave(state, StepStatus.RUNNING, event.at)
     return step
 
+
+_MOVES: Final[dict[type, dict[StepStatus, StepStatus]]] = {}
+for (_before, _event), _after in STEP_TRANSITIONS.items():
+    _MOVES.setdefault(_event, {})[_before] = _after
 
 _COUNTED: Final = frozenset({StepStatus.RUNNING, *PARKED_STEP})
 """The statuses of which the state counts the steps."""

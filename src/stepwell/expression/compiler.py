@@ -19,10 +19,10 @@ from stepwell.expression.data import kind_of
 from stepwell.expression.errors import ExpressionSyntaxError
 from stepwell.expression.functions import Function, Parameter
 from stepwell.expression.grammar import Grammar
-from stepwell.expression.lexer import Token
+from stepwell.expression.lexer import KEYWORDS, Token
 from stepwell.expression.limits import MAX_NESTING
 from stepwell.expression.operators import ARITHMETIC, COMPARISONS, affirmed, negated
-from stepwell.expression.parser import KEYWORDS, parse
+from stepwell.expression.parser import parse
 from stepwell.expression.predicates import PREDICATES
 
 _METHODS: Final = {

@@ -44,6 +44,9 @@ OPERATORS: Final = {
 }
 """Symbols, and what the parser calls them."""
 
+KEYWORDS: Final = frozenset({"and", "or", "not", "in", "is", "if", "else"})
+"""Words that are operators, so that nothing is called like them."""
+
 _TOKEN: Final = re.compile(
     r"""(?:(?P<name>[^\W\d]\w*)
     |(?P<float>[0-9]+(?:\.[0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+))

@@ -19,7 +19,6 @@ from jinja2.parser import Parser
 from stepwell.expression.errors import ExpressionSyntaxError
 from stepwell.expression.lexer import Token
 
-KEYWORDS: Final = frozenset({"and", "or", "not", "in", "is", "if", "else"})
 _ENVIRONMENT: Final = Environment(optimized=False, autoescape=True)
 _EXPECTED: Final = re.compile(r"\bexpected (?:token )?'([^']+)'")
 _AT_END: Final = "end of template"

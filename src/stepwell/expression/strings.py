@@ -14,16 +14,11 @@ from stepwell.expression.errors import ExpressionSyntaxError
 from stepwell.expression.grammar import Grammar
 from stepwell.expression.lexer import Token, tokenize
 from stepwell.expression.limits import MAX_EXPRESSION
+from stepwell.expression.simple import KEYS, WORDS, compile_simple, keys_of
 
 _CACHED: Final = 1_024
 _CACHED_LENGTH: Final = 200
-_WORDS: Final = frozenset(
-    {"true", "false", "none", "null", "True", "False", "None", "and", "or", "not", "in", "is", "if", "else"}
-)
-_PATH: Final = re.compile(
-    r"\s*(?P<path>(?P<root>[A-Za-z_]\w*)(?:\.[A-Za-z_]\w*|\[[0-9]{1,9}\]|\['[^'\\]*'\])*)\s*", re.ASCII
-)
-_KEY: Final = re.compile(r"\.(?P<name>\w+)|\[(?P<index>[0-9]+)\]|\['(?P<quoted>[^']*)'\]", re.ASCII)
+_PATH: Final = re.compile(rf"\s*(?P<path>(?P<root>[A-Za-z_]\w*)(?P<keys>{KEYS}))\s*", re.ASCII)
 
 
 def compile_text(text: str, grammar: Grammar, *, outcome: bool) -> Compiled:
@@ -102,6 +97,9 @@ def _delimited(text: str, opening: int, grammar: Grammar, outcome: bool) -> tupl
         )
     if text.find(grammar.closing, start) < 0:
         _refuse_unclosed(opening, grammar)
+    simple = compile_simple(text, start, grammar.closing, grammar, outcome=outcome)
+    if simple is not None:
+        return simple[0], simple[1] + len(grammar.closing)
     tokens, end = tokenize(text, start, grammar.closing)
     if end == len(text):
         _refuse_unclosed(opening, grammar)
@@ -113,12 +111,15 @@ def _undelimited(text: str, grammar: Grammar, outcome: bool) -> Compiled:
     compiled = _plain_path(found, grammar) if found is not None else None
     if compiled is not None:
         return compiled
+    simple = compile_simple(text, 0, "", grammar, outcome=outcome)
+    if simple is not None:
+        return simple[0]
     tokens, end = tokenize(text, 0, "")
     return _compile(text, tokens, 0, end, grammar, outcome)
 
 
 def _compile(text: str, tokens: list[Token], start: int, end: int, grammar: Grammar, outcome: bool) -> Compiled:
-    # Imported here, because it brings Jinja: most definitions hold little more than plain paths.
+    # Imported here, because it brings Jinja: most definitions hold little more than simple expressions.
     from stepwell.expression.compiler import compile_expression
 
     return compile_expression(tokens, start, end, grammar, outcome=outcome)._replace(source=text[start:end].strip())
@@ -127,13 +128,10 @@ def _compile(text: str, tokens: list[Token], start: int, end: int, grammar: Gram
 def _plain_path(found: re.Match[str], grammar: Grammar) -> Compiled | None:
     """A plain path, which most expressions are; None when it is something else after all."""
     written = found["root"]
-    if written in _WORDS or len(found["path"]) > MAX_EXPRESSION:
+    if written in WORDS or len(found["path"]) > MAX_EXPRESSION:
         return None
     root = grammar.aliases.get(written, written)
-    keys = tuple(
-        int(key["index"]) if key["index"] else key["name"] or key["quoted"]
-        for key in _KEY.finditer(found["path"], len(written))
-    )
+    keys = keys_of(found["keys"])
     references = (Reference((root, *keys), (), found.start("path")),)
     if root != grammar.secrets:
         return Compiled(path(root, keys, written), references, source=found["path"])
