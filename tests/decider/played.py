@@ -119,7 +119,7 @@ class Played:
 
     def take(self, came_in: Input) -> Decision:
         """Something comes in, and is decided twice; what is commanded is written into the books."""
-        other = self._replayed() if self.replays else None
+        other = self._caught_up() if self.replays else None
         decision = decide(self.run, came_in, self.at)
         if other is not None:
             again = decide(other, came_in, self.at)
@@ -269,6 +269,17 @@ class Played:
         """The execution as it is folded from what was written down."""
         return replay(self.plan, _CODEC.decode_events(_CODEC.encode_events(self.history)))
 
+    def _caught_up(self) -> Run:
+        """The same, after what was due before and waits for a place has been noted."""
+        other = self._replayed()
+        if self.state.status not in ENDED_EXECUTION and self._is_overdue(other):
+            assert decide(other, TimersDue(), self.at).events == []
+        return other
+
+    def _is_overdue(self, other: Run) -> bool:
+        due = other.next_due()
+        return due is not None and due <= self.at and due != self.run.next_due()
+
     def _report(self, key: str, outcome: Any) -> None:
         assignment = self.work.pop(key)
         said = {"error": outcome} if isinstance(outcome, ErrorInfo) else {"result": outcome}
@@ -314,7 +325,7 @@ class Played:
             return
         left = sorted(map(repr, outstanding(self.run)))
         assert left == sorted(map(repr, outstanding(folded)))
-        assert folded.next_due() == self.run.next_due()
+        assert folded.next_due() == self.run.next_due() or self._is_overdue(folded)
         commands = outstanding(self.run)
         assert {one.assignment.step for one in commands if isinstance(one, RunStep)} == set(self.work)
         assert {(one.step, one.event_type) for one in commands if isinstance(one, AwaitEvent)} == set(self.waits)

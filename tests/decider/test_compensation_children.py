@@ -125,7 +125,8 @@ def test_what_undoes_a_step_may_be_a_sub_workflow(status: str, outcome: str) -> 
 def test_a_sub_workflow_that_had_completed_before_it_was_cancelled_undoes_itself_too() -> None:
     leaf = "{name: a, type: python, config: {task: work}, compensate: {type: python, config: {task: undo}}}"
     sub, end = "{name: sub, type: workflow, config: {name: other}}", "{name: end, type: python, config: {task: work}}"
-    story = Twin("compensation: {}\nsteps:\n" + "\n".join(f"  - {line}" for line in (leaf, sub, end)))
+    spec = "config: {cancellation: cancel_running}\ncompensation: {}\nsteps:\n"
+    story = Twin(spec + "\n".join(f"  - {line}" for line in (leaf, sub, end)))
     child = story.step("sub").child
     story.report("a")
     story.report("end", BOOM)

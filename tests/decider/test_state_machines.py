@@ -292,3 +292,28 @@ def test_an_action_that_sends_the_machine_on_may_fail_by_a_group_in_it() -> None
     """).go({"x": BOOM})
     assert story.problem("m").message == "step 'g' failed: 1 failed, first 'x[0]': it went boom"
     assert story.status == "completed"
+
+
+def test_a_state_that_is_not_final_and_leads_nowhere_is_no_silent_hang() -> None:
+    story = Played("""
+        steps:
+        - name: m
+          type: state_machine
+          config: {initial: a, states: {a: {transitions: [{event: go, to: b}]}, b: {}}}
+    """).event("go")
+    assert story.problem("m").type == "stuck"
+    assert story.problem("m").message == "state 'b' is not final, and no transition leads out of it"
+    assert story.status == "failed"
+
+
+def test_in_such_a_state_a_machine_may_wait_for_its_time_to_be_up() -> None:
+    story = Played("""
+        steps:
+        - name: m
+          type: state_machine
+          timeout: 1m
+          on_timeout: {action: continue}
+          config: {initial: a, states: {a: {transitions: [{event: go, to: b}]}, b: {}}}
+    """).event("go")
+    assert story.of("m") == "running"
+    assert story.time("1m").status == "completed"

@@ -167,11 +167,18 @@ def test_a_sub_workflow_that_would_be_too_deep_is_not_started() -> None:
 
 
 def test_a_sub_workflow_is_cancelled_with_the_step_that_waits_for_it() -> None:
-    story = Played(parent(steps="- {name: a, type: work}"))
-    story.failed("a")
+    story = Played(parent(steps="- {name: a, type: work, cancels: [sub]}"))
+    story.done("a")
     assert story.told == [(story.children["sub"].child, "cancel")]
     assert story.of("sub") == "cancelled"
-    assert story.status == "failed"
+
+
+def test_a_sub_workflow_that_runs_when_another_step_fails_is_awaited_like_any_work() -> None:
+    story = Played(parent(steps="- {name: a, type: work}"))
+    story.failed("a")
+    assert (story.told, story.of("sub"), story.status) == ([], "waiting", "running")
+    story.take(ChildEnded("sub", story.children["sub"].child, "completed"))
+    assert (story.of("sub"), story.status) == ("completed", "failed")
 
 
 def test_the_same_execution_starts_the_same_children_when_it_is_decided_again() -> None:

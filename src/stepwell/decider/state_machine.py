@@ -83,6 +83,9 @@ def _after_block(turn: Turn, one: Instance) -> None:
     elif kind == "transitions":
         to = machine.transitions[state][int(number[0])].to
         _enter(turn, one, f"states.{to}.on_enter", step.iteration, event)
+    elif not machine.transitions[state] and one.node.timeout is None:
+        message = f"state {state!r} is not final, and no transition leads out of it"
+        fail(turn, one, ErrorInfo("stuck", message), began_at(turn, one))
     else:
         _enter(turn, one, f"states.{state}.waiting", step.iteration, event)
 

@@ -70,6 +70,8 @@ WORDS: Final = KEYWORDS | _CONSTANTS.keys() | {"null"}
 
 def keys_of(written: str) -> tuple[str | int, ...]:
     """The keys in what follows the root name of a plain path."""
+    if "[" not in written:
+        return tuple(written[1:].split(".")) if written else ()
     return tuple(int(key["index"]) if key["index"] else key["name"] or key["quoted"] for key in _KEY.finditer(written))
 
 
@@ -98,9 +100,7 @@ def compile_simple(
         compiled = reader.whole()
     except (_NotSimple, RecursionError):
         return None
-    if reader.at - start > _LONGEST:
-        return None
-    return compiled._replace(source=text[start : reader.at].strip()), reader.at
+    return (compiled, reader.at) if reader.at - start <= _LONGEST else None
 
 
 class _Reader:
@@ -126,12 +126,14 @@ class _Reader:
 
     def whole(self) -> Compiled:
         """All of the expression."""
+        start = self.at
         evaluate = self._disjunction()
         if self._behind is not None:
             raise _NotSimple
         functions = frozenset(self._functions) if self._functions else EMPTY
         kind, is_constant = (self._kind, self._literal) if self._alone else ("", False)
-        return Compiled(evaluate, tuple(self._references), functions, is_constant, kind=kind)
+        source = self._text[start : self.at].strip()
+        return Compiled(evaluate, tuple(self._references), functions, is_constant, source, kind)
 
     # Operators, those that bind least first
 
@@ -307,7 +309,9 @@ class _Reader:
 
     def _attempt(self, first: int, end: int) -> None:
         """Note that what these references read may be undefined."""
-        self._references[first:end] = [each._replace(optional=True) for each in self._references[first:end]]
+        for position in range(first, end):
+            noted = self._references[position]
+            self._references[position] = Reference(noted.path, (), noted.offset, True)  # noqa: FBT003
 
     # Going on
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from stepwell.base.values import MAX_DEPTH
-from stepwell.expression.compiled import EMPTY, Compiled, Evaluate, constant
+from stepwell.expression.compiled import EMPTY, Compiled, Evaluate, Reference, constant
 from stepwell.expression.data import a_kind, truthy
 from stepwell.expression.errors import ExpressionError, ExpressionSyntaxError
 from stepwell.expression.grammar import NATIVE, Grammar
@@ -164,7 +164,8 @@ def _string(text: str, where: Where, options: _Options) -> Compiled:
         return _reported(error, text, where, options)
     if not where or not compiled.references:
         return compiled
-    return compiled._replace(references=tuple(each._replace(where=where) for each in compiled.references))
+    evaluate, references, *rest = compiled
+    return Compiled(evaluate, tuple(Reference(each.path, where, each.offset, each.optional) for each in references), *rest)
 
 
 def _reported(error: ExpressionSyntaxError, value: Any, where: Where, options: _Options) -> Compiled:
