@@ -112,6 +112,7 @@ class Played:
         self.told: list[tuple[str, str]] = []
         self.arrived: list[Event] = []
         self._told_end = False
+        self._before = 0
         if begins:
             self.take(Begin())
 
@@ -126,6 +127,7 @@ class Played:
             assert again.events == decision.events, f"decided otherwise after a crash: {came_in}"
             assert again.commands == decision.commands, f"commanded otherwise after a crash: {came_in}"
         self.history += decision.events
+        self._before = self.at
         for command in decision.commands:
             self.note(command)
         if self.replays:
@@ -273,12 +275,12 @@ class Played:
         """The same, after what was due before and waits for a place has been noted."""
         other = self._replayed()
         if self.state.status not in ENDED_EXECUTION and self._is_overdue(other):
-            assert decide(other, TimersDue(), self.at).events == []
+            assert decide(other, TimersDue(), self._before).events == []
         return other
 
     def _is_overdue(self, other: Run) -> bool:
         due = other.next_due()
-        return due is not None and due <= self.at and due != self.run.next_due()
+        return due is not None and due <= self._before and due != self.run.next_due()
 
     def _report(self, key: str, outcome: Any) -> None:
         assignment = self.work.pop(key)

@@ -139,6 +139,8 @@ def is_taken(link: Link, step: StepState) -> bool:
         return link.number in step.taken
     if step.status is StepStatus.COMPLETED:  # by far the most
         return link.on in _GOOD
+    if step.error is not None and step.error.type == "max_visits" and link.source.tangle and link.leaves is None:
+        return False  # it ran as often as it may: whatever is said of its failure, it does not go round again
     return is_outcome(link.on, link.source, step)
 
 

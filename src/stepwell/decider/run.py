@@ -151,10 +151,11 @@ class Run:
     def begin(self, instance: Instance) -> None:
         """The step has begun, or waits: it is open until it ends."""
         region = instance.region
+        is_again = instance.key in region.open
         region.open[instance.key] = instance
         if region is not self.root:
             self.nested[instance.key] = instance
-        if instance.key != instance.node.name:
+        if instance.key != instance.node.name and not is_again:
             self.note_latest(instance.node.name, instance.key, region.path)
 
     def note_latest(self, name: str, key: str, path: str) -> None:

@@ -311,7 +311,7 @@ class _Reader:
         """Note that what these references read may be undefined."""
         for position in range(first, end):
             noted = self._references[position]
-            self._references[position] = Reference(noted.path, (), noted.offset, True)  # noqa: FBT003
+            self._references[position] = Reference(noted.path, (), noted.offset, optional=True)
 
     # Going on
 

@@ -165,7 +165,8 @@ def _string(text: str, where: Where, options: _Options) -> Compiled:
     if not where or not compiled.references:
         return compiled
     evaluate, references, *rest = compiled
-    return Compiled(evaluate, tuple(Reference(each.path, where, each.offset, each.optional) for each in references), *rest)
+    placed = tuple(Reference(each.path, where, each.offset, each.optional) for each in references)
+    return Compiled(evaluate, placed, *rest)
 
 
 def _reported(error: ExpressionSyntaxError, value: Any, where: Where, options: _Options) -> Compiled:
