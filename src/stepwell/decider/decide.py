@@ -167,12 +167,7 @@ def _fire_timers(turn: Turn) -> None:
         return
     problem = _out_of_time(turn)
     if problem is not None:
-        earlier = turn.state.failure
-        problem += f"; before that: {earlier.message}" if earlier is not None else ""
-        if turn.state.status is ExecutionStatus.PAUSED:
-            turn.emit(ExecutionResumed(turn.at, "", problem))
-        turn.emit(ExecutionFailing(turn.at, ErrorInfo("timeout", problem)))
-        cancel_all(turn, turn.run.root, "the workflow ran out of time")
+        _run_out_of_time(turn, problem)
         return
     run, timers = turn.run, turn.run.timers
     kept: list[tuple[int, str]] = []
@@ -189,6 +184,18 @@ def _fire_timers(turn: Turn) -> None:
         run.arm(due, key)
 
 
+def _run_out_of_time(turn: Turn, problem: str) -> None:
+    """Stop everything. What is being cancelled already is not failed by it: it only ends sooner."""
+    state = turn.state
+    earlier = state.failure
+    problem += f"; before that: {earlier.message}" if earlier is not None else ""
+    if state.status is ExecutionStatus.PAUSED:
+        turn.emit(ExecutionResumed(turn.at, "", problem))
+    if state.cancel is None:
+        turn.emit(ExecutionFailing(turn.at, ErrorInfo("timeout", problem)))
+    cancel_all(turn, turn.run.root, "the workflow ran out of time")
+
+
 def _is_withdrawn(turn: Turn, one: Instance) -> bool:
     """Whether the step will be cancelled in this very turn, for the execution has failed in it."""
     return one.region.stopped or (turn.run.is_stopping() and not turn.state.hooks_began)
@@ -197,7 +204,7 @@ def _is_withdrawn(turn: Turn, one: Instance) -> bool:
 def _out_of_time(turn: Turn) -> str | None:
     """Which bound of the execution as a whole is passed, in words."""
     state, active_until = turn.state, turn.run.active_until()
-    if state.status not in BEFORE_THE_END or state.hooks_began or state.cancel is not None:
+    if state.status not in BEFORE_THE_END or state.hooks_began:
         return None
     if state.deadline is not None and turn.at >= state.deadline:
         return "the workflow passed its deadline"
