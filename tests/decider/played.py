@@ -138,13 +138,19 @@ class Played:
     def done(self, *keys: str, result: Any = None) -> Played:
         """The current attempts of these steps succeed, one after the other."""
         for key in keys:
-            self._report(key, result)
+            self.report(key, result)
         return self
 
     def failed(self, key: str, error: ErrorInfo = BOOM) -> Played:
         """The current attempt of the step fails."""
-        self._report(key, error)
+        self.report(key, error)
         return self
+
+    def report(self, key: str, outcome: Any) -> None:
+        """The current attempt of the step ends, with a result or an `ErrorInfo`."""
+        assignment = self.work.pop(key)
+        said = {"error": outcome} if isinstance(outcome, ErrorInfo) else {"result": outcome}
+        self.take(Report(execution="x", step=key, attempt=assignment.attempt, started_at=self.at, **said))
 
     def time(self, span: str | int) -> Played:
         """Time passes: a duration; whatever is due meanwhile fires at its instant."""
@@ -187,7 +193,7 @@ class Played:
                 return self
             if self.work:
                 key, assignment = next(iter(self.work.items()))
-                self._report(key, _outcome(work, assignment))
+                self.report(key, _outcome(work, assignment))
             elif (due := self.run.next_due()) is not None:
                 self.at = max(self.at, due)
                 self.take(TimersDue())
@@ -281,11 +287,6 @@ class Played:
     def _is_overdue(self, other: Run) -> bool:
         due = other.next_due()
         return due is not None and due <= self._before and due != self.run.next_due()
-
-    def _report(self, key: str, outcome: Any) -> None:
-        assignment = self.work.pop(key)
-        said = {"error": outcome} if isinstance(outcome, ErrorInfo) else {"result": outcome}
-        self.take(Report(execution="x", step=key, attempt=assignment.attempt, started_at=self.at, **said))
 
     def note(self, command: Command) -> None:
         match command:

@@ -416,3 +416,60 @@ def test_the_message_of_an_action_inside_is_told_by_what_is_around_it() -> None:
     """).go({"a[1]": BOOM})
     assert story.problem("a[1]").message == "no boom in round 1"
     assert story.error.message == "step 'l' failed: step 'a' failed: no boom in round 1"
+
+
+CONSTRUCTS = {
+    "a group": "type: parallel_group, config: {steps: [{name: x, type: work}, {name: y, type: approval,"
+    " config: {prompt: well}}]}",
+    "a condition": "type: conditional, config: {condition: true, then: [{name: x, type: work}]}",
+    "a loop": "type: loop, config: {count: 3, steps: [{name: x, type: work}]}",
+    "a loop between two rounds": "type: loop, config: {count: 3, delay: 1h, steps: [{name: x, type: noop}]}",
+    "a loop side by side": "type: loop, config: {items: [1, 2], concurrency: 2, steps: [{name: x, type: work}]}",
+    "a machine that waits": "type: state_machine, config: {initial: s, states: {s: {transitions: [{event: e,"
+    " to: s}]}}}",
+    "a machine that acts": "type: state_machine, config: {initial: s, states: {s: {on_enter: [{name: x,"
+    " type: work}]}}}",
+    "steps being made": "type: dynamic, config: {task: make}",
+    "made steps": "type: dynamic, config: {steps: [{name: x, type: work}]}",
+    "a retry inside": "type: parallel_group, config: {steps: [{name: x, type: work, retry: {max_attempts: 2,"
+    " initial_delay: 1h}}]}",
+    "a stand-in inside": "type: parallel_group, config: {steps: [{name: x, type: work, on_failure: {action: fallback,"
+    " fallback: {type: work}}}]}",
+    "a construct inside": "type: loop, config: {count: 2, steps: [{name: g, type: parallel_group,"
+    " config: {steps: [{name: x, type: work}]}}]}",
+}
+
+
+@pytest.mark.parametrize("construct", CONSTRUCTS)
+@pytest.mark.parametrize(
+    ("says", "after", "ends"),
+    [
+        ("on_timeout: late", ["failed", "completed"], "completed"),
+        ("on_timeout: {action: continue}", ["failed", "skipped"], "completed"),
+        ("on_timeout: {action: fallback, fallback: 7}", ["failed", "skipped"], "completed"),
+        ("on_timeout: {action: retry, max_attempts: 2}", ["retrying", "pending"], "running"),
+        ("on_failure: {action: continue}", ["failed", "skipped"], "completed"),
+        ("on_failure: {action: terminate, message: too slow}", ["failed", "pending"], "failed"),
+    ],
+)
+def test_whatever_a_construct_is_doing_when_its_time_is_up_that_is_stopped_and_the_policy_decides(
+    construct: str, says: str, after: list[str], ends: str
+) -> None:
+    dead = "" if "late" in says.split("{")[0] else ", depends_on: [{step: never, on: failure}]"
+    story = Played(f"""
+        steps:
+        - {{name: c, timeout: 10s, {says}, {CONSTRUCTS[construct]}}}
+        - {{name: never, type: noop, depends_on: [{{step: c, on: skipped}}]}}
+        - {{name: late, type: noop{dead}}}
+    """)
+    if construct == "a retry inside":
+        story.failed("x", FLAKY)
+    elif construct == "a stand-in inside":
+        story.failed("x")
+    story.time(10)
+    assert story.of("c", "late") == after
+    assert story.problem("c").type == "timeout"
+    assert story.work == {}
+    assert story.waits == {}
+    assert story.status == ends
+    assert story.time(1).of("c") == ("running" if ends == "running" else "failed"), "it is tried again, or it is over"

@@ -317,3 +317,15 @@ def test_in_such_a_state_a_machine_may_wait_for_its_time_to_be_up() -> None:
     """).event("go")
     assert story.of("m") == "running"
     assert story.time("1m").status == "completed"
+
+
+def test_a_machine_that_knows_no_event_at_all_does_not_wait_even_for_its_time() -> None:
+    story = Played("""
+        steps:
+        - name: m
+          type: state_machine
+          timeout: 1m
+          config: {initial: a, states: {a: {on_enter: [{name: x, type: work}]}}}
+    """).done("x[0]")
+    assert story.problem("m").type == "stuck"
+    assert story.seconds == 0

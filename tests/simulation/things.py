@@ -45,11 +45,11 @@ class Thing:
     def inner_paths(self) -> Iterator[str]:
         """The paths of the regions that it may have opened."""
         own = [self.path] if self.path else []
-        numbered = [
-            *own,
-            *([f"#{self.visit}"] if self.visit > 1 else []),
-            *([f"~{self.attempt}"] if self.attempt > 1 else []),
-        ]
+        numbered = [*own]
+        if self.visit > 1:
+            numbered.append(f"#{self.visit}")
+        if self.attempt > 1 or element_of(self.key)[:1] in ("#", "~"):
+            numbered.append(f"~{self.attempt}")
         yield ",".join(numbered)
         if self.block == "fallback":
             yield ",".join([*own, "fallback"])

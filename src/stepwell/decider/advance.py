@@ -88,6 +88,7 @@ def record_owed(turn: Turn) -> None:
     delayed, turn.run.delayed = turn.run.delayed, []
     for one, delay in delayed:
         if not one.region.stopped:
+            one.region.due -= 1
             make_due(turn, one, delay)
     owed, turn.run.owed = turn.run.owed, []
     for region, node in owed:

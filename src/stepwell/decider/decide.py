@@ -44,7 +44,7 @@ from stepwell.execution.inputs import (
     TimersDue,
 )
 from stepwell.execution.status import BEFORE_THE_END, ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
-from stepwell.execution.verbs import Migrate, Verb
+from stepwell.execution.verbs import Asked, Migrate, Verb
 from stepwell.execution.work import Report
 
 

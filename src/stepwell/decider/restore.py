@@ -123,6 +123,7 @@ def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
             continue
         if key in due.delays:  # it became due while nothing was decided, and was not held
             run.delayed.append((one, due.delays[key]))
+            region.due += 1
         else:
             run.make_ready(one)
 

@@ -83,7 +83,7 @@ def _after_block(turn: Turn, one: Instance) -> None:
     elif kind == "transitions":
         to = machine.transitions[state][int(number[0])].to
         _enter(turn, one, f"states.{to}.on_enter", step.iteration, event)
-    elif not machine.transitions[state] and one.node.timeout is None:
+    elif not machine.transitions[state] and (one.node.timeout is None or not machine.event_types):
         message = f"state {state!r} is not final, and no transition leads out of it"
         fail(turn, one, ErrorInfo("stuck", message), began_at(turn, one))
     else:

@@ -50,14 +50,8 @@ def _settle_by_hand(turn: Turn, verb: SkipStep | CompleteStep, settle: Callable[
     key, redo = _redo(turn.run, verb)
     said = Intervened(turn.at, name_of(verb), verb.by, verb.reason, {"step": key})
     carry_out(turn, redo, said, anew=False, settled=key)
-    one = _pending(turn.run, key)
-    if one is None:
-        raise AssertionError(f"{key} was reset and stands in no open region")
-    if one.in_line:
-        one.in_line = False
-        one.region.due -= 1
-    else:
-        note_unasked(one.region, one.node, one.visit)
+    one = _out_of_line(turn.run, key)
+    assert one is not None, "what was reset stands in an open region"
     settle(one)
     done = "is skipped" if isinstance(verb, SkipStep) else "has completed with the output given"
     turn.said = f"step {key!r} {done}"
@@ -69,10 +63,13 @@ def _redo(run: Run, verb: SkipStep | CompleteStep) -> tuple[str, Redo]:
     Raises:
         NotFound: code `unknown-step`. Conflict: (code `step-running`) it runs; (code `step-ended`) it has ended in
             another way than by failing; (code `step-not-due`) it is one of several that run in circles, and not its
-            turn; `ambiguous-step`; `already-ended` for a step that an ended execution had no failure of.
+            turn; (code `no-step`) it is a part of a state machine; `ambiguous-step`; `already-ended` for a step that an ended execution had no failure of.
     """
     tree = Tree(run)
     one = _named(run, tree, verb.step)
+    if one.node.kind == "machine_wait":
+        message = f"{one.key!r} is how a state machine waits for an event, and no step of the workflow"
+        raise Conflict(message, code="no-step", hint="publish the event, or settle the machine as a whole")
     step = run.state.steps.get(one.key)
     has_ended = run.state.status in ENDED_EXECUTION
     redo = failed_again(tree, None) if has_ended else Redo()
@@ -125,14 +122,14 @@ def _named(run: Run, tree: Tree, text: str) -> Instance:
 
 
 def _check_pending(run: Run, one: Instance) -> None:
-    if one.region.graph.is_cyclic and not one.in_line:
+    if one.region.graph.is_cyclic and not any(due is one for due in _due(run)):
         message = f"step {one.key!r} runs in circles with others, and it is not its turn"
         raise Conflict(message, code="step-not-due", hint="wait until it is due")
 
 
 def _pending(run: Run, key: str) -> Instance | None:
     """The step, in the region that is open and in which it has not begun."""
-    due = next((one for *_, one in run.ready if one.in_line and one.key == key), None)
+    due = next((one for one in _due(run) if one.key == key), None)
     if due is not None:
         return due
     name, path, visit = split_key(key)
@@ -140,3 +137,22 @@ def _pending(run: Run, key: str) -> Instance | None:
         if region.path == path and name in region.graph.nodes:
             return Instance(region.graph.nodes[name], region, visit)
     return None
+
+
+def _due(run: Run) -> list[Instance]:
+    """What is in line to begin, now or after a delay."""
+    return [*(one for *_, one in run.ready if one.in_line), *(one for one, _ in run.delayed)]
+
+
+def _out_of_line(run: Run, key: str) -> Instance | None:
+    """The step, which will not begin by itself any more."""
+    one = _pending(run, key)
+    if one is None:
+        return None
+    if any(due is one for due in _due(run)):
+        one.in_line = False
+        one.region.due -= 1
+        run.delayed = [(due, delay) for due, delay in run.delayed if due is not one]
+    else:
+        note_unasked(one.region, one.node, one.visit)
+    return one

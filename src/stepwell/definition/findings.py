@@ -84,8 +84,8 @@ class Findings:
 
     def entry_path(self, path: Path, position: int) -> Path:
         """The path of entry `position` of what stands at `path`: a list, or its only entry written without one."""
-        node = self.tree.node(path) if self.tree is not None else None
-        return (*path, position) if node is not None and isinstance(node.value, list) else path
+        is_list = self.tree is not None and isinstance(self.tree.at(path), list)
+        return (*path, position) if is_list else path
 
     def hint_for(self, name: str, known: Collection[str]) -> str | None:
         """`did you mean ...?` or the known names; None when the document has made us compare enough names."""

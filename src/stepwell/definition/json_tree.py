@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from json import JSONDecodeError
+from json import JSONDecodeError, JSONDecoder
 from json.decoder import scanstring  # type: ignore[attr-defined]  # not in the stubs
 from typing import Any, NoReturn
 
@@ -11,16 +11,59 @@ from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
 from stepwell.definition.scalars import BadNumber, finite, integer
 from stepwell.definition.text import LONE_SURROGATE, Lines, shortened
-from stepwell.definition.tree import MAX_DEPTH, MAX_PARTS, MAX_VALUES, Node
+from stepwell.definition.tree import MAX_DEPTH, MAX_PARTS, MAX_VALUES, Entry, Node, Place
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z_0-9$.+-]+")
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _WORDS: dict[str, Any] = {"null": None, "true": True, "false": False}
 
 
 class _Refused(Exception):
     """Reading cannot go on; the finding is recorded already."""
+
+
+def quick_json(text: str) -> Any:
+    """The value of a document by Python's own reader, which knows no places; `...` when anything is wrong with it."""
+    if _SURROGATE_ESCAPE.search(text):
+        return ...
+    try:
+        value = _QUICK.decode(text)
+    except (ValueError, RecursionError):
+        return ...
+    return value if _is_moderate(value) else ...
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise BadNumber(text)
+
+
+def _is_moderate(value: Any) -> bool:
+    """Whether a document keeps to the limits."""
+    level, depth, count = [value], 0, 1
+    while level := [part for part in level if part.__class__ is dict or part.__class__ is list]:
+        sizes = [len(part) for part in level]
+        depth, count = depth + 1, count + sum(sizes)
+        if depth > MAX_DEPTH or count > MAX_VALUES or max(sizes) > MAX_PARTS:
+            return False
+        level = [inner for part in level for inner in (part.values() if part.__class__ is dict else part)]
+    return True
+
+
+_QUICK = JSONDecoder(
+    object_pairs_hook=_without_duplicates,
+    parse_int=lambda digits: integer(digits, 10),
+    parse_float=finite,
+    parse_constant=_no_number,
+)
 
 
 def read_json(text: str, lines: Lines, findings: Findings) -> Node | None:
@@ -63,34 +106,33 @@ class _Reader:
                 return Node(self._number_or_word(), start, self._at)
 
     def _object(self, path: Path, depth: int) -> Node:
-        children: dict[str, Node] = {}
-        keys: dict[str, tuple[int, int]] = {}
+        entries: dict[str, tuple[int, int, Node] | Entry] = {}
         value: dict[str, Any] = {}
-        node = Node(value, self._at, self._at, children, keys)
+        node = Node(value, self._at, self._at, None, entries)
         self._enter(depth)
-        while not self._closed("}", parts=len(keys)):
+        while not self._closed("}", parts=len(entries)):
             start = self._at
             if self._text[start : start + 1] != '"':
                 self._wrong("expected a key in double quotes", "keys are written in double quotes")
             key = self._string()
-            span = (start, self._at)
+            end = self._at
             self._expect(":", "expected `:` after the key")
             child = self._value((*path, key), depth + 1)
-            if key in keys:
-                self._duplicate(key, span, keys[key], path)
+            if key in entries:
+                self._duplicate(key, (start, end), entries[key][0], path)
                 continue
-            children[key], keys[key], value[key] = child, span, child.value
+            entries[key], value[key] = (start, end, child), child.value
         node.end = self._at
         return node
 
     def _array(self, path: Path, depth: int) -> Node:
-        children: list[Node] = []
+        parts: list[Node | Place] = []
         value: list[Any] = []
-        node = Node(value, self._at, self._at, children)
+        node = Node(value, self._at, self._at, parts)
         self._enter(depth)
-        while not self._closed("]", parts=len(children)):
-            child = self._value((*path, len(children)), depth + 1)
-            children.append(child)
+        while not self._closed("]", parts=len(parts)):
+            child = self._value((*path, len(parts)), depth + 1)
+            parts.append(child)
             value.append(child.value)
         node.end = self._at
         return node
@@ -168,8 +210,8 @@ class _Reader:
         assert found is not None
         self._at = found.end()
 
-    def _duplicate(self, key: str, span: tuple[int, int], first: tuple[int, int], path: Path) -> None:
-        line, _ = self._lines.position(first[0])
+    def _duplicate(self, key: str, span: Place, first: int, path: Path) -> None:
+        line, _ = self._lines.position(first)
         message = f"the key {shortened(key)!r} is here twice; the first is in line {line}"
         self._findings.add_at("duplicate-key", message, self._lines.span(*span), (*path, key))
 

@@ -8,12 +8,13 @@ from functools import cached_property
 
 from stepwell.base.spans import Source, Span
 from stepwell.definition.findings import Findings
-from stepwell.definition.json_tree import read_json
+from stepwell.definition.json_tree import quick_json, read_json
 from stepwell.definition.model import Path
 from stepwell.definition.text import Lines, Unreadable, check_characters, without_mark
 from stepwell.definition.tree import Node, Tree
 from stepwell.definition.yaml_tree import read_yaml
 
+NOTHING = Node(None, 0, 0)
 _LIKELY_JSON = re.compile(r'\s*\{\s*"')
 
 
@@ -29,31 +30,40 @@ def read_tree(source: Source, findings: Findings) -> Tree | None:
         findings.add_at(problem.code, problem.message, problem.span, hint=problem.hint)
         return None
     lines = Lines(text)
-    root = _read(source, text, lines, findings)
-    if root is None:
-        if not findings.has_errors():
-            findings.add_at("empty-document", "the document is empty", Span(1, 1, 1, 1))
-        return None
-    tree = Tree(root, text, lines)
+    tree = _read(source, text, lines, findings)
+    if tree is None and not findings.has_errors():
+        findings.add_at("empty-document", "the document is empty", Span(1, 1, 1, 1))
     findings.tree = tree
     return tree
 
 
-def _read(source: Source, text: str, lines: Lines, findings: Findings) -> Node | None:
+def _read(source: Source, text: str, lines: Lines, findings: Findings) -> Tree | None:
     if source.name.lower().endswith(".json"):
-        return read_json(text, lines, findings)
+        return _json(source, text, lines, findings)
     if not _LIKELY_JSON.match(text):
-        return read_yaml(text, lines, findings)
+        return _tree(read_yaml(text, lines, findings), text, lines)
     as_json = Findings(source)
-    root = read_json(text, lines, as_json)
-    if root is None and as_json.has("json-syntax"):
+    tree = _json(source, text, lines, as_json)
+    if tree is None and as_json.has("json-syntax"):
         as_yaml = Findings(source)
         root = read_yaml(text, lines, as_yaml)
         if root is not None:
             findings.take(as_yaml)
-            return root
+            return _tree(root, text, lines)
     findings.take(as_json)
-    return root
+    return tree
+
+
+def _json(source: Source, text: str, lines: Lines, findings: Findings) -> Tree | None:
+    """JSON that is as it should be is read at once; its positions, when one is needed, and what is wrong, by ours."""
+    value = quick_json(text)
+    if value is ...:
+        return _tree(read_json(text, lines, findings), text, lines)
+    return Tree(value, text, lines, lambda: read_json(text, lines, Findings(source)) or NOTHING)
+
+
+def _tree(root: Node | None, text: str, lines: Lines) -> Tree | None:
+    return Tree(root.value, text, lines, lambda: root) if root is not None else None
 
 
 class DocumentSpans(Mapping[Path, Span]):
@@ -69,7 +79,7 @@ class DocumentSpans(Mapping[Path, Span]):
     @cached_property
     def _tree(self) -> Tree:
         tree = read_tree(self._source, Findings(self._source))
-        return tree if tree is not None else Tree(Node(None, 0, 0), "", Lines(""))
+        return tree if tree is not None else Tree(None, "", Lines(""), lambda: NOTHING)
 
     def __getitem__(self, path: Path) -> Span:
         node = self._tree.node(path)
@@ -85,7 +95,7 @@ class DocumentSpans(Mapping[Path, Span]):
         while pending:
             path, node = pending.pop()
             yield path
-            pending.extend(((*path, key), child) for key, child in node.parts())
+            pending.extend(((*path, key), child) for key, child in node.inner())
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

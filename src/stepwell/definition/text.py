@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from functools import cached_property
 
 from stepwell.base.spans import Span
 
@@ -37,11 +38,13 @@ class Unreadable(Exception):
 class Lines:
     """Turns an index into a text into a line and a column, both counted from 1."""
 
-    __slots__ = ("_starts", "_text")
-
     def __init__(self, text: str) -> None:
         self._text = text
-        self._starts = [0, *(found.end() for found in _BREAK.finditer(text))]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each line begins; worked out when a place is first asked for."""
+        return [0, *(found.end() for found in _BREAK.finditer(self._text))]
 
     def position(self, index: int) -> tuple[int, int]:
         """The (line, column) of the character at `index`."""

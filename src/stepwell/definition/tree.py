@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -30,53 +31,75 @@ WEIGHT = 100
 """Characters of a text that count like a value."""
 
 
+Place = tuple[int, int]
+"""Where something begins and ends, as indices into the text."""
+
+Entry = tuple[int, int, int, int]
+"""The places of a key and of the scalar behind it."""
+
+
 class Node(msgspec.Struct, gc=False):
     """One value of a document.
 
     A tree has no circles (an alias cannot stand inside its own anchor), so the garbage collector need not walk it; with
-    hundreds of thousands of nodes that would take longer than reading the document.
+    hundreds of thousands of values that would take longer than reading the document. For the same reason scalars, which
+    most values are, have no node of their own until one is asked for.
 
     Attributes:
-        value: the plain value; a mapping's or list's own parts are the `value`s of its children.
+        value: the plain value; a mapping's or list's own parts are in it.
         start: the index of its first character in the text; `end` is one after its last.
-        children: the parts of a list, or of a mapping by key; None for a scalar.
-        keys: for a mapping, where each key stands: its (start, end).
+        parts: of a list, each part: its node, or for a scalar its place. None for a scalar.
+        entries: of a mapping, each part by key: the place of the key and the node, or for a scalar an `Entry`.
     """
 
     value: Any
     start: int
     end: int
-    children: dict[str, Node] | list[Node] | None = None
-    keys: dict[str, tuple[int, int]] | None = None
+    parts: list[Node | Place] | None = None
+    entries: dict[str, tuple[int, int, Node] | Entry] | None = None
 
     def child(self, key: str | int) -> Node | None:
         """The part under `key`, or None."""
-        if isinstance(self.children, dict):
-            return self.children.get(key) if isinstance(key, str) else None
-        if isinstance(self.children, list) and isinstance(key, int) and 0 <= key < len(self.children):
-            return self.children[key]
-        return None
+        if isinstance(key, str):
+            entry = self.entries.get(key) if self.entries is not None else None
+            if entry is None:
+                return None
+            return Node(self.value[key], entry[2], entry[3]) if len(entry) == 4 else entry[2]
+        if self.parts is None or not 0 <= key < len(self.parts):
+            return None
+        part = self.parts[key]
+        return part if isinstance(part, Node) else Node(self.value[key], *part)
 
-    def parts(self) -> Iterator[tuple[str | int, Node]]:
+    def key_place(self, key: str | int) -> Place | None:
+        """Where the key stands, in a mapping that has it."""
+        found = self.entries.get(key) if self.entries is not None and isinstance(key, str) else None
+        return found[:2] if found is not None else None
+
+    def inner(self) -> Iterator[tuple[str | int, Node]]:
         """The parts of a list or mapping, each with its position or key."""
-        if isinstance(self.children, dict):
-            yield from self.children.items()
-        elif isinstance(self.children, list):
-            yield from enumerate(self.children)
+        for key in self.entries if self.entries is not None else range(len(self.parts or ())):
+            child = self.child(key)
+            assert child is not None
+            yield key, child
 
 
 class Tree:
-    """A whole document: its root node, its text, and positions by path."""
+    """A whole document: its value, its text, and positions by path.
 
-    def __init__(self, root: Node, text: str, lines: Lines) -> None:
-        self.root = root
+    Args:
+        read: gives the root node. It is called when a position is first asked for.
+    """
+
+    def __init__(self, value: Any, text: str, lines: Lines, read: Callable[[], Node]) -> None:
+        self.value = value
         self.text = text
         self.lines = lines
+        self._read = read
 
-    @property
-    def value(self) -> Any:
-        """The whole document as a plain value."""
-        return self.root.value
+    @cached_property
+    def root(self) -> Node:
+        """The root node."""
+        return self._read()
 
     def nearest(self, path: Path) -> tuple[Node, int]:
         """The node at `path`, or the nearest one around it, and how many parts of the path lead to it."""
@@ -87,6 +110,16 @@ class Tree:
                 return node, depth
             node = child
         return node, len(path)
+
+    def at(self, path: Path) -> Any:
+        """The value at `path`; `...` when the document has none there."""
+        value: Any = self.value
+        for key in path:
+            known: Any = range(len(value)) if isinstance(value, list) else value if isinstance(value, dict) else ()
+            if key not in known:
+                return ...
+            value = value[key]
+        return value
 
     def node(self, path: Path) -> Node | None:
         """The node at `path`, or None when the document has none there."""
@@ -102,9 +135,8 @@ class Tree:
         """Where the key that `path` ends with stands; the value's own span when it is not under a key."""
         parent = self.node(path[:-1]) if path else None
         key = path[-1] if path else None
-        if parent is None or parent.keys is None or not isinstance(key, str) or key not in parent.keys:
-            return self.span(path)
-        return self.lines.span(*parent.keys[key])
+        place = parent.key_place(key) if parent is not None and key is not None else None
+        return self.lines.span(*place) if place is not None else self.span(path)
 
     def offset_span(self, path: Path, offset: int) -> Span:
         """Where the character number `offset` (from 0) of the text value at `path` stands."""

@@ -35,7 +35,7 @@ def _check_item_name(name: str, path: Path, around: frozenset[str], context: Con
     elif "-" in name:
         message = f"an expression would read {name!r} as a subtraction"
         findings.add("bad-name", message, path, hint=f"write {name.replace('-', '_')}")
-    elif name in around and findings.tree is not None and findings.tree.node(path) is not None:
+    elif name in around and findings.tree is not None and findings.tree.at(path) is not ...:
         message = f"{name!r} hides the item of the same name around it"
         findings.add("shadowed-name", message, path, hint="choose another name to read both")
 

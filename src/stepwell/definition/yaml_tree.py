@@ -7,7 +7,7 @@ document is refused before it costs anything.
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
 from stepwell.definition.scalars import WORDS, BadNumber, number, plain_scalar
 from stepwell.definition.text import LONE_SURROGATE, Lines, shortened
-from stepwell.definition.tree import MAX_ALIASED, MAX_DEPTH, MAX_PARTS, MAX_VALUES, WEIGHT, Node
+from stepwell.definition.tree import MAX_ALIASED, MAX_DEPTH, MAX_PARTS, MAX_VALUES, WEIGHT, Entry, Node, Place
 from stepwell.definition.yaml_syntax import syntax_finding
 
 _MERGE_KEY = "<<"
@@ -33,14 +33,24 @@ class _Refused(Exception):
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not come yet."""
+    """A list or mapping whose end has not come yet, or (outermost) the list that the whole document is put into.
 
-    node: Node
-    path: Path
-    flow: bool
-    anchor: str | None
-    before: int
-    key: tuple[str, int, int] | None = None
+    Attributes:
+        key: in a mapping, the key whose value comes next, which begins at `key_start` (-1 for a merge key).
+        expression: it is the inner mapping of `{{ ... }}` written without quotes.
+    """
+
+    value: Any
+    start: int
+    end: int
+    parts: list[Node | Place]
+    entries: dict[str, tuple[int, int, Node] | Entry] | None
+    flow: bool = False
+    anchor: str | None = None
+    before: int = 0
+    key: str | None = None
+    key_start: int = 0
+    key_end: int = 0
     merges: list[Node] = field(default_factory=list)
     expression: bool = False
 
@@ -64,56 +74,80 @@ class _Reader:
         self._text = text
         self._lines = lines
         self._findings = findings
-        self._open: list[_Open] = []
-        self._root: Node | None = None
+        self._open = [_Open([], 0, 0, [], None)]
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._count = 0
         self._aliased = 0
         self._muted = 0
 
     def read(self, loader: Any) -> Node | None:
-        handlers: dict[type, Callable[[Any], None]] = {
-            yaml.ScalarEvent: self._scalar,
-            yaml.MappingStartEvent: self._begin,
-            yaml.SequenceStartEvent: self._begin,
-            yaml.MappingEndEvent: self._end,
-            yaml.SequenceEndEvent: self._end,
-            yaml.AliasEvent: self._alias,
-        }
+        """Read every event. Scalars, which most are, are put in their place here: a call for each would take longer."""
+        next_event = loader.get_event
+        frame = self._open[0]
         while True:
-            event = loader.get_event()
-            handler = handlers.get(type(event))
-            if handler is not None:
-                handler(event)
-            elif isinstance(event, yaml.DocumentStartEvent) and self._root is not None:
-                return self._second_document(event)
-            elif isinstance(event, yaml.StreamEndEvent):
-                return self._root
+            event: Any = next_event()
+            if event.__class__ is not yaml.ScalarEvent:
+                if event.__class__ is yaml.StreamEndEvent or self._is_second_document(event):
+                    return Node(frame.value, 0, 0, frame.parts).child(0)
+                frame = self._structure(event, frame)
+                continue
+            self._count += 1
+            if self._count > MAX_VALUES:
+                self._too_many(event)
+            value = event.value
+            start, end = event.start_mark.index, event.end_mark.index
+            is_plain = event.implicit[0] and event.tag is None
+            if not is_plain or value[:1] not in _LETTERS or value in WORDS:
+                value = self._scalar_value(event)
+            if event.anchor is not None or len(event.value) >= WEIGHT:
+                self._remember(event, Node(value, start, end))
+            entries = frame.entries
+            if entries is None:
+                if len(frame.parts) >= MAX_PARTS:
+                    self._crowded(event)
+                frame.value.append(value)
+                frame.parts.append((start, end))
+            elif frame.key is None:
+                if value.__class__ is str and not (is_plain and value == _MERGE_KEY):
+                    frame.key, frame.key_start, frame.key_end = value, start, end
+                else:
+                    self._odd_key(frame, Node(value, start, end), plain=is_plain)
+                continue
+            elif len(entries) >= MAX_PARTS or frame.key_start < 0 or frame.key in entries:
+                self._put(frame, Node(value, start, end), event)
+            else:
+                frame.value[frame.key] = value
+                entries[frame.key] = (frame.key_start, frame.key_end, start, end)
+                frame.key = None
+            if end > frame.end:
+                frame.end = end
 
-    def _second_document(self, event: Any) -> Node | None:
+    def _structure(self, event: Any, frame: _Open) -> _Open:
+        """Anything but a scalar. Gives the list or mapping that is open afterwards."""
+        match event:
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                return self._begin(event, frame)
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                return self._end(event)
+            case yaml.AliasEvent():
+                self._alias(event, frame)
+        return frame
+
+    def _is_second_document(self, event: Any) -> bool:
+        if not isinstance(event, yaml.DocumentStartEvent) or not self._open[0].parts:
+            return False
         message = "a second document begins here; a file holds one workflow"
         self._report("several-documents", message, event, hint="put each workflow into a file of its own")
-        return self._root
+        return True
 
     # Values
 
-    def _scalar(self, event: Any) -> None:
-        text: str = event.value
-        self._count += 1
-        if self._count > MAX_VALUES:
-            self._too_many(event)
-        plain = event.tag is None and event.implicit[0]
-        value = text if plain and text[:1] in _LETTERS and text not in WORDS else self._scalar_value(event)
-        node = Node(value, event.start_mark.index, event.end_mark.index)
-        weight = len(text) // WEIGHT
+    def _remember(self, event: Any, node: Node) -> None:
+        """A scalar that is long, or that aliases may repeat."""
+        weight = len(event.value) // WEIGHT
         self._count += weight
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, 1 + weight)
-        parent = self._open[-1] if self._open else None
-        if parent is not None and parent.key is None and parent.node.keys is not None:
-            self._key(parent, node, plain=plain)
-        else:
-            self._attach(node, node.end, event)
 
     def _scalar_value(self, event: Any) -> Any:
         tag: str | None = event.tag
@@ -151,10 +185,10 @@ class _Reader:
         self._report("unknown-tag", message, event, hint="leave the tag out, or quote the value to make it text")
         return text
 
-    def _alias(self, event: Any) -> None:
+    def _alias(self, event: Any, frame: _Open) -> None:
         found = self._anchors.get(event.anchor)
         if found is None:
-            inside = any(frame.anchor == event.anchor for frame in self._open)
+            inside = any(around.anchor == event.anchor for around in self._open)
             problem = "stands inside the value it repeats" if inside else "repeats an anchor that does not exist"
             self._report("bad-alias", f"the alias *{event.anchor} {problem}", event)
             raise _Refused
@@ -167,49 +201,47 @@ class _Reader:
             raise _Refused
         if self._count > MAX_VALUES:
             self._too_many(event)
-        if len(self._open) + _height(node, {}) > MAX_DEPTH:
+        if len(self._open) - 1 + _height(node, {}) > MAX_DEPTH:
             self._too_deep(event)
         end = event.end_mark.index
-        parent = self._open[-1] if self._open else None
-        if parent is not None and parent.key is None and parent.node.keys is not None:
-            self._key(parent, Node(node.value, event.start_mark.index, end), plain=False)
+        if frame.entries is not None and frame.key is None:
+            self._odd_key(frame, Node(node.value, event.start_mark.index, end), plain=False)
         else:
-            self._attach(node, end if node.children is None else node.end, event)
+            self._attach(frame, node, node.end if _is_container(node) else end, event)
 
     # Lists and mappings
 
-    def _begin(self, event: Any) -> None:
+    def _begin(self, event: Any, parent: _Open) -> _Open:
         self._count += 1
         if self._count > MAX_VALUES:
             self._too_many(event)
-        if len(self._open) >= MAX_DEPTH:
+        if len(self._open) > MAX_DEPTH:
             self._too_deep(event)
-        mapping = isinstance(event, yaml.MappingStartEvent)
-        start = event.start_mark.index
+        mapping, flow, start = isinstance(event, yaml.MappingStartEvent), bool(event.flow_style), event.start_mark.index
         self._check_tag(event, "map" if mapping else "seq")
-        parent = self._open[-1] if self._open else None
-        if parent is not None and mapping and _is_expression(parent, start) and event.flow_style:
+        if mapping and flow and _is_expression(parent, start):
             parent.expression = True
             self._muted += 1
-        node = Node({}, start, start, {}, {}) if mapping else Node([], start, start, [])
-        path = self._next_path()
-        self._open.append(_Open(node, path, bool(event.flow_style), event.anchor, self._count))
+        frame = _Open({} if mapping else [], start, start, [], {} if mapping else None, flow, event.anchor, self._count)
+        self._open.append(frame)
+        return frame
 
-    def _end(self, event: Any) -> None:
+    def _end(self, event: Any) -> _Open:
         frame = self._open.pop()
-        node = frame.node
-        node.end = event.end_mark.index if frame.flow else max(node.end, node.start)
+        parent = self._open[-1]
+        end = event.end_mark.index if frame.flow else frame.end
         if frame.merges:
             self._merge(frame)
+        node = Node(frame.value, frame.start, end, None if frame.entries is not None else frame.parts, frame.entries)
         if frame.expression:
             node = self._unquoted(node, event)
         if frame.anchor is not None:
             self._anchors[frame.anchor] = (node, self._count - frame.before + 1)
-        parent = self._open[-1] if self._open else None
-        if parent is not None and parent.key is None and parent.node.keys is not None:
-            self._key(parent, node, plain=False)
+        if parent.entries is not None and parent.key is None:
+            self._odd_key(parent, node, plain=False)
         else:
-            self._attach(node, event.end_mark.index if node.children is None else node.end, event)
+            self._attach(parent, node, node.end, event)
+        return parent
 
     def _unquoted(self, node: Node, event: Any) -> Node:
         self._muted -= 1
@@ -221,61 +253,49 @@ class _Reader:
         self._add("unquoted-expression", message, span, hint=f"quote it: {quote}{shown}{quote}")
         return Node(written, node.start, event.end_mark.index)
 
-    def _key(self, parent: _Open, node: Node, *, plain: bool) -> None:
+    def _odd_key(self, frame: _Open, node: Node, *, plain: bool) -> None:
+        """A key that is none, or that merges."""
         if plain and node.value == _MERGE_KEY:
-            parent.key = (_MERGE_KEY, -1, -1)
+            frame.key, frame.key_start = _MERGE_KEY, -1
             return
         key = node.value
         if not isinstance(key, str):
             key = self._text[node.start : node.end].strip()
-            message = f"the key {shortened(key)} is {'not a text' if node.children is None else 'a list or a mapping'}"
+            message = f"the key {shortened(key)} is {'a list or a mapping' if _is_container(node) else 'not a text'}"
             span = self._lines.span(node.start, node.end)
-            self._add("bad-key", message, span, parent.path, hint=f'keys are text; quote it: "{shortened(key)}"')
-        parent.key = (key, node.start, node.end)
+            self._add("bad-key", message, span, self._path(), hint=f'keys are text; quote it: "{shortened(key)}"')
+        frame.key, frame.key_start, frame.key_end = key, node.start, node.end
 
-    def _attach(self, node: Node, end: int, event: Any) -> None:
+    def _attach(self, frame: _Open, node: Node, end: int, event: Any) -> None:
         """Put a value, which ends at `end`, into the list or mapping that is open."""
-        if not self._open:
-            self._root = node
+        frame.end = max(frame.end, end)
+        self._put(frame, node, event)
+
+    def _put(self, frame: _Open, node: Node, event: Any) -> None:
+        if len(frame.value) >= MAX_PARTS:
+            self._crowded(event)
+        if frame.entries is None:
+            frame.value.append(node.value)
+            frame.parts.append(node if _is_container(node) else (node.start, node.end))
             return
-        frame = self._open[-1]
-        into = frame.node
-        if end > into.end:
-            into.end = end
-        if len(into.value) >= MAX_PARTS:
-            message = f"a list or mapping has more than {MAX_PARTS:,} parts"
-            self._report("too-large", message, event, hint="split it, or read it from a file in a step")
-            raise _Refused
-        if isinstance(into.children, list):
-            into.children.append(node)
-            into.value.append(node.value)
-            return
-        assert frame.key is not None
-        key, start, key_end = frame.key
-        frame.key = None
+        key, start, end = frame.key, frame.key_start, frame.key_end
+        assert key is not None
         if start < 0:
             self._collect_merge(frame, node, event)
-        else:
-            self._put(frame, key, start, key_end, node)
-
-    def _put(self, frame: _Open, key: str, start: int, end: int, node: Node) -> None:
-        into = frame.node
-        assert isinstance(into.children, dict)
-        assert into.keys is not None
-        if key in into.children:
-            first, _ = self._lines.position(into.keys[key][0])
+        elif key in frame.entries:
+            first, _ = self._lines.position(frame.entries[key][0])
             message = f"the key {shortened(key)!r} is here twice; the first is in line {first}"
-            self._add("duplicate-key", message, self._lines.span(start, end), (*frame.path, key))
-            return
-        into.children[key] = node
-        into.keys[key] = (start, end)
-        into.value[key] = node.value
+            self._add("duplicate-key", message, self._lines.span(start, end), self._path())
+        else:
+            frame.value[key] = node.value
+            frame.entries[key] = (start, end, node) if _is_container(node) else (start, end, node.start, node.end)
+        frame.key = None
 
     # Merge keys: `<<: *defaults`
 
     def _collect_merge(self, frame: _Open, node: Node, event: Any) -> None:
-        merged = node.children if isinstance(node.children, list) else [node]
-        if all(isinstance(part.children, dict) for part in merged):
+        merged = [node] if node.parts is None else [child for _, child in node.inner()]
+        if all(part.entries is not None for part in merged):
             frame.merges.extend(merged)
             return
         message = "`<<` takes a mapping or a list of mappings, usually an alias"
@@ -283,23 +303,23 @@ class _Reader:
 
     def _merge(self, frame: _Open) -> None:
         """Add what is merged in: a key written here wins over a merged one, an earlier merge over a later one."""
-        into = frame.node
+        assert frame.entries is not None
         for merged in frame.merges:
-            assert isinstance(merged.children, dict)
-            assert isinstance(into.children, dict)
-            assert into.keys is not None
-            assert merged.keys is not None
-            for key, node in merged.children.items():
-                if key not in into.children:
-                    into.children[key] = node
-                    into.keys[key] = merged.keys[key]
-                    into.value[key] = node.value
+            for key, entry in (merged.entries or {}).items():
+                if key not in frame.entries:
+                    frame.entries[key] = entry
+                    frame.value[key] = merged.value[key]
 
     # Limits and findings
 
     def _too_many(self, event: Any) -> NoReturn:
         message = f"the document has more than {MAX_VALUES:,} values"
         self._report("too-large", message, event, hint="split it into several workflows, or make the steps in a loop")
+        raise _Refused
+
+    def _crowded(self, event: Any) -> NoReturn:
+        message = f"a list or mapping has more than {MAX_PARTS:,} parts"
+        self._report("too-large", message, event, hint="split it, or read it from a file in a step")
         raise _Refused
 
     def _too_deep(self, event: Any) -> NoReturn:
@@ -314,34 +334,34 @@ class _Reader:
                 "unknown-tag", f"the tag {shortened(event.tag)} is not known here", event, hint="leave the tag out"
             )
 
-    def _next_path(self) -> Path:
-        if not self._open:
-            return ()
-        frame = self._open[-1]
-        if isinstance(frame.node.children, list):
-            return (*frame.path, len(frame.node.children))
-        return (*frame.path, frame.key[0]) if frame.key is not None else frame.path
+    def _path(self) -> Path:
+        """Of the value that comes next."""
+        found = [len(each.parts) if each.entries is None else each.key for each in self._open[1:]]
+        return tuple(part for part in found if part is not None)
 
     def _report(self, code: str, message: str, event: Any, *, hint: str | None = None) -> None:
         span = self._lines.span(event.start_mark.index, event.end_mark.index)
-        self._add(code, message, span, self._next_path(), hint=hint)
+        self._add(code, message, span, self._path(), hint=hint)
 
     def _add(self, code: str, message: str, span: Any, path: Path = (), *, hint: str | None = None) -> None:
         if not self._muted:
             self._findings.add_at(code, message, span, path, hint=hint)
 
 
+def _is_container(node: Node) -> bool:
+    return node.entries is not None or node.parts is not None
+
+
 def _is_expression(parent: _Open, start: int) -> bool:
     """Whether a flow mapping that begins at `start` makes `{{` together with the one it is the first key of."""
-    node = parent.node
-    return parent.flow and parent.key is None and node.children == {} and node.start == start - 1
+    return parent.flow and parent.key is None and parent.entries == {} and parent.start == start - 1
 
 
 def _height(node: Node, known: dict[int, int]) -> int:
     """How many levels of lists and mappings `node` has; each shared part is measured once."""
-    if node.children is None:
+    if not _is_container(node):
         return 0
     if id(node) not in known:
-        parts = node.children.values() if isinstance(node.children, dict) else node.children
-        known[id(node)] = 1 + max((_height(part, known) for part in parts), default=0)
+        inner: Iterable[Any] = node.parts or (entry[-1] for entry in (node.entries or {}).values())
+        known[id(node)] = 1 + max((_height(part, known) for part in inner if isinstance(part, Node)), default=0)
     return known[id(node)]

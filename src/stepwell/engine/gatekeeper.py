@@ -90,8 +90,8 @@ class Gatekeeper(Keeper):
 
     def dispatch(self, assignment: Assignment, gates: Gates | None) -> None:
         """Have the attempt done once it has passed its gates and those of the service it calls. A repetition of one
-        that is under way is ignored."""
-        if assignment.id in self.passages:
+        that is under way is ignored; so is one that comes after the close: it goes on when the execution is resumed."""
+        if self._closed or assignment.id in self.passages:
             return
         standing = [each for each in (gates, self._gates_of_service(assignment)) if each is not None]
         passage = Passage(assignment, tuple(self._path(standing, assignment.version)))

@@ -327,7 +327,7 @@ class StepsAdded(_Happened, frozen=True, array_like=True, tag=59):
 
 
 class ChildStarted(_Happened, frozen=True, array_like=True, tag=50):
-    """A sub-workflow is started as the execution `child`; if `wait`, the step waits for its end, at most until `due`."""
+    """A sub-workflow is started as execution `child`; if `wait`, the step waits for its end, at most until `due`."""
 
     step: str
     attempt: int

@@ -8,22 +8,27 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 
-class _Verb(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
-    """Attributes: by: who asks; reason: why, in his words, or empty."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True, tag_field="verb"):
+    """What an operator asks for.
+
+    Attributes:
+        by: who asks.
+        reason: why, in his words, or empty.
+    """
 
     by: str
     reason: str = ""
 
 
-class Pause(_Verb, frozen=True, kw_only=True, tag="pause"):
+class Pause(Asked, frozen=True, kw_only=True, tag="pause"):
     """Start nothing new; what runs may end."""
 
 
-class Resume(_Verb, frozen=True, kw_only=True, tag="resume"):
+class Resume(Asked, frozen=True, kw_only=True, tag="resume"):
     """Go on after a pause. Steps whose failure paused the execution are tried again."""
 
 
-class Cancel(_Verb, frozen=True, kw_only=True, tag="cancel"):
+class Cancel(Asked, frozen=True, kw_only=True, tag="cancel"):
     """End the execution as cancelled, once what runs has ended.
 
     Attributes:
@@ -35,11 +40,11 @@ class Cancel(_Verb, frozen=True, kw_only=True, tag="cancel"):
     compensate: bool | None = None
 
 
-class Terminate(_Verb, frozen=True, kw_only=True, tag="terminate"):
+class Terminate(Asked, frozen=True, kw_only=True, tag="terminate"):
     """End the execution as cancelled, at once: everything is stopped and nothing is undone."""
 
 
-class Retry(_Verb, frozen=True, kw_only=True, tag="retry"):
+class Retry(Asked, frozen=True, kw_only=True, tag="retry"):
     """Try steps of a failed execution again: the same work, with further attempts.
 
     Attributes:
@@ -51,7 +56,7 @@ class Retry(_Verb, frozen=True, kw_only=True, tag="retry"):
     settings: dict[str, Any] | None = None
 
 
-class Rerun(_Verb, frozen=True, kw_only=True, tag="rerun"):
+class Rerun(Asked, frozen=True, kw_only=True, tag="rerun"):
     """Run a step that has run, and everything behind it, again: other work, with new idempotency keys.
 
     Attributes:
@@ -65,13 +70,13 @@ class Rerun(_Verb, frozen=True, kw_only=True, tag="rerun"):
     keep_items: bool = False
 
 
-class Rollback(_Verb, frozen=True, kw_only=True, tag="rollback"):
+class Rollback(Asked, frozen=True, kw_only=True, tag="rollback"):
     """Undo what completed after a checkpoint, and go on from there."""
 
     checkpoint: str
 
 
-class SkipStep(_Verb, frozen=True, kw_only=True, tag="skip-step"):
+class SkipStep(Asked, frozen=True, kw_only=True, tag="skip-step"):
     """Let a step that has not completed count as skipped by its own condition.
 
     Attributes:
@@ -82,7 +87,7 @@ class SkipStep(_Verb, frozen=True, kw_only=True, tag="skip-step"):
     force: bool = False
 
 
-class CompleteStep(_Verb, frozen=True, kw_only=True, tag="complete-step"):
+class CompleteStep(Asked, frozen=True, kw_only=True, tag="complete-step"):
     """Let a step that has not completed count as completed, with an output that is given.
 
     Attributes:
@@ -94,7 +99,7 @@ class CompleteStep(_Verb, frozen=True, kw_only=True, tag="complete-step"):
     force: bool = False
 
 
-class Migrate(_Verb, frozen=True, kw_only=True, tag="migrate"):
+class Migrate(Asked, frozen=True, kw_only=True, tag="migrate"):
     """Go on with another version of the definition, when all that has run fits into it.
 
     Attributes:
@@ -107,7 +112,7 @@ class Migrate(_Verb, frozen=True, kw_only=True, tag="migrate"):
     names: dict[str, str] = {}
 
 
-class Compensate(_Verb, frozen=True, kw_only=True, tag="compensate"):
+class Compensate(Asked, frozen=True, kw_only=True, tag="compensate"):
     """Start the compensation that waits for an operator."""
 
 

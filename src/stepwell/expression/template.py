@@ -164,9 +164,9 @@ def _string(text: str, where: Where, options: _Options) -> Compiled:
         return _reported(error, text, where, options)
     if not where or not compiled.references:
         return compiled
-    evaluate, references, *rest = compiled
+    evaluate, references, functions, is_constant, source, kind = compiled
     placed = tuple(Reference(each.path, where, each.offset, each.optional) for each in references)
-    return Compiled(evaluate, placed, *rest)
+    return Compiled(evaluate, placed, functions, is_constant, source, kind)
 
 
 def _reported(error: ExpressionSyntaxError, value: Any, where: Where, options: _Options) -> Compiled:
