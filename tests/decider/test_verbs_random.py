@@ -128,6 +128,49 @@ steps:
         - {{name: k1, type: python, config: {{task: t}}}}
         - {{name: k2, type: python, config: {{task: t}}, for_each: {{items: [1, 2], on_error: continue}}}}
 """,
+    f"""
+config: {{on_error: {{strategy: terminate}}}}
+steps:
+  - name: m
+    type: state_machine
+    config:
+      initial: open
+      states:
+        open:
+          on_enter: [{{name: oe, type: python, config: {{task: t}}}}]
+          transitions: [{{event: go, to: shut, actions: [{{name: ac, type: python, config: {{task: t}}, {UNDO}}}]}}]
+        shut:
+          on_enter: [{{name: se, type: python, config: {{task: t}}, checkpoint: one}}]
+          transitions: [{{event: end, to: over}}, {{event: go, to: open}}]
+        over: {{final: true}}
+  - {{name: a, type: python, config: {{task: t}}, checkpoint: late}}
+  - {{name: z, type: python, config: {{task: t}}, depends_on: [m]}}
+""",
+    f"""
+config: {{on_error: {{strategy: terminate}}}}
+steps:
+  - {{name: a, type: python, config: {{task: t}}, {UNDO}, checkpoint: one}}
+  - name: g
+    type: parallel_group
+    timeout: 9s
+    depends_on: [a]
+    retry: {{max_attempts: 2, initial_delay: 1s}}
+    config:
+      wait_for: any
+      steps:
+        - {{name: g1, type: wait_for_event, config: {{event_type: go}}}}
+        - {{name: g2, type: wait, config: {{for: 4s}}}}
+        - {{name: g3, type: python, config: {{task: t}}, delay: 1s}}
+  - {{name: b, type: python, config: {{task: t}}, depends_on: [g], cancels: [s], {UNDO}}}
+  - {{name: s, type: wait, config: {{for: 1h}}}}
+  - {{name: e, type: python, config: {{task: t}}, join: 1, depends_on: [b, s]}}
+  - name: d
+    type: dynamic
+    config:
+      steps:
+        - {{name: d1, type: python, config: {{task: t}}}}
+        - {{name: d2, type: python, config: {{task: t}}, depends_on: [d1]}}
+""",
 )
 POINTS = ("one", "late", "round", "s", "none")
 STEPS = 60
@@ -186,7 +229,7 @@ class Chaos:
             if step.held == "mutex":
                 choices.append(lambda key=key, name=step.message: story.when(LockGranted(key, name)))  # type: ignore[misc]
             elif step.status.value == "waiting" and step.event_type is not None:
-                choices.append(lambda key=key: self._event(key))  # type: ignore[misc]
+                choices.append(lambda key=key, what=step.event_type: self._event(key, what))  # type: ignore[misc]
         due = story.run.next_due()
         if due is not None:
             choices.append(lambda: story.time(max(0, due - story.at)))
@@ -203,9 +246,9 @@ class Chaos:
         else:
             self.story.done(key, self.chance.choice((1, 2)))
 
-    def _event(self, key: str) -> None:
+    def _event(self, key: str, what: str) -> None:
         self.events += 1
-        self.story.event(key, id=f"e{self.events}")
+        self.story.event(key, what, id=f"e{self.events}")
 
 
 @pytest.mark.parametrize("block", range(8))

@@ -469,6 +469,22 @@ def test_of_steps_that_run_in_circles_what_came_later_runs_again() -> None:
     assert dispatched(story.done("b#2", 1)) == ["a2#2"]
 
 
+def test_a_delayed_step_of_a_construct_is_run_again_after_its_delay() -> None:
+    story = told("""
+    steps:
+      - name: g
+        type: parallel_group
+        config: {steps: [{name: p, type: python, config: {task: t}, delay: 1s}, {name: q, type: noop}]}
+    """)
+    story.time(SECOND)
+    story.done("p")
+    story.when(Rerun(**BY, step="p"))
+    assert (story.status("g"), story.status("p")) == ("running", "waiting")
+    assert dispatched(story.time(SECOND)) == ["p"]
+    story.done("p")
+    assert story.state.status.value == "completed"
+
+
 def test_settings_of_a_construct_cannot_be_edited() -> None:
     story = told(ITEMS)
     story.done_all("f[0]", "f[1]", "f[2]", "f[3]", "z")

@@ -155,6 +155,30 @@ def test_a_step_of_a_circle_is_settled_only_when_it_is_its_turn() -> None:
     assert dispatched(story.when(SkipStep(**BY, step="c", force=True))) == []
 
 
+def test_how_a_state_machine_waits_is_not_settled_by_hand() -> None:
+    story = told("""
+    steps:
+      - name: m
+        type: state_machine
+        config: {initial: a, states: {a: {transitions: [{event: go, to: b}]}, b: {final: true}}}
+    """)
+    waits = next(key for key in story.state.steps if key != "m")
+    story.refuses(CompleteStep(**BY, step=waits, output=1), "no-step")
+    story.when(CompleteStep(**BY, step="m", output=1, force=True))
+    assert story.state.status.value == "completed"
+
+
+def test_a_step_that_is_to_begin_after_a_delay_is_skipped() -> None:
+    story = told("""
+    steps:
+      - name: g
+        type: parallel_group
+        config: {steps: [{name: p, type: python, config: {task: t}, delay: 1h}]}
+    """)
+    story.when(SkipStep(**BY, step="p"))
+    assert story.state.status.value == "completed"
+
+
 def test_two_steps_settled_one_after_the_other_leave_nothing_to_wait_for() -> None:
     story = told(CHAIN)
     for name in "cba":

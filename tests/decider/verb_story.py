@@ -44,7 +44,7 @@ def decides_by(run: Run) -> dict[str, Any]:
     ready = [one for *_, one in run.ready if one.in_line and not one.region.stopped]
     return {
         "outstanding": sorted(map(repr, outstanding(run))),
-        "due": run.next_due(),
+        "due": None if run.is_stopping() else run.next_due(),  # while it stops, what is due changes nothing
         "ready or held": sorted(
             {one.key for one in ready} | {key for key, one in run.held.items() if key in one.region.open}
         ),  # a held one may be looked at again

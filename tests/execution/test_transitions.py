@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from stepwell.base.errors import InvalidTransition
-from stepwell.definition.model import ErrorStrategy
+from stepwell.definition.model import Concurrency, ErrorStrategy
 from stepwell.execution.evolve import begin, evolve, fold
 from stepwell.execution.history import (
     BlockEntered,
@@ -26,10 +26,11 @@ from stepwell.execution.history import (
     StepReset,
     StepsAdded,
 )
-from stepwell.execution.inputs import QueueTimedOut
+from stepwell.execution.inputs import LockGranted, QueueTimedOut
 from stepwell.execution.state import Checkpoint, ExecutionState, StepState
 from stepwell.execution.status import ENDED_EXECUTION, ENDED_STEP, ExecutionStatus, StepStatus
 from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
+from stepwell.execution.verbs import Pause, Retry
 from tests.decider.played import Played
 from tests.decider.story import FLAKY, SECOND, Story, begun, retries, says, step, workflow
 from tests.execution.examples import ONE_OF_EACH
@@ -154,6 +155,15 @@ def stories() -> Iterator[Story]:
     ended = begun(workflow(step("a"), on_error=ErrorStrategy(strategy="terminate")))
     ended.failed("a")
     yield ended
+    limited = workflow(step("a"), concurrency=Concurrency(key="k", limit=1))
+    for verbs in ([Retry(by="ada")], [Retry(by="ada"), Pause(by="ada")]):
+        again = begun(limited)
+        again.when(LockGranted("", "test:k"))
+        again.failed("a")
+        for verb in verbs:
+            again.when(verb)
+        again.when(LockGranted("", "test:k"))
+        yield again
 
 
 def walked(story: Story | Played) -> set[tuple[Any, type]]:

@@ -71,6 +71,8 @@ def _gen_limits(draft: Draft, scope: Scope, step: Tree) -> None:
         step["mutex"] = gen_mutex(draft)
     if draft.use("circuit_breaker", 0.06):
         step["circuit_breaker"] = {"threshold": draft.count(1, 2), "open_for": draft.seconds(1, 3), "window": "5s"}
+    elif draft.use("policies", 0.03):
+        step["circuit_breaker"] = "p"
     if draft.use("bulkhead", 0.06):
         step["bulkhead"] = gen_bulkhead(draft)
     if draft.use("rate_limit", 0.05):
@@ -129,8 +131,9 @@ def gen_wait_for_event(draft: Draft, scope: Scope) -> Tree:
     }
     if draft.chance(0.25):
         step["on_timeout"] = gen_action_without_retry(draft, scope)
-    if draft.use("control.retry", 0.1):
+    if draft.use("control.retry", 0.2):
         step["retry"] = gen_retry(draft)
+        step["config"]["timeout"] = draft.pick(("1s", "{{ vars.n }}"))
     return step
 
 
@@ -188,4 +191,6 @@ def gen_keys(draft: Draft, scope: Scope, step: Tree) -> None:
 
 def gen_published(draft: Draft, scope: Scope) -> Any:
     """The new value of a variable."""
-    return draft.pick((1, 3, "{{ response.n | default(2) }}", "{{ vars.m }}", "{{ input.size | default(2) }}"))
+    return draft.pick(
+        (1, 3, 2, "soon", "{{ response.n | default(2) }}", "{{ vars.m }}", "{{ input.size | default(2) }}")
+    )

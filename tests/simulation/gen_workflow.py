@@ -58,6 +58,8 @@ def gen_config(draft: Draft) -> Tree:
         config["cancellation"] = draft.pick(("allow_finish", "cancel_running"))
     if draft.use("cancellation.compensate", 0.2):
         config["cancellation"] = {"policy": draft.pick(("allow_finish", "cancel_running")), "compensate": True}
+    if draft.used["policies"]:
+        config["policies"] = {"p": {"circuit_breaker": {"threshold": 2, "open_for": draft.seconds(1, 2)}}}
     on_limit = draft.pick(("queue", "reject", "replace"))
     if draft.use(f"concurrency.{on_limit}", 0.12):
         config["concurrency"] = {"limit": draft.count(1, 2), "on_limit": on_limit}
@@ -81,6 +83,7 @@ def gen_compensation(draft: Draft) -> Tree:
     if draft.chance(0.5):
         compensation["strategy"] = draft.pick(strategies)
         draft.used["compensation.parallel"] += compensation["strategy"] == "parallel"
+        draft.used["compensate.forward"] += compensation["strategy"] == "forward" and draft.used["compensate"] > 0
     if draft.use("compensation.manual", 0.15):
         compensation["mode"] = "manual"
     if draft.use("compensation.timeout", 0.2):

@@ -207,7 +207,8 @@ def _event(random: Random, number: int) -> Publishing:
 
 
 def _verb(random: Random, executions: int, verbs: list[str]) -> Asking:
-    return Asking(_instant(random, 12), random.randrange(executions), random.choice(verbs), random.randint(0, 99))
+    verb = "pause" if random.random() < 0.15 else random.choice(verbs)
+    return Asking(_instant(random, random.choice((5, 12))), random.randrange(executions), verb, random.randint(0, 99))
 
 
 def _faults(random: Random) -> tuple[Fault, ...]:

@@ -103,5 +103,6 @@ def _is_undoable(thing: Thing, book: Mapping[str, Line]) -> bool:
     if thing.name not in book or not thing.completed or any(part.isalpha() for part in thing.path.split(",")):
         return False
     step = book[thing.name].step
-    is_layer = kind_of(step) in ("for_each", "repeat") and thing.block is not None
+    is_inside = thing.owner is not None and thing.owner.name == thing.name
+    is_layer = kind_of(step) in ("for_each", "repeat") and (thing.block is not None or not is_inside)
     return step.compensate is not None and not is_layer

@@ -220,7 +220,7 @@ class Witness:
         assert said == "run", f"{thing.key} is due, but its edges say: {said}"
 
     def _see_dead(self, thing: Thing, line: Line) -> None:
-        if line.winding == "cycle" and line.join == "all":
+        if line.winding == "cycle" and line.join not in ("any", "sync", "each"):
             return
         said = self.verdict(thing, line)
         fine = said == "dead" or (

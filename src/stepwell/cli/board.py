@@ -24,6 +24,7 @@ from stepwell.execution.history import (
     EventIgnored,
     EventLate,
     EventReceived,
+    ExecutionAdmitted,
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionCreated,
@@ -164,7 +165,7 @@ class Board:
                 self._take_verb(event)
             case EventReceived() | EventLate() | VariablesSet() | EventIgnored() | AnswerRefused():
                 pass
-            case IterationStarted() | LockTaken() | StepsAdded() | CheckpointReached():
+            case ExecutionAdmitted() | IterationStarted() | LockTaken() | StepsAdded() | CheckpointReached():
                 pass
             case ExecutionMigrated() | ExecutionForked():
                 pass

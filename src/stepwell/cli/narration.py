@@ -24,6 +24,7 @@ from stepwell.execution.history import (
     EventIgnored,
     EventLate,
     EventReceived,
+    ExecutionAdmitted,
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionCreated,
@@ -110,7 +111,7 @@ def told(event: HistoryEvent) -> str:
             return note
         case CheckpointReached() | ExecutionMigrated() | ExecutionForked():
             return note
-        case IterationStarted() | LockTaken() | StepReset() | StepReopened():
+        case ExecutionAdmitted() | IterationStarted() | LockTaken() | StepReset() | StepReopened():
             return ""
         case _:
             assert_never(event)

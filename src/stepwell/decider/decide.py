@@ -17,7 +17,7 @@ from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.ending import cancel_running, conclude
 from stepwell.decider.failure import end_fallback, fail, waiting_for
 from stepwell.decider.leaf import finish_attempt, try_again
-from stepwell.decider.locks import begin, give_up, refuse_start, take_lock
+from stepwell.decider.locks import begin, give_up, place_asked, refuse_start, take_lock
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
@@ -44,7 +44,7 @@ from stepwell.execution.inputs import (
     TimersDue,
 )
 from stepwell.execution.status import BEFORE_THE_END, ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
-from stepwell.execution.verbs import Asked, Migrate, Verb
+from stepwell.execution.verbs import Migrate, Verb
 from stepwell.execution.work import Report
 
 
@@ -123,6 +123,8 @@ def decide_fork(run: Run, forked: ExecutionForked) -> Decision:
     """
     turn = Turn(run, run.state, forked.at)
     fork(turn, forked)
+    if turn.state.unplaced:
+        turn.command(place_asked(turn.run))
     _settle(turn)
     return Decision(turn.events, turn.commands)
 
@@ -133,12 +135,15 @@ def _carry_out(turn: Turn, verb: Verb, plan: Plan | None) -> Decision:
     Raises:
         Conflict, NotFound: it makes no sense here; nothing has changed.
     """
+    had_place = not turn.state.unplaced
     if isinstance(verb, Migrate):
         assert plan is not None, "an execution is migrated to a plan"
         check_legal(turn.state, "migrate")
         migrate(turn, plan, verb)
     else:
         operate(turn, verb)
+    if had_place and turn.state.unplaced:
+        turn.command(place_asked(turn.run))
     if turn.state.status is ExecutionStatus.RUNNING and turn.events:
         _fire_timers(turn)
     _settle(turn)
@@ -286,7 +291,9 @@ def _go_on(turn: Turn, what: Region | Instance) -> None:
 def _start_one(turn: Turn) -> bool:
     run, state = turn.run, turn.state
     limit = run.plan.max_parallel_steps
-    if not run.ready or state.status not in _AT_WORK or (limit is not None and state.in_flight >= limit):
+    if state.unplaced or not run.ready or state.status not in _AT_WORK:
+        return False
+    if limit is not None and state.in_flight >= limit:
         return False
     one = run.next_ready()
     if one is None:

@@ -13,9 +13,17 @@ from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import SECRETS, transform_leaves
 from stepwell.decider.advance import act_on
 from stepwell.decider.joins import beginning
+from stepwell.decider.run import Run
 from stepwell.decider.turn import Turn
 from stepwell.execution.commands import EndExecution, Otherwise, ReleaseLock, TakeLock
-from stepwell.execution.history import ExecutionFailed, ExecutionFailing, ExecutionHeld, ExecutionStarted, LockTaken
+from stepwell.execution.history import (
+    ExecutionAdmitted,
+    ExecutionFailed,
+    ExecutionFailing,
+    ExecutionHeld,
+    ExecutionStarted,
+    LockTaken,
+)
 from stepwell.execution.inputs import LockGranted, LockRefused
 from stepwell.execution.status import ExecutionStatus
 from stepwell.expression.errors import ExpressionError
@@ -66,6 +74,12 @@ def begin(turn: Turn) -> None:
     turn.command(TakeLock(state.held_for, WHOLE, concurrency.limit, _OTHERWISE[concurrency.on_limit]))
 
 
+def place_asked(run: Run) -> TakeLock:
+    """What an execution asks for that goes on after its end: it stands in line again, whatever `on_limit` says."""
+    concurrency = run.plan.definition.config.concurrency
+    return TakeLock(run.state.held_for, WHOLE, concurrency.limit if concurrency is not None else 1)
+
+
 def start(turn: Turn) -> None:
     """Begin the execution."""
     turn.emit(ExecutionStarted(turn.at))
@@ -78,6 +92,8 @@ def take_lock(turn: Turn, granted: LockGranted) -> None:
     if granted.step == WHOLE and state.held_for == granted.name:
         if state.status is ExecutionStatus.PENDING:
             start(turn)
+        elif state.unplaced:
+            turn.emit(ExecutionAdmitted(turn.at))
         return
     one = turn.run.open_instance(granted.step)
     step = state.steps.get(granted.step)

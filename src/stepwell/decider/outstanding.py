@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stepwell.decider.leaf import assignment_again
+from stepwell.decider.locks import place_asked
 from stepwell.decider.run import Run
 from stepwell.execution.commands import AwaitEvent, Command, CompensateChild, RunStep, TakeLock
 from stepwell.execution.status import StepStatus
@@ -27,4 +28,6 @@ def outstanding(run: Run) -> list[Command]:
                 commands.append(TakeLock(step.message, key))
             elif step.event_type is not None and not step.held:
                 commands.append(AwaitEvent(key, step.event_type, step.filter))
+    if run.state.unplaced:
+        commands.append(place_asked(run))
     return commands

@@ -63,7 +63,8 @@ def _redo(run: Run, verb: SkipStep | CompleteStep) -> tuple[str, Redo]:
     Raises:
         NotFound: code `unknown-step`. Conflict: (code `step-running`) it runs; (code `step-ended`) it has ended in
             another way than by failing; (code `step-not-due`) it is one of several that run in circles, and not its
-            turn; (code `no-step`) it is a part of a state machine; `ambiguous-step`; `already-ended` for a step that an ended execution had no failure of.
+            turn; (code `no-step`) it is a part of a state machine; `ambiguous-step`; `already-ended` for a step that an
+            ended execution had no failure of.
     """
     tree = Tree(run)
     one = _named(run, tree, verb.step)

@@ -7,7 +7,7 @@ document is refused before it costs anything.
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -82,12 +82,13 @@ class _Reader:
 
     def read(self, loader: Any) -> Node | None:
         """Read every event. Scalars, which most are, are put in their place here: a call for each would take longer."""
-        next_event = loader.get_event
+        next_event: Callable[[], Any] = loader.get_event
         frame = self._open[0]
         while True:
-            event: Any = next_event()
-            if event.__class__ is not yaml.ScalarEvent:
-                if event.__class__ is yaml.StreamEndEvent or self._is_second_document(event):
+            event = next_event()
+            kind = event.__class__
+            if kind is not yaml.ScalarEvent:
+                if kind is yaml.StreamEndEvent or self._is_second_document(event):
                     return Node(frame.value, 0, 0, frame.parts).child(0)
                 frame = self._structure(event, frame)
                 continue
@@ -280,16 +281,16 @@ class _Reader:
             return
         key, start, end = frame.key, frame.key_start, frame.key_end
         assert key is not None
+        frame.key = None
         if start < 0:
             self._collect_merge(frame, node, event)
         elif key in frame.entries:
             first, _ = self._lines.position(frame.entries[key][0])
             message = f"the key {shortened(key)!r} is here twice; the first is in line {first}"
-            self._add("duplicate-key", message, self._lines.span(start, end), self._path())
+            self._add("duplicate-key", message, self._lines.span(start, end), (*self._path(), key))
         else:
             frame.value[key] = node.value
             frame.entries[key] = (start, end, node) if _is_container(node) else (start, end, node.start, node.end)
-        frame.key = None
 
     # Merge keys: `<<: *defaults`
 

@@ -23,6 +23,7 @@ from stepwell.execution.history import (
     EventIgnored,
     EventLate,
     EventReceived,
+    ExecutionAdmitted,
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionCreated,
@@ -276,6 +277,11 @@ def _execution_held(state: ExecutionState, event: ExecutionHeld) -> None:
     state.held_for = event.name
 
 
+def _execution_admitted(state: ExecutionState, event: ExecutionAdmitted) -> None:
+    move_execution(state, event)
+    state.unplaced = False
+
+
 def _hooks_started(state: ExecutionState, event: HooksStarted) -> None:
     move_execution(state, event)
     state.hooks_began = True
@@ -393,5 +399,6 @@ _CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
     EndTurned: _end_turned,
     ChildStarted: _child_started,
     ExecutionHeld: _execution_held,
+    ExecutionAdmitted: _execution_admitted,
     **VERB_CHANGES,
 }

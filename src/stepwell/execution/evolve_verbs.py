@@ -19,7 +19,7 @@ from stepwell.execution.history import (
 )
 from stepwell.execution.moving import move_construct, move_execution, move_step
 from stepwell.execution.state import Cancellation, Checkpoint, ExecutionState, Reset, StepState
-from stepwell.execution.status import ENDED_EXECUTION
+from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
 
 
 def _paused(state: ExecutionState, event: ExecutionPaused) -> None:
@@ -64,6 +64,7 @@ def _intervened(state: ExecutionState, event: Intervened) -> None:
     state.hooks_began = False
     state.rolling_back = event.details["checkpoint"] if event.verb == "rollback" else ""
     if had_ended:
+        state.unplaced = bool(state.held_for)
         state.completed_at = state.output = state.cancel = None
         state.cancel_reason = ""
         state.active_before = 0
@@ -153,6 +154,7 @@ def _forked(state: ExecutionState, event: ExecutionForked) -> None:
     state.id, state.seed, state.forked_from, state.created_at = event.id, event.seed, event.origin, event.at
     state.start_key = state.parent = state.parent_step = None
     state.depth = 0
+    state.unplaced = bool(state.held_for) and state.status in (ExecutionStatus.RUNNING, ExecutionStatus.PAUSED)
     if state.deadline is not None:
         state.deadline += event.passed
     if state.active_since is not None:

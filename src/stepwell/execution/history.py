@@ -493,6 +493,10 @@ class ExecutionHeld(_Happened, frozen=True, array_like=True, tag=60):
     name: str
 
 
+class ExecutionAdmitted(_Happened, frozen=True, array_like=True, tag=61):
+    """An execution that goes on after its end has its place under the workflow's `concurrency` again."""
+
+
 HistoryEvent: TypeAlias = (
     ExecutionCreated
     | ExecutionStarted
@@ -531,6 +535,7 @@ HistoryEvent: TypeAlias = (
     | EndTurned
     | ChildStarted
     | ExecutionHeld
+    | ExecutionAdmitted
     | ExecutionPaused
     | ExecutionResumed
     | CancelRequested

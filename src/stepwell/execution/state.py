@@ -110,6 +110,7 @@ class ExecutionState(msgspec.Struct, gc=False):
         waiting: how many steps wait for an event, a timer or their next attempt.
         active_before, active_since: time spent active (with a step in flight) up to, and since, `active_since`.
         held_for: the name of the lock that it holds, or waits for, as a whole; empty for none.
+        unplaced: it goes on after its end, and has not got that lock again yet: no step starts before.
         hooks_began: the steps of `on_error` have begun.
         compensation: None, or how it ended (see `CompensationEnded`); `compensation_problem`: why before its time.
         final_error: with what the execution ends, once that is settled: what compensation does, does not change it.
@@ -169,6 +170,7 @@ class ExecutionState(msgspec.Struct, gc=False):
     compensation_problem: str = ""
     turned: str | None = None
     held_for: str = ""
+    unplaced: bool = False
     parent: str | None = None
     parent_step: str | None = None
     depth: int = 0

@@ -19,6 +19,7 @@ from stepwell.execution.history import (
     EndTurned,
     EventIgnored,
     EventReceived,
+    ExecutionAdmitted,
     ExecutionCancelled,
     ExecutionCompleted,
     ExecutionFailed,
@@ -127,6 +128,8 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
 EXECUTION_TRANSITIONS: Final[Mapping[tuple[E, type], E]] = {
     (E.PENDING, ExecutionStarted): E.RUNNING,
     (E.PENDING, ExecutionHeld): E.PENDING,
+    (E.RUNNING, ExecutionAdmitted): E.RUNNING,
+    (E.PAUSED, ExecutionAdmitted): E.PAUSED,
     (E.PENDING, ExecutionFailing): E.PENDING,  # it waited too long for a place
     (E.PENDING, ExecutionFailed): E.FAILED,
     (E.PENDING, ExecutionCancelled): E.CANCELLED,
