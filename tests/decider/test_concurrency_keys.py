@@ -1,4 +1,4 @@
-"""A place under the workflow's `concurrency`: asked for before the beginning, and again by what goes on after its end."""
+"""A place under a workflow's `concurrency`: asked for before the beginning, and again by what goes on after its end."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from random import Random
 from typing import Final
 
+from stepwell.decider.verbs_legal import LEGAL
 from stepwell.engine.engine import Engine
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import StepStatus
@@ -74,6 +75,16 @@ VERBS: Final[Mapping[str, Callable[[ExecutionState, Random], Verb]]] = {
 
 FORK: Final = "fork"
 MIGRATE: Final = "migrate"
+
+
+SENSE: Final = 0.8
+"""How often an operator asks for something else when he sees that what he wanted makes no sense."""
+
+
+def sensible(verb: str, state: ExecutionState, random: Random) -> str:
+    """The verb, or more often one that makes sense in the status that is seen."""
+    legal = [name for name in LEGAL[state.status] if name in known_verbs()]
+    return random.choice(legal) if verb not in legal and legal and random.random() < SENSE else verb
 
 
 @lru_cache(maxsize=1)

@@ -142,7 +142,7 @@ def scenario(seed: int, language: Collection[str], verbs: Collection[str]) -> Sc
         starts=starts,
         events=tuple(_event(random, number) for number in range(random.choice((0, 2, 5, 9)))),
         verbs=tuple(
-            _verb(random, len(starts), sorted(verbs)) for _ in range(random.choice((0, 0, 1, 2, 4)) if verbs else 0)
+            _verb(random, len(starts), sorted(verbs)) for _ in range(random.choice((0, 0, 1, 2, 8)) if verbs else 0)
         ),
         faults=_faults(random),
         max_workflows=random.choice((None, None, 1, 2)),

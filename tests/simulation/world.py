@@ -35,7 +35,7 @@ from tests.simulation.ledger import Ledger
 from tests.simulation.life import Life
 from tests.simulation.locks import Locks
 from tests.simulation.loop import new_loop
-from tests.simulation.people import FORK, MIGRATE, VERBS, WHO
+from tests.simulation.people import FORK, MIGRATE, VERBS, WHO, sensible
 from tests.simulation.scenario import HALF, Asking, Fault, Publishing, Scenario, Starting, json_source, loaded
 from tests.simulation.watching import watched
 
@@ -266,15 +266,16 @@ class World:
             return
         ledger = list(self.ledgers.values())[asking.execution % len(self.ledgers)]
         random = self.agenda.random(f"verb {asking}")
-        if asking.verb == FORK:
+        name = sensible(asking.verb, ledger.state, random)
+        if name == FORK:
             at_event = random.randint(1, len(ledger.history))
             self._ask_engine(life, life.engine.fork(ledger.id, at_event, by=WHO))
-        elif asking.verb == MIGRATE:
+        elif name == MIGRATE:
             newer = self._newer(ledger.plan.definition.name)
             verb = Migrate(by=WHO, version=newer.definition.version, digest=newer.digest)
             self._operate(life, ledger, verb)
         else:
-            self._operate(life, ledger, VERBS[asking.verb](ledger.state, random))
+            self._operate(life, ledger, VERBS[name](ledger.state, random))
 
     def _newer(self, name: str) -> Plan:
         """The next version of a workflow: the same with a step more."""

@@ -173,7 +173,7 @@ def stop(turn: Turn, region: Region, reason: str) -> None:
     region.due = 0
     for one in list(region.open.values()):
         step = turn.state.steps[one.key]
-        if (step.status in PARKED_STEP and not _works_elsewhere(step)) or _waits_in_vain(step, one):
+        if (step.status in PARKED_STEP and not works_elsewhere(step)) or _waits_in_vain(step, one):
             cancel(turn, one, reason)
             ended(turn, one)
         else:
@@ -182,7 +182,7 @@ def stop(turn: Turn, region: Region, reason: str) -> None:
     note_through(turn, region)
 
 
-def _works_elsewhere(step: StepState) -> bool:
+def works_elsewhere(step: StepState) -> bool:
     """Whether a sub-workflow is at work for it: that is work in flight, which may end."""
     return step.status is StepStatus.WAITING and bool(step.child)
 

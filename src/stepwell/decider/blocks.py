@@ -51,14 +51,21 @@ def cancel_inside(turn: Turn, one: Instance, reason: str) -> None:
 
 def went_wrong(turn: Turn, one: Instance, region: Region) -> bool:
     """End the construct when its only region did not come to a good end."""
-    error = region.failure or left_over(turn, region)
-    if error is None:
-        return False
     if region.failure is None and region.stopped:
-        withdraw(turn, one)
-    else:
+        if is_cut_short(turn, region):
+            withdraw(turn, one)
+            return True
+        return False
+    error = region.failure or left_over(turn, region)
+    if error is not None:
         fail_or_retry(turn, one, error, began_at(turn, one))
-    return True
+    return error is not None
+
+
+def is_cut_short(turn: Turn, region: Region) -> bool:
+    """Whether steps of a region that was stopped did not come to their ends."""
+    statuses = [turn.step(region.key_of(name)).status for name in region.graph.nodes]
+    return any(status is StepStatus.CANCELLED or status not in ENDED_STEP for status in statuses)
 
 
 def withdraw(turn: Turn, one: Instance) -> None:

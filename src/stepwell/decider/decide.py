@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import ErrorInfo
-from stepwell.decider.advance import cancel, cancel_all, ended, record_owed, stop
+from stepwell.decider.advance import cancel, cancel_all, ended, record_owed, stop, works_elsewhere
 from stepwell.decider.blocks import run_out_of_time
 from stepwell.decider.compensation import is_at_rest, is_over_time, note_undone, stop_over_time
 from stepwell.decider.compensation_asked import compensate_self
@@ -203,6 +203,9 @@ def _run_out_of_time(turn: Turn, problem: str) -> None:
 
 def _is_withdrawn(turn: Turn, one: Instance) -> bool:
     """Whether the step will be cancelled in this very turn, for the execution has failed in it."""
+    step = turn.state.steps[one.key]
+    if step.status is StepStatus.RUNNING or works_elsewhere(step):
+        return False  # what is at work goes on, at most until its time is up
     return one.region.stopped or (turn.run.is_stopping() and not turn.state.hooks_began)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import cancel_all, open_region
-from stepwell.decider.blocks import SHOWN, began_at, begin, left_over, outputs, withdraw
+from stepwell.decider.blocks import SHOWN, began_at, begin, is_cut_short, left_over, outputs, withdraw
 from stepwell.decider.failure import fail_or_retry
 from stepwell.decider.leaf import complete
 from stepwell.decider.region import Instance, Region
@@ -38,7 +38,7 @@ def look(turn: Turn, one: Instance, region: Region) -> None:
     failed = [name for name, step in zip(region.graph.nodes, steps, strict=True) if step.handled == "up"]
     wait_for = config.get("wait_for") or "all"
     wanted = len(steps) if wait_for == "all" else 1 if wait_for == "any" else int(wait_for)
-    if region.stopped and (not region.is_through or left_over(turn, region) is not None):
+    if region.stopped and (not region.is_through or is_cut_short(turn, region)):
         if region.is_through:
             withdraw(turn, one)
     elif wait_for != "all" and completed >= wanted:

@@ -12,7 +12,7 @@ from typing import Any
 from stepwell.base.durations import parse_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import open_region
-from stepwell.decider.blocks import SHOWN, began_at, begin, left_over, outputs, withdraw
+from stepwell.decider.blocks import SHOWN, began_at, begin, is_cut_short, left_over, outputs, withdraw
 from stepwell.decider.failure import fail, fail_or_retry
 from stepwell.decider.graph import Graph
 from stepwell.decider.inner import Rounds
@@ -107,9 +107,9 @@ def _is_cut_short(turn: Turn, one: Instance, step: StepState) -> bool:
     """Whether a round has steps that did not run, because what is around the construct was stopped."""
     if _rule(one).kind != "loop":
         keys = (_key(one, step, one.node.name, index) for index in range(step.iteration + 1))
-        return any(turn.step(key).status not in ENDED_STEP for key in keys)
-    rounds = (_region(turn.run, one, step, index) for index in range(step.iteration + 1))
-    return any(left_over(turn, region) is not None for region in rounds)
+        statuses = [turn.step(key).status for key in keys]
+        return any(status is StepStatus.CANCELLED or status not in ENDED_STEP for status in statuses)
+    return any(is_cut_short(turn, _region(turn.run, one, step, index)) for index in range(step.iteration + 1))
 
 
 def _has_place(turn: Turn, one: Instance, rule: Rounds) -> bool:

@@ -32,11 +32,9 @@ def start_step(turn: Turn, one: Instance) -> None:
     """
     node = one.node
     try:
-        if not node.is_plain and not _may_start(turn, one):
+        if (node.when is not None or not node.is_plain) and not _is_retried(turn, one) and not _may_start(turn, one):
             return
-        if node.when is not None and not node.when.holds(turn.scope(one, "when")):
-            _skip_by_condition(turn, one)
-        elif node.kind == "leaf":
+        if node.kind == "leaf":
             start_leaf(turn, one, settings_of(turn, one))
         else:
             _start_control(turn, one)
@@ -75,15 +73,29 @@ def _start_control(turn: Turn, one: Instance) -> None:
         CONTROL[node.kind](turn, one, settings_of(turn, one))
 
 
+def _is_retried(turn: Turn, one: Instance) -> bool:
+    """Whether it has begun before: then nothing is asked again."""
+    return turn.step(one.key).status is StepStatus.RETRYING
+
+
 def _may_start(turn: Turn, one: Instance) -> bool:
-    """Whether nothing holds the step back: too many visits, a milestone, a lock."""
+    """Whether nothing holds the step back, too many visits, a milestone, a lock, and its condition holds.
+
+    Raises:
+        ExpressionError: one of them cannot be evaluated.
+    """
     limit = one.node.step.max_visits
     if limit is not None and one.visit > limit:
         message = f"step {one.node.name!r} was visited {limit} times, which is its max_visits"
         handled = "continue" if _goes_on(one) else ""
         end_failed(turn, one, ErrorInfo("max_visits", message), turn.at, handled)
         return False
-    return _is_at_milestone(turn, one) and _has_lock(turn, one)
+    if not _is_at_milestone(turn, one) or not _has_lock(turn, one):
+        return False
+    if one.node.when is None or one.node.when.holds(turn.scope(one, "when")):
+        return True
+    _skip_by_condition(turn, one)
+    return False
 
 
 def _goes_on(one: Instance) -> bool:
