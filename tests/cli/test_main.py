@@ -63,12 +63,14 @@ def test_every_command_has_help_with_an_example(stepwell: Stepwell, command: tup
 def test_only_what_this_release_does_is_listed() -> None:
     assert [" ".join(command) for command in every_command()] == [
         "run", "validate", "plan",
-        "execution", "execution compare", "execution history", "execution list", "execution show", "execution watch",
-        "execution why",
+        "execution", "execution cancel", "execution compare", "execution compensate", "execution complete-step",
+        "execution fork", "execution history", "execution list", "execution migrate", "execution pause",
+        "execution rerun", "execution resume", "execution retry", "execution rollback", "execution show",
+        "execution skip-step", "execution terminate", "execution watch", "execution why",
         "event", "event publish", "approval", "approval list", "approval respond",
         "workflow", "workflow activate", "workflow apply", "workflow default", "workflow deprecate", "workflow diff",
         "workflow graph", "workflow list", "workflow retire", "workflow schema", "workflow show",
-        "dlq", "dlq discard", "dlq list", "dlq show",
+        "dlq", "dlq discard", "dlq list", "dlq retry", "dlq show",
         "db", "db migrate", "db status", "db verify", "doctor", "completion",
     ]  # fmt: skip
 

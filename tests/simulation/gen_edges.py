@@ -93,7 +93,7 @@ def _gen_join(draft: Draft, step: Tree, inbound: int) -> None:
     if not inbound or "join" in step:
         return
     if inbound > 1 and draft.chance(0.4):
-        step["join"] = draft.pick(("all", "sync", "any", "any", draft.count(1, inbound)))
+        step["join"] = draft.pick(("all", "sync", "any", draft.count(1, inbound), inbound))
     if draft.use("join.each", 0.06):
         step["join"] = "each"
 

@@ -131,8 +131,8 @@ def gen_wait_for_event(draft: Draft, scope: Scope) -> Tree:
     }
     if draft.chance(0.25):
         step["on_timeout"] = gen_action_without_retry(draft, scope)
-    if draft.use("control.retry", 0.2):
-        step["retry"] = gen_retry(draft)
+    if draft.use("control.retry", 0.3):
+        step["retry"] = {**gen_retry(draft, plain=True), "max_attempts": 3}
         step["config"]["timeout"] = draft.pick(("1s", "{{ vars.n }}"))
     return step
 

@@ -418,7 +418,8 @@ def terminal_states_are_final(world: World) -> None:
     for ledger in world.ledgers.values():
         assert ledger.state.status in ENDED_EXECUTION, f"execution {ledger.number} has not ended"
         assert ledger.state.in_flight == ledger.state.waiting == 0, "something runs or waits after the end"
-        assert not outstanding(replay(ledger.plan, ledger.history)), "something is outstanding after the end"
+        due = outstanding(replay(ledger.plan, ledger.history))
+        assert not due, f"after the end of execution {ledger.number} this is outstanding: {due}"
     assert not any(world.content.waits.values()), "waits are left in the store"
     left = [item for item in world.content.inbox.values() if item.execution not in world.ledgers]
     assert not left, f"{len(left)} items are left in an inbox"

@@ -207,7 +207,7 @@ def _event(random: Random, number: int) -> Publishing:
 
 
 def _verb(random: Random, executions: int, verbs: list[str]) -> Asking:
-    verb = "pause" if random.random() < 0.15 else random.choice(verbs)
+    verb = "pause" if random.random() < 0.25 else random.choice(verbs)
     return Asking(_instant(random, random.choice((5, 12))), random.randrange(executions), verb, random.randint(0, 99))
 
 

@@ -22,7 +22,7 @@ class Thing:
         block: the block that runs, of a construct that has begun.
         rounds: the number of rounds begun.
         attempt: of a construct.
-        held: what holds it back; locked, delayed: what it has waited for.
+        held: what holds it back; locked, delayed: what it has waited for; begun: it has started once.
         failed_in: the regions of it in which something failed that it has to answer for.
     """
 
@@ -39,7 +39,7 @@ class Thing:
         self.rounds = 0
         self.attempt = 0
         self.held: StepHeld | None = None
-        self.locked = self.delayed = False
+        self.locked = self.delayed = self.begun = False
         self.failed_in: set[str] = set()
 
     def inner_paths(self) -> Iterator[str]:

@@ -123,7 +123,7 @@ class Witness:
                 self.undoing.finish(event, self.things)
             case ExecutionCompleted() | ExecutionFailed() | ExecutionCancelled():
                 self._nothing_runs("the end")
-                self.over = True
+                self.over, self.paused = True, False
             case _:
                 pass
 
@@ -267,7 +267,7 @@ class Witness:
         elif isinstance(event, StepScheduled):
             thing.running = True
             self._see_limit(line)
-        thing.held = None
+        thing.held, thing.begun = None, True
 
     def _add_steps(self, thing: Thing, event: StepsAdded) -> None:
         steps, problem = generated_steps(event.steps)
@@ -288,7 +288,7 @@ class Witness:
         if line.step.mutex is not None:
             assert thing.locked, f"{thing.key} starts without its lock"
         milestone = line.step.milestone
-        if milestone is not None and getattr(event, "attempt", 1) == 1:
+        if milestone is not None and not thing.begun:
             for name in milestone.after:
                 end = self._end_of(thing, name)
                 assert isinstance(end, StepCompleted), f"{thing.key} starts before {name} has completed"
@@ -450,7 +450,7 @@ class Witness:
         if line.winding != "cycle" and edges.count("taken") < wanted and thing.visit == 1:
             return "dead"
         times = sum(self._times_taken(way, thing) for way in line.inbound)
-        return "run" if times >= thing.visit else "dead"
+        return "run" if times >= thing.visit or (times and self.intervened) else "dead"
 
     def _sources(self, way: Way, thing: Thing) -> list[Thing]:
         """The runs of an edge's source beside this step."""

@@ -391,9 +391,9 @@ class World:
         for event in events:
             if isinstance(event, StepReset):
                 name = f"{execution}/{event.step}"
-                self.settings.pop(name, None)
-                for id_ in [id_ for id_ in self.assignments if id_.startswith(f"{name}/")]:
-                    del self.assignments[id_]
+                for known in (self.settings, self.assignments):
+                    for id_ in [id_ for id_ in known if id_.startswith(name)]:
+                        del known[id_]
 
     def _answer(self, events: Sequence[HistoryEvent]) -> None:
         """People who are asked answer, sooner or later, now and then wrongly."""

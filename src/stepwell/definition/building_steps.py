@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepwell.definition import document as doc
 from stepwell.definition.blocks import ITEM_NAMES, Block, blocks, conditions, without
@@ -80,45 +80,72 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
     check_type(kind, written.type is not None, settings, config_path, path, context)
     when, when_path = either(written, "when", "condition", path, context)
     context.condition(when, when_path, around.when, name, around.names)
-    context.template(written.output, (*path, "output"), OUTPUT, name, names)
-    publish = written.publish or {}
-    for variable, value in publish.items():
-        check_variable(variable, (*path, "publish", variable), context)
-        context.template(value, (*path, "publish", variable), PUBLISH, name, around.names)
+    at = _At(path, name, context, around, inner)
+    optional = {key: _OPTIONAL[key](value, at) for key in _OPTIONAL if (value := getattr(written, key)) is not None}
     return Step(
         name=name,
         type=kind,
         path=path,
-        depends_on=build_dependencies(written.depends_on, (*path, "depends_on")),
         edges=build_edges(written, path, name, context, around.names),
-        join=written.join,
         when=when,
         config=config,
         blocks=nested,
-        output=written.output,
-        publish=tuple(publish.items()),
         for_each=iteration,
-        repeat=_repetition(written.repeat, (*path, "repeat"), name, context, names),
-        retry=build_retry(written.retry, around.retry, (*path, "retry"), context, name, names),
-        timeout=written.timeout,
-        delay=written.delay or 0,
-        on_failure=build_action(written.on_failure, (*path, "on_failure"), name, context, around),
-        on_timeout=build_action(written.on_timeout, (*path, "on_timeout"), name, context, around),
-        compensate=build_undo(written.compensate, (*path, "compensate"), name, context, inner),
-        circuit_breaker=inline_or_name(written.circuit_breaker, build_breaker),
-        bulkhead=inline_bulkhead(written.bulkhead, (*path, "bulkhead"), name, context, inner),
-        rate_limit=inline_or_name(written.rate_limit, build_rate_limit),
-        queue=written.queue,
-        resources=build_resources(written.resources, (*path, "resources"), context),
-        cache=build_cache(written.cache, (*path, "cache"), name, context, names),
-        checkpoint=written.checkpoint,
-        max_visits=written.max_visits,
-        mutex=build_mutex(written.mutex, (*path, "mutex"), name, context, around.names),
-        cancels=as_names(written.cancels),
-        milestone=build_milestone(written.milestone, (*path, "milestone"), context),
-        parallel=written.parallel,
-        description=written.description or "",
+        **optional,
     )
+
+
+class _At(NamedTuple):
+    """The step that a key belongs to. `around` holds what its edges and conditions see, `inner` what its work does."""
+
+    path: Path
+    name: str
+    context: Context
+    around: Around
+    inner: Around
+
+
+def _output(written: dict[str, Any], at: _At) -> dict[str, Any]:
+    at.context.template(written, (*at.path, "output"), OUTPUT, at.name, at.inner.names)
+    return written
+
+
+def _publish(written: dict[str, Any], at: _At) -> tuple[tuple[str, Any], ...]:
+    for variable, value in written.items():
+        place = (*at.path, "publish", variable)
+        check_variable(variable, place, at.context)
+        at.context.template(value, place, PUBLISH, at.name, at.around.names)
+    return tuple(written.items())
+
+
+def _as_it_is(written: Any, at: _At) -> Any:
+    return written
+
+
+_OPTIONAL: Mapping[str, Callable[[Any, _At], Any]] = {
+    **dict.fromkeys(
+        ("join", "timeout", "delay", "queue", "checkpoint", "max_visits", "parallel", "description"), _as_it_is
+    ),
+    "depends_on": lambda written, at: build_dependencies(written, (*at.path, "depends_on")),
+    "output": _output,
+    "publish": _publish,
+    "repeat": lambda written, at: _repetition(written, (*at.path, "repeat"), at.name, at.context, at.inner.names),
+    "retry": lambda written, at: build_retry(
+        written, at.around.retry, (*at.path, "retry"), at.context, at.name, at.inner.names
+    ),
+    "on_failure": lambda written, at: build_action(written, (*at.path, "on_failure"), at.name, at.context, at.around),
+    "on_timeout": lambda written, at: build_action(written, (*at.path, "on_timeout"), at.name, at.context, at.around),
+    "compensate": lambda written, at: build_undo(written, (*at.path, "compensate"), at.name, at.context, at.inner),
+    "circuit_breaker": lambda written, at: inline_or_name(written, build_breaker),
+    "bulkhead": lambda written, at: inline_bulkhead(written, (*at.path, "bulkhead"), at.name, at.context, at.inner),
+    "rate_limit": lambda written, at: inline_or_name(written, build_rate_limit),
+    "resources": lambda written, at: build_resources(written, (*at.path, "resources"), at.context),
+    "cache": lambda written, at: build_cache(written, (*at.path, "cache"), at.name, at.context, at.inner.names),
+    "mutex": lambda written, at: build_mutex(written, (*at.path, "mutex"), at.name, at.context, at.around.names),
+    "cancels": lambda written, at: as_names(written),
+    "milestone": lambda written, at: build_milestone(written, (*at.path, "milestone"), at.context),
+}
+"""What becomes of the keys that most steps do not have."""
 
 
 def _name(key: str | None, written: doc.StepDoc, entry: dict[str, Any], path: Path, context: Context) -> str:
@@ -225,7 +252,7 @@ def _repetition(
         context.findings.add("conflicting-keys" if given else "missing-key", message, path)
         return None
     condition = written.while_ if given[0] == "while" else written.until
-    context.condition(condition, (*path, given[0]), REPEAT_WHEN, name, names | set(ITEM_NAMES[1:]))
+    context.condition(condition, (*path, given[0]), REPEAT_WHEN, name, names)
     return Repetition(
         condition=condition,
         until=given[0] == "until",

@@ -27,6 +27,10 @@ _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 """Only its events are used; the C library is ten times faster."""
 
 
+class _Ended(Exception):
+    """The document is read."""
+
+
 class _Refused(Exception):
     """The document breaks a rule after which reading on makes no sense; the finding is recorded already."""
 
@@ -59,7 +63,7 @@ def read_yaml(text: str, lines: Lines, findings: Findings) -> Node | None:
     """The root of the document in `text`, or None when it cannot be read; why is in `findings`."""
     loader = _LOADER(text)
     try:
-        return _Reader(text, lines, findings).read(loader)
+        return _Reader(text, lines, findings).root(loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two: an escape beyond Unicode, in Python
         syntax_finding(error, text, lines, findings)
         return None
@@ -80,16 +84,21 @@ class _Reader:
         self._aliased = 0
         self._muted = 0
 
-    def read(self, loader: Any) -> Node | None:
+    def root(self, loader: Any) -> Node | None:
+        """What the document holds; None when it is empty."""
+        try:
+            self._read(loader)
+        except _Ended:
+            return Node(self._open[0].value, 0, 0, self._open[0].parts).child(0)
+
+    def _read(self, loader: Any) -> NoReturn:
         """Read every event. Scalars, which most are, are put in their place here: a call for each would take longer."""
         next_event: Callable[[], Any] = loader.get_event
+        scalar = yaml.ScalarEvent
         frame = self._open[0]
         while True:
             event = next_event()
-            kind = event.__class__
-            if kind is not yaml.ScalarEvent:
-                if kind is yaml.StreamEndEvent or self._is_second_document(event):
-                    return Node(frame.value, 0, 0, frame.parts).child(0)
+            if event.__class__ is not scalar:
                 frame = self._structure(event, frame)
                 continue
             self._count += 1
@@ -124,22 +133,21 @@ class _Reader:
                 frame.end = end
 
     def _structure(self, event: Any, frame: _Open) -> _Open:
-        """Anything but a scalar. Gives the list or mapping that is open afterwards."""
-        match event:
-            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-                return self._begin(event, frame)
-            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                return self._end(event)
-            case yaml.AliasEvent():
-                self._alias(event, frame)
+        """A part of the structure. Gives the list or mapping that is open afterwards."""
+        kind = event.__class__
+        if kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            return self._begin(event, frame)
+        if kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            return self._end(event)
+        if kind is yaml.AliasEvent:
+            self._alias(event, frame)
+        elif kind is yaml.DocumentStartEvent and frame.parts:
+            message = "a second document begins here; a file holds one workflow"
+            self._report("several-documents", message, event, hint="put each workflow into a file of its own")
+            raise _Ended
+        elif kind is yaml.StreamEndEvent:
+            raise _Ended
         return frame
-
-    def _is_second_document(self, event: Any) -> bool:
-        if not isinstance(event, yaml.DocumentStartEvent) or not self._open[0].parts:
-            return False
-        message = "a second document begins here; a file holds one workflow"
-        self._report("several-documents", message, event, hint="put each workflow into a file of its own")
-        return True
 
     # Values
 
