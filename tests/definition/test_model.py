@@ -488,7 +488,9 @@ SETTINGS = {
     "conditional: {condition: true, then: [{name: x, type: noop}], default: [{name: y, type: noop}]}": (
         "`default` does not go with `condition`", None),
     "loop: {steps: [{name: x, type: noop}]}": ("loop needs `items` or `while` or `until` or `count`", None),
-    "loop: {count: 0, steps: [{name: x, type: noop}]}": ("`count`: must be at least 1, saw the number 0", None),
+    "loop: {count: 0, steps: [{name: x, type: noop}]}": (
+        "no round is asked for, so the steps of the loop never run", "take the loop out, or compute the number"),
+    "loop: {count: -1, steps: [{name: x, type: noop}]}": ("`count`: must be at least 0, saw the number -1", None),
     "parallel_group: {steps: []}": ("there are no steps here", "give it at least one"),
     "parallel_group: {steps: 5}": (
         "`steps`: expected a list of steps, or a mapping from name to step, saw the number 5", None,

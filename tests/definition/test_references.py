@@ -31,7 +31,10 @@ PLACES: dict[str, tuple[str, list[str]]] = {
     ),
     "publish": ("publish: {x: '{{ NAME }}'}", ["response", "result", "secrets.X"]),
     "retry": ("retry: {when: NAME}", ["response", "result", "error", "attempt", "failed()"]),
-    "repeat": ("repeat: {until: NAME}", ["response", "result", "index", "succeeded()"]),
+    "repeat": ("repeat: {until: NAME}", ["response", "result", "succeeded()"]),
+    "repeat for each": (
+        "for_each: {items: [1]}, repeat: {until: NAME}", ["response", "result", "item", "index", "succeeded()"],
+    ),
     "edge": ("next: [{when: NAME}]", ["response", "result", "error", "failed()", "result()"]),
     "edge variable": ("next: [{publish: {x: '{{ NAME }}'}}]", ["response", "result", "error", "failed()", "secrets.X"]),
     "decision": ("decision: [{when: NAME, next: last}, {default: last}]", ["response", "result", "error", "failed()"]),

@@ -47,6 +47,8 @@ class Draft:
         children: names of workflows that steps may run.
         used: the parts used, with how often.
         names: the steps written so far.
+        leaning: what there is more of than usual, so that rare things happen: `joins` of so many edges, `text` in
+            variables that are used as numbers; or empty.
     """
 
     random: Random
@@ -55,6 +57,7 @@ class Draft:
     children: Sequence[str] = ()
     used: Counter[str] = field(default_factory=Counter)
     names: list[str] = field(default_factory=list)
+    leaning: str = ""
 
     def can(self, part: str) -> bool:
         """Whether the part may be used."""

@@ -92,7 +92,9 @@ def _gen_cycle(draft: Draft, steps: list[Tree], inbound: dict[str, int]) -> None
 def _gen_join(draft: Draft, step: Tree, inbound: int) -> None:
     if not inbound or "join" in step:
         return
-    if inbound > 1 and draft.chance(0.4):
+    if inbound > 1 and draft.leaning == "joins":
+        step["join"] = inbound
+    elif inbound > 1 and draft.chance(0.4):
         step["join"] = draft.pick(("all", "sync", "any", draft.count(1, inbound), inbound))
     if draft.use("join.each", 0.06):
         step["join"] = "each"

@@ -131,7 +131,7 @@ def gen_wait_for_event(draft: Draft, scope: Scope) -> Tree:
     }
     if draft.chance(0.25):
         step["on_timeout"] = gen_action_without_retry(draft, scope)
-    if draft.use("control.retry", 0.3):
+    if draft.use("control.retry", 1.0 if draft.leaning == "text" else 0.3):
         step["retry"] = {**gen_retry(draft, plain=True), "max_attempts": 3}
         step["config"]["timeout"] = draft.pick(("1s", "{{ vars.n }}"))
     return step
@@ -174,7 +174,7 @@ def gen_keys(draft: Draft, scope: Scope, step: Tree) -> None:
     """The keys that a step of any type may have, beside its edges."""
     if draft.chance(0.18):
         step["when"] = gen_condition(draft, scope)
-    if draft.chance(0.2):
+    if draft.chance(0.2) or (draft.leaning == "text" and step["type"] in ("python", "wait") and scope.seen):
         step["publish"] = {draft.pick(("n", "m")): gen_published(draft, scope)}
     if draft.chance(0.2) and "on_failure" not in step:
         action = gen_action if step["type"] == "python" else gen_action_without_retry
@@ -191,6 +191,8 @@ def gen_keys(draft: Draft, scope: Scope, step: Tree) -> None:
 
 def gen_published(draft: Draft, scope: Scope) -> Any:
     """The new value of a variable."""
+    if draft.leaning == "text":
+        return "soon"
     return draft.pick(
         (1, 3, 2, "soon", "{{ response.n | default(2) }}", "{{ vars.m }}", "{{ input.size | default(2) }}")
     )

@@ -25,6 +25,7 @@ def gen_document(
     """
     most = random.choice((4, 8, MOST_STEPS)) if not name.startswith("child") else 3
     draft = Draft(random, language, random.randint(LEAST_STEPS, most), children)
+    draft.leaning = draft.pick(("",) * 12 + ("joins", "joins", "text"))
     spec: Tree = {
         "vars": {"n": draft.count(1, 3), "m": draft.pick((0, "{{ vars.n + 1 }}"))},
         "steps": gen_block(draft, Scope(), draft.budget, draft.budget),

@@ -140,8 +140,8 @@ _OPERATORS = (
     _in(
         "decider.decide",
         "a paused execution starts new steps",
-        "    if not run.ready or state.status not in _AT_WORK or",
-        "    if not run.ready or",
+        "not run.ready or state.status not in _AT_WORK",
+        "not run.ready",
     ),
     _in(
         "decider.run",
@@ -198,8 +198,8 @@ _CONSTRUCTS = (
     _in(
         "decider.rounds",
         "results of for_each are in the wrong order",
-        "return [body.output if body.status is StepStatus.COMPLETED else None for body in steps]",
-        "return [body.output if body.status is StepStatus.COMPLETED else None for body in steps[::-1]]",
+        "else None for body in steps\n",
+        "else None for body in steps[::-1]\n",
     ),
     _in(
         "decider.rounds",
@@ -292,8 +292,8 @@ _RECOVERY = (
     _in(
         "decider.restore",
         "recovery loses steps that are in line to begin",
-        "if key not in run.state.steps and not region.stopped:",
-        "if key not in run.state.steps and not one.node.inbound:",
+        "if key in run.state.steps or region.stopped:",
+        "if key in run.state.steps or region.stopped or one.node.inbound:",
     ),
     _in(
         "decider.restore", "recovery loses what runs in constructs", "if not inner.is_through:", "if inner.is_through:"

@@ -418,7 +418,8 @@ class Witness:
         wish = self.book[thing.name].step.config.get("wait_for", "all")
         if kind_of(self.book[thing.name].step) == "parallel_group" and wish != "all" and thing.block != "fallback":
             wanted = 1 if wish == "any" else int(wish)
-            done = sum(inner.completed for inner in self._inside(thing))
+            path = next(iter(thing.inner_paths()))
+            done = sum(inner.completed and inner.path == path for inner in self._inside(thing))
             assert done < wanted, f"{thing.key} goes on, although {done} of {wanted} steps have completed"
 
     def _end_inside(self, thing: Thing, name: str) -> Ended | None:

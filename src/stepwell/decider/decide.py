@@ -76,7 +76,10 @@ def decide(run: Run, came_in: Input, at: int, plan: Plan | None = None) -> Decis
         case EventArrived():
             _hand_over_event(turn, came_in)
         case LockGranted():
+            had_place = not run.state.unplaced
             take_lock(turn, came_in)
+            if not had_place and not run.state.unplaced:
+                _fire_timers(turn)  # what was due meanwhile
         case LockRefused():
             refuse_start(turn, came_in)
         case ChildEnded():
@@ -181,7 +184,7 @@ def _fire_timers(turn: Turn) -> None:
         one = run.open_instance(key)
         if one is None or not run.is_due_at(due, key) or _is_withdrawn(turn, one):
             continue
-        if turn.state.status is ExecutionStatus.PAUSED and run.begins_work(key):
+        if (turn.state.status is ExecutionStatus.PAUSED or turn.state.unplaced) and run.begins_work(key):
             kept.append((due, key))
         else:
             _fire(turn, one)

@@ -21,7 +21,7 @@ from stepwell.decider.joins import (
     note_unasked,
     unreachable,
 )
-from stepwell.decider.keys import instance_key, split_key, undo_key
+from stepwell.decider.keys import instance_key, split_key, undone_key
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
@@ -73,9 +73,8 @@ def _restore_compensation(run: Run, found: Mapping[str, list[Found]]) -> None:
 
 
 def _bodies_at_work(run: Run) -> list[Instance]:
-    steps = run.state.steps
-    undoing = [(key, steps.get(undo_key(key))) for key in run.state.to_undo]
-    return [body_of(run, key) for key, step in undoing if step is not None and step.status not in ENDED_STEP]
+    undone = ((undone_key(key), step) for key, step in run.state.steps.items() if step.status not in ENDED_STEP)
+    return [body_of(run, key) for key, _ in undone if key is not None and key in run.state.to_undo]
 
 
 def by_path(run: Run) -> Mapping[str, list[Found]]:

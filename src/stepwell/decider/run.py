@@ -85,7 +85,7 @@ class Run:
             return None
         while timers and not self.is_due_at(*timers[0]):
             heapq.heappop(timers)
-        if state.status is ExecutionStatus.PAUSED:
+        if state.status is ExecutionStatus.PAUSED or state.unplaced:
             return self._due_while_paused()
         due = timers[0][0] if timers else None
         if state.status is ExecutionStatus.RUNNING and not state.hooks_began:

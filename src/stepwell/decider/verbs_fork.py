@@ -26,6 +26,8 @@ def fork(turn: Turn, forked: ExecutionForked) -> None:
         raise refusal(state, "fork", code_of(state, "fork"))
     if state.cancel is not None:
         raise refusal(state, "fork", "being-cancelled", "it is being cancelled")
+    if turn.run.is_stopping():
+        raise refusal(state, "fork", "failing", "it has failed, and only what runs still ends; fork before that")
     turn.emit(forked)
     for key in [key for key, step in state.steps.items() if _is_outside(step)]:
         reset_step(turn, key, anew=False)

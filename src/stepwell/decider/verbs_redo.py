@@ -244,11 +244,11 @@ def carry_out(
     run, state = turn.run, turn.state
     covers = {key: _sealed_alike(run, key, dict(given)) for key, given in (settings or {}).items()}
     left_letters = state.status is ExecutionStatus.FAILED
-    had_ended = state.status in ENDED_EXECUTION
+    was_at_its_end = state.status in ENDED_EXECUTION or state.hooks_began
     turn.emit(said)
-    withdraw(turn, redo.reset, f"{said.verb} by {said.by}")
-    if had_ended:
+    if was_at_its_end:
         redo.reset.update(dict.fromkeys(_of_the_end(run)))
+    withdraw(turn, redo.reset, f"{said.verb} by {said.by}")
     for key in redo.reset:
         reset_step(turn, key, anew=anew, settings=covers.get(key), had_letter=left_letters)
     for key, iteration in redo.reopened.items():

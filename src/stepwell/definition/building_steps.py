@@ -74,7 +74,7 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
     inner = around
     if iteration is not None:
         inner = replace(around, names=around.names | {iteration.as_name, iteration.index_name})
-    names, kind = inner.names, written.type or DEFAULT_TYPE
+    kind = written.type or DEFAULT_TYPE
     settings, config_path = settings_of(written, path, context)
     config, nested = _config(kind, settings, config_path, name, context, inner)
     check_type(kind, written.type is not None, settings, config_path, path, context)

@@ -8,7 +8,7 @@ from stepwell.base.durations import format_duration
 from stepwell.definition.building import Parts
 from stepwell.definition.context import Context
 from stepwell.definition.groups import Groups
-from stepwell.definition.model import CONTROL_TYPES, Path, Step
+from stepwell.definition.model import CONTROL_TYPES, Bulkhead, Path, Step
 
 _WORK = ("queue", "resources", "circuit_breaker", "bulkhead", "rate_limit")
 """Keys about the work of a step, which a worker does."""
@@ -22,6 +22,8 @@ _WITHOUT_EFFECT: Mapping[str, tuple[str, ...]] = {
     "wait": ("retry", "cache", *_WORK),
 }
 """By type, the keys that change nothing."""
+
+_NOTHING_TO_DO = "there is nothing to try again or to end"
 
 _UNDOING = ("cancels", "milestone", "compensate", "checkpoint")
 """Keys that have no meaning on a step of `compensation.steps`."""
@@ -41,10 +43,29 @@ def _check_type(step: Step, context: Context) -> None:
     for key in _WITHOUT_EFFECT.get(step.type, ()):
         if getattr(step, key) is not None:
             message = f"`{key}` has no effect on a step of type {step.type!r}"
-            hint = (
-                "the engine does it itself, at no cost" if key in _WORK else "there is nothing to try again or to end"
-            )
+            hint = "the engine does it itself, at no cost" if key in _WORK else _NOTHING_TO_DO
             context.findings.add("no-effect", message, (*step.path, key), hint=hint, key=True)
+    if step.on_failure is None and step.on_timeout is None and step.compensate is None and step.bulkhead is None:
+        return
+    for action in (step.on_failure, step.on_timeout):
+        if action is not None and action.action == "retry" and "retry" in _WITHOUT_EFFECT.get(step.type, ()):
+            message = f"`action: retry` has no effect on a step of type {step.type!r}"
+            context.findings.add("no-effect", message, (*action.path, "action"), hint=_NOTHING_TO_DO)
+    _check_bodies(step, context)
+
+
+def _check_bodies(step: Step, context: Context) -> None:
+    """The same for what undoes a step or takes its place."""
+    bulkhead = step.bulkhead if isinstance(step.bulkhead, Bulkhead) else None
+    fallbacks = [each.fallback for each in (step.on_failure, step.on_timeout, bulkhead) if each is not None]
+    bodies = [step.compensate, *(each.body for each in fallbacks if each is not None)]
+    for body in bodies:
+        if body is None:
+            continue
+        for key in ("retry", "timeout"):
+            if key in _WITHOUT_EFFECT.get(body.type, ()) and getattr(body, key) is not None:
+                message = f"`{key}` has no effect on a step of type {body.type!r}"
+                context.findings.add("no-effect", message, (*body.path, key), hint=_NOTHING_TO_DO, key=True)
 
 
 # Compensation

@@ -282,7 +282,7 @@ class LoopSettings(Doc):
     items: ListOrExpression | None = optional("Once for every item.")
     while_: Any = optional("As long as this holds.", alias="while")
     until: Any = optional("Until this holds.")
-    count: CountOrExpression | None = optional("So often.")
+    count: Annotated[int, Field(ge=0), OrExpression()] | None = optional("So often.")
     as_: Name | None = optional("The name of the item in expressions; `item` when left out.", alias="as")
     max_iterations: CountOrExpression | None = optional("At most so often; 100 when left out.")
     delay: DurationOrExpression | None = optional("The wait in between.")

@@ -178,6 +178,9 @@ def _loop(settings: dict[str, Any], path: Path, context: Context) -> None:
     if type(most) is int and type(asked) is int and asked > most > 0:
         message = f"{counted(asked, 'round')} are asked for, but `max_iterations` allows {most}"
         findings.add("wrong-value", message, (*path, "max_iterations"), hint="raise it, or leave it out")
+    if count == 0 and type(count) is int:
+        message = "no round is asked for, so the steps of the loop never run"
+        findings.add("no-effect", message, (*path, "count"), hint="take the loop out, or compute the number")
     if is_expression(items):
         check_list(compile_template(items, problems=[]).kind, (*path, "items"), context)
     if items is None and count is None:

@@ -94,7 +94,7 @@ class _Reader:
     def _read(self, loader: Any) -> NoReturn:
         """Read every event. Scalars, which most are, are put in their place here: a call for each would take longer."""
         next_event: Callable[[], Any] = loader.get_event
-        scalar = yaml.ScalarEvent
+        scalar: Any = yaml.ScalarEvent
         frame = self._open[0]
         while True:
             event = next_event()

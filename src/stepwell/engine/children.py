@@ -100,6 +100,13 @@ def child_compensated(item: InboxItem, codec: Codec) -> ChildCompensated:
     return ChildCompensated(item.step or "", outcome, message)
 
 
+def unknown_child(item: InboxItem, codec: Codec) -> InboxItem:
+    """The answer to who asks a sub-workflow to undo itself that was never started: there is nothing to undo."""
+    asked = compensate_self(item, codec)
+    payload = codec.encode_value(["nothing", ""])
+    return InboxItem(shard=item.shard, kind=UNDONE, payload=payload, execution=asked.parent, step=asked.step)
+
+
 class Children:
     """Starts sub-workflows that were asked for.
 

@@ -28,7 +28,7 @@ from stepwell.decider.turn import Decision
 from stepwell.engine.admission import Admission
 from stepwell.engine.alarm import Alarm
 from stepwell.engine.changes import note_commands
-from stepwell.engine.children import START, TELL, Children, NamedPlans
+from stepwell.engine.children import START, TELL, UNDO, Children, NamedPlans, unknown_child
 from stepwell.engine.committer import Committer, Entry
 from stepwell.engine.due import Due
 from stepwell.engine.forking import Forked, prepare_fork
@@ -493,7 +493,8 @@ class Engine:
             return
         came_in = input_of(item, self._codec)
         if hot is None or came_in is None:
-            self._committer.submit(Entry(None, None, None, (item.id,)))
+            posts = [unknown_child(item, self._codec)] if item.kind == UNDO else []
+            self._committer.submit(Entry(None, None, None, (item.id,), posts=posts))
             return
         self._take(hot, came_in, (item.id,))
         self._let_leave(item.execution or "")

@@ -345,18 +345,21 @@ def _compensation_ended(state: ExecutionState, event: CompensationEnded) -> None
 
 def _execution_completed(state: ExecutionState, event: ExecutionCompleted) -> None:
     move_execution(state, event)
+    state.unplaced = False
     state.output = event.output
     state.completed_at = event.at
 
 
 def _execution_failed(state: ExecutionState, event: ExecutionFailed) -> None:
     move_execution(state, event)
+    state.unplaced = False
     state.error = event.error
     state.completed_at = event.at
 
 
 def _execution_cancelled(state: ExecutionState, event: ExecutionCancelled) -> None:
     move_execution(state, event)
+    state.unplaced = False
     state.cancel_reason = event.reason
     state.completed_at = event.at
 

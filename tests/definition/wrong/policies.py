@@ -105,6 +105,21 @@ EFFECTS = {
         steps("- {name: s, type: wait, retry: {}, config: {for: 1s}}"), "no-effect", "retry", "of type 'wait'",
         "nothing",
     ),
+    "retry after the failure of a timer": Wrong(
+        steps("- {name: s, type: wait, on_failure: {action: retry}, config: {for: 1s}}"), "no-effect", "retry",
+        "`action: retry` has no effect on a step of type 'wait'", "nothing to try again",
+    ),
+    "retry after the failure of a set": Wrong(
+        steps("- {name: s, type: set, on_failure: {action: retry}, config: {x: 1}}"), "no-effect", "retry",
+        "of type 'set'", "nothing to try again",
+    ),
+    "retry of what undoes": Wrong(
+        step("compensate: {type: set, retry: {}, config: {x: 1}}"), "no-effect", "retry", "of type 'set'", "nothing",
+    ),
+    "timeout of what stands in": Wrong(
+        step("on_failure: {action: fallback, fallback: {type: noop, timeout: 5s}}"), "no-effect", "timeout",
+        "of type 'noop'", "nothing",
+    ),
     "queue of an approval": Wrong(
         steps("- {name: s, type: approval, queue: q, config: {prompt: p}}"), "no-effect", "queue", "of type 'approval'",
         "the engine does it itself",
