@@ -48,9 +48,10 @@ from stepwell.execution.history import (
     TimerStarted,
     WaitStarted,
 )
-from tests.simulation.book import Line, Way, book, kind_of, lines, synthetic
-from tests.simulation.things import Ended, Thing, element_of, parts
+from tests.simulation.book import Line, book, kind_of, lines, synthetic
+from tests.simulation.things import Ended, Thing, element_of
 from tests.simulation.undoing import Undoing
+from tests.simulation.verdicts import Verdicts
 
 ENDED = (StepCompleted, StepFailed, StepSkipped, StepCancelled)
 STARTS = (
@@ -69,6 +70,7 @@ class Witness:
         self.limit = definition.config.max_parallel_steps
         self.drains = definition.config.failure_mode == "drain"
         self.undoing = Undoing(definition)
+        self.verdicts = Verdicts(self.book, self.things)
         self.failing = self.over = self.compensating = self.paused = self.cancelling = False
         self.intervened = False
         self.by_hand: set[str] = set()
@@ -93,7 +95,8 @@ class Witness:
             case ExecutionFailing():
                 self.failing = True
             case Intervened():
-                self.intervened, self.over = True, False
+                self.intervened = self.verdicts.loose = True
+                self.over = False
                 self.by_hand |= {event.details.get("step", ""), *event.details.get("steps", ())}
                 self.failing = self.cancelling = self.compensating = False
             case StepReset() | StepReopened():
@@ -101,7 +104,7 @@ class Witness:
             case RolledBack():
                 self.compensating = False
             case ExecutionForked():
-                self.intervened = True
+                self.intervened = self.verdicts.loose = True
                 self.cancelling = self.compensating = self.over = False
             case ExecutionPaused() | ExecutionResumed():
                 self.paused = isinstance(event, ExecutionPaused)
@@ -216,13 +219,13 @@ class Witness:
             assert thing.path not in owner.failed_in, f"{thing.key} is due where another step has failed"
         if (owner is not None and owner.name == thing.name) or thing.key in self.by_hand:
             return
-        said = self.verdict(thing, line)
+        said = self.verdicts.of(thing, line)
         assert said == "run", f"{thing.key} is due, but its edges say: {said}"
 
     def _see_dead(self, thing: Thing, line: Line) -> None:
         if line.winding == "cycle" and line.join not in ("any", "sync", "each"):
             return
-        said = self.verdict(thing, line)
+        said = self.verdicts.of(thing, line)
         fine = said == "dead" or (
             self.intervened and said == "open"
         )  # dead paths may be recorded again in another order
@@ -377,7 +380,7 @@ class Witness:
         if kind_of(step) == "conditional":
             left = [line.step.name for line in inner if self._end_inside(thing, line.step.name) is None]
             assert not left, f"{thing.key} has completed, and {left} have not ended"
-        if kind_of(step) == "parallel_group":
+        if kind_of(step) == "parallel_group" and not any(line.winding for line in inner):
             self._see_group(thing, [self._end_inside(thing, line.step.name) for line in inner])
         if kind_of(step) != "for_each" or step.output is not None:
             return
@@ -416,7 +419,13 @@ class Witness:
     def _see_enough(self, thing: Thing) -> None:
         """A group of which enough have completed has ended."""
         wish = self.book[thing.name].step.config.get("wait_for", "all")
-        if kind_of(self.book[thing.name].step) == "parallel_group" and wish != "all" and thing.block != "fallback":
+        winding = any(line.winding for line in self.book.values() if line.parent == thing.name)
+        if (
+            kind_of(self.book[thing.name].step) == "parallel_group"
+            and not winding
+            and wish != "all"
+            and thing.block != "fallback"
+        ):
             wanted = 1 if wish == "any" else int(wish)
             path = next(iter(thing.inner_paths()))
             done = sum(inner.completed and inner.path == path for inner in self._inside(thing))
@@ -427,69 +436,6 @@ class Witness:
         path = next(iter(thing.inner_paths()))
         inner = self.things.get(f"{name}[{path}]" if path else name)
         return inner.end if inner is not None else None
-
-    # ── Edges and joins ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def verdict(self, thing: Thing, line: Line) -> str:
-        """What the join of a step says, from all its edges: `run`, `dead` or `open`."""
-        if not line.inbound:
-            return "run"
-        edges = [self._edge(way, thing) for way in line.inbound]
-        if line.winding == "cycle" or line.join == "each":
-            return self._loose_verdict(thing, line, edges)
-        taken, dead, count = edges.count("taken"), edges.count("dead"), len(edges)
-        if line.join == "all":
-            return "run" if taken == count else ("dead" if dead else "open")
-        if line.join == "sync":
-            return "open" if taken + dead < count else ("run" if taken else "dead")
-        wanted = 1 if line.join == "any" else int(line.join)
-        return "run" if taken >= wanted else ("dead" if count - dead < wanted else "open")
-
-    def _loose_verdict(self, thing: Thing, line: Line, edges: list[str]) -> str:
-        """It runs at most as often as edges were taken; it may be dead when too few ever were."""
-        wanted = {"all": len(edges), "sync": 1, "any": 1, "each": 1}.get(line.join, line.join)
-        if line.winding != "cycle" and edges.count("taken") < wanted and thing.visit == 1:
-            return "dead"
-        times = sum(self._times_taken(way, thing) for way in line.inbound)
-        return "run" if times >= thing.visit or (times and self.intervened) else "dead"
-
-    def _sources(self, way: Way, thing: Thing) -> list[Thing]:
-        """The runs of an edge's source beside this step."""
-        return [one for one in self.things.values() if one.name == way.source and one.path == thing.path]
-
-    def _times_taken(self, way: Way, thing: Thing) -> int:
-        return sum(one.end is not None and self._is_taken(way, one.end) for one in self._sources(way, thing))
-
-    def _edge(self, way: Way, thing: Thing) -> str:
-        """An edge whose source runs more than once is taken when one of its runs takes it."""
-        if self._times_taken(way, thing):
-            return "taken"
-        return "dead" if any(one.end is not None for one in self._sources(way, thing)) else "open"
-
-    def _is_taken(self, way: Way, end: Ended) -> bool:
-        if way.number is not None and way.number not in getattr(end, "taken", ()):
-            return False
-        return way.on in self._outcomes(end)
-
-    def _outcomes(self, end: Ended) -> set[str]:
-        if isinstance(end, StepCompleted):
-            return {"satisfied", "success", "complete"}
-        if isinstance(end, StepSkipped):
-            return {"satisfied", "skipped"} if end.reason in ("condition", "operator") else set()
-        if isinstance(end, StepCancelled):
-            return set()
-        if end.handled == "fallback":
-            return {"satisfied", "success", "complete"}
-        continued = {"satisfied"} if end.handled == "continue" else set[str]()
-        if end.error.type == "max_visits":
-            return continued
-        if end.error.type != "timeout":
-            return {"failure", "complete"} | continued
-        name = parts(end.step)[0]
-        has_timeout_edge = any(
-            (way.source, way.on) == (name, "timeout") for line in self.book.values() for way in line.inbound
-        )
-        return {"timeout" if has_timeout_edge else "failure", "complete"} | continued
 
 
 def _given(end: Ended | None) -> Any:

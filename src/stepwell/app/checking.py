@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from typing import Final
 
+from stepwell.app.registries import Registries
 from stepwell.base.spans import Source
 from stepwell.decider.unsupported import unsupported
 from stepwell.definition.codes import Code
@@ -13,6 +14,7 @@ from stepwell.definition.diagnostics import Diagnostic
 from stepwell.definition.loading import Loaded, load
 from stepwell.definition.model import LEAF_TYPES, Path, WorkflowDefinition
 from stepwell.policy.limits import Policy
+from stepwell.tasks.rules import BUILT_IN
 
 ENGINE_CODES: Final[Mapping[str, Code]] = {
     "not-supported": Code(
@@ -61,6 +63,19 @@ class Catalogue:
     def leaf_types(self) -> set[str]:
         """The step types that have a task handler."""
         return self._handlers() | self._tasks()
+
+
+def catalogue_of(
+    registries: Registries, types: set[str], services: set[str] | None, policies: Mapping[str, Policy] | None = None
+) -> Catalogue:
+    """What can be run with these registries, handlers, services and configured policies."""
+    return Catalogue(
+        handlers=lambda: types,
+        tasks=lambda: set(registries.tasks.names()),
+        rules=lambda: BUILT_IN.keys() | set(registries.rules.names()),
+        services=services,
+        policies=policies or {},
+    )
 
 
 def check(source: Source, catalogue: Catalogue) -> Loaded:

@@ -6,34 +6,28 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from stepwell.app.checking import Catalogue
-from stepwell.app.configuration import Configuration, ServiceSection
+from stepwell.app.checking import catalogue_of
+from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import Definitions
 from stepwell.app.policies import policies_of, service_gates_of
 from stepwell.app.registries import Registries
 from stepwell.app.registry import Reference
+from stepwell.app.services import services_of
 from stepwell.base.clock import Clock, SystemClock
-from stepwell.base.errors import ConfigurationError
 from stepwell.engine.engine import Engine, Limits
 from stepwell.execution.codec import Codec
-from stepwell.expression.errors import ExpressionError, ExpressionSyntaxError
-from stepwell.expression.scope import Scope
-from stepwell.expression.template import compile_template
-from stepwell.policy.limits import Policy
-from stepwell.ports import Cipher, Observer, SecretSource, Service, Store
+from stepwell.ports import Cipher, Observer, SecretSource, Store
 from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, environment_key
 from stepwell.services.registry import StaticServices
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
 from stepwell.store.factory import sqlite_path, store_for
 from stepwell.tasks.builtin import builtin_handlers
-from stepwell.tasks.rules import BUILT_IN
 from stepwell.worker.local import LocalWorker
 
 Announce = Callable[[str], None]
@@ -133,19 +127,6 @@ async def open_session(
         await asyncio.shield(engine.close())
 
 
-def catalogue_of(
-    registries: Registries, types: set[str], services: set[str] | None, policies: Mapping[str, Policy] | None = None
-) -> Catalogue:
-    """What can be run with these registries, handlers, services and configured policies."""
-    return Catalogue(
-        handlers=lambda: types,
-        tasks=lambda: set(registries.tasks.names()),
-        rules=lambda: BUILT_IN.keys() | set(registries.rules.names()),
-        services=services,
-        policies=policies or {},
-    )
-
-
 def limits_of(configuration: Configuration) -> Limits:
     """The engine's limits."""
     execution = configuration.execution
@@ -179,23 +160,3 @@ def secrets_of(configuration: Configuration) -> SecretSource:
     if configuration.secrets.directory is not None:
         sources.append(DirectorySecrets(Path(configuration.secrets.directory)))
     return CombinedSecrets(sources)
-
-
-def services_of(configuration: Configuration) -> Mapping[str, Service]:
-    """The configured services; `{{ secrets.NAME }}` in headers and credentials is left for the worker to look up.
-
-    Raises:
-        ConfigurationError: an expression in them is wrong or reads anything but secrets.
-    """
-    return {name: _service(name, section) for name, section in configuration.services.items()}
-
-
-def _service(name: str, section: ServiceSection) -> Service:
-    values: dict[str, Any] = section.model_dump(exclude={"circuit_breaker", "bulkhead"})  # see `service_gates_of`
-    try:
-        for key in ("headers", "auth"):
-            values[key] = compile_template(values[key]).render(Scope({}))
-    except (ExpressionError, ExpressionSyntaxError) as error:
-        hint = "only {{ secrets.NAME }} may be used here"
-        raise ConfigurationError(f"services.{name}.{key}: {error.message}", hint=hint) from None
-    return Service(name=name, **values)

@@ -1,21 +1,23 @@
-"""From what the user said to a configuration, a catalogue and an open store."""
+"""From what the user said to a configuration, a catalogue and an open store.
+
+What opens a store is imported when one is opened: commands that only check definitions need none of it.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from stepwell.app.checking import Catalogue, check
+from stepwell.app.checking import Catalogue, catalogue_of, check
 from stepwell.app.configuration import Configuration, load_configuration, read_configuration
 from stepwell.app.definitions import Definitions
 from stepwell.app.policies import policies_of
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries, import_module
 from stepwell.app.registry import Registry
-from stepwell.app.session import catalogue_of, open_store, services_of
+from stepwell.app.services import services_of
 from stepwell.base.errors import StoreError
 from stepwell.base.spans import Source
 from stepwell.cli.logs import set_up_logging
@@ -66,6 +68,8 @@ def _registered_names(configuration: Configuration) -> Set[str] | None:
     file = store_file(configuration)
     if file is None or not file.exists():
         return None
+
+    import asyncio
 
     async def read() -> Set[str]:
         async with existing_store(configuration) as store:
@@ -172,6 +176,8 @@ async def existing_store(configuration: Configuration, *, migrate: bool = False)
     Raises:
         StoreError: it is not there (code `store-missing`) or cannot be used.
     """
+    from stepwell.app.session import open_store
+
     require_store(configuration)
     async with open_store(configuration, migrate=migrate) as store:
         yield store

@@ -9,10 +9,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from stepwell.app.checking import catalogue_of
 from stepwell.app.definitions import Definitions
 from stepwell.app.operating import LONGEST_WAIT, Done, Move, Operators, names_of
 from stepwell.app.registries import Registries
-from stepwell.app.session import catalogue_of, cipher_for, owner_name
+from stepwell.app.session import cipher_for, owner_name
 from stepwell.app.who import this_user
 from stepwell.base.clock import SystemClock
 from stepwell.base.errors import UsageError

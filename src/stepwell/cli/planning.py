@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from stepwell.app.planning import StepFigures, WorkflowFigures, figures_document, figures_of
-from stepwell.app.process import settle_process
 from stepwell.app.worst_case import Bound
 from stepwell.cli.columns import columns
 from stepwell.cli.documents import emit
@@ -32,7 +31,6 @@ def show_plan(given: str, setup: Setup, output: str) -> int:
 
     What this version does not run can be planned as well: whether it runs is for `validate` to say.
     """
-    settle_process()
     with output_kept_clean():
         configuration = configuration_of(setup)
         known = catalogue_for_checking(setup).known()

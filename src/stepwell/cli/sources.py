@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from stepwell.app.configuration import Configuration
@@ -22,7 +21,11 @@ def source_of(given: str, configuration: Configuration) -> Source:
         NotFound: (code `unknown-workflow`, `unknown-version`) there is no such file, and it is not registered.
     """
     reference = _registered(given, configuration)
-    return read_file(Path(given)) if reference is None else asyncio.run(_look_up(reference, configuration))
+    if reference is None:
+        return read_file(Path(given))
+    import asyncio
+
+    return asyncio.run(_look_up(reference, configuration))
 
 
 def source_to_run(given: str, configuration: Configuration, *, quiet: bool) -> Source:
@@ -34,6 +37,8 @@ def source_to_run(given: str, configuration: Configuration, *, quiet: bool) -> S
     reference = _registered(given, configuration)
     if reference is None:
         return read_file(Path(given))
+    import asyncio
+
     source, warning = asyncio.run(_look_up_to_run(reference, configuration))
     if warning is not None and not quiet:
         say(f"warning: {warning}")

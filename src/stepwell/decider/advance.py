@@ -99,7 +99,7 @@ def record_owed(turn: Turn) -> None:
 def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
     """Do what joins say, and what follows from that for the joins behind."""
     pending = deque(outcomes)
-    while pending:
+    while pending and not region.stopped:
         node, said, visit, delay = pending.popleft()
         if said == "run":
             make_due(turn, Instance(node, region, visit), delay)
@@ -162,6 +162,8 @@ def _fail_unreachable_join(turn: Turn, region: Region, node: Node) -> None:
         region.failure = region.failure or error
     elif turn.state.failure is None and turn.state.status in BEFORE_THE_END:
         turn.emit(ExecutionFailing(turn.at, error))
+        if turn.run.is_stopping():
+            stop(turn, region, "the execution has failed")
 
 
 # ── Stopping ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -100,7 +100,8 @@ def _resume(turn: Turn, verb: Resume) -> None:
     failed = [key for key in turn.state.paused_steps if key in turn.state.steps]
     turn.emit(ExecutionResumed(turn.at, verb.by, verb.reason))
     for key in failed:
-        reset_step(turn, key, anew=False)
+        if turn.state.steps[key].block is None:  # a construct begins another try, beside what ran inside it in this one
+            reset_step(turn, key, anew=False)
     if failed:
         rebuild(turn)
     tell_children(turn, "resume", verb.by, verb.reason)

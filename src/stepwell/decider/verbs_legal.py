@@ -28,6 +28,7 @@ REFUSALS: Final[Mapping[str, str]] = {
     "being-cancelled": "the execution is being cancelled",
     "compensated": "what the execution had done was undone, or not all of it could be: nothing can be built on it",
     "compensating": "the execution undoes what it had done; that goes on, unless it is terminated",
+    "failing": "the execution has failed, and only what runs still ends",
     "illegal-verb": "what was asked for makes no sense in the status that the execution is in",
     "not-awaited": "no compensation waits to be started",
     "not-failed": "only a failed execution can be retried",

@@ -8,8 +8,6 @@ from typing import Final
 
 from stepwell.base.errors import ConfigurationError
 from stepwell.ports import Store
-from stepwell.store.memory import MemoryStore
-from stepwell.store.sqlite import SqliteStore
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _SUFFIXES: Final = (".db", ".sqlite", ".sqlite3")
@@ -30,7 +28,13 @@ def store_for(url: str) -> Store:
         ConfigurationError: (code `invalid-store`) it is none of these; the message does not repeat a password.
     """
     path = sqlite_path(url)
-    return MemoryStore() if path is None else SqliteStore(path)
+    if path is None:
+        from stepwell.store.memory import MemoryStore
+
+        return MemoryStore()
+    from stepwell.store.sqlite import SqliteStore
+
+    return SqliteStore(path)
 
 
 def sqlite_path(url: str) -> Path | None:

@@ -68,7 +68,9 @@ LOOPS = {
         config("loop", f"{{count: 2, until: input.x, steps: {ONE}}}"), "conflicting-keys", "count",
         "loop takes only one of", None,
     ),
-    "count zero": Wrong(config("loop", f"{{count: 0, steps: {ONE}}}"), "no-effect", "0", "no round is asked for", "compute"),
+    "count zero": Wrong(
+        config("loop", f"{{count: 0, steps: {ONE}}}"), "no-effect", "0", "no round is asked for", "compute",
+    ),
     "count negative": Wrong(config("loop", f"{{count: -1, steps: {ONE}}}"), "wrong-value", "-1", "at least 0", None),
     "max_iterations zero": Wrong(
         config("loop", f"{{while: input.x, max_iterations: 0, steps: {ONE}}}"), "wrong-value", "0", "at least 1", None,
