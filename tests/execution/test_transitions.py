@@ -30,7 +30,7 @@ from stepwell.execution.inputs import LockGranted, QueueTimedOut
 from stepwell.execution.state import Checkpoint, ExecutionState, StepState
 from stepwell.execution.status import ENDED_EXECUTION, ENDED_STEP, ExecutionStatus, StepStatus
 from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
-from stepwell.execution.verbs import Pause, Retry
+from stepwell.execution.verbs import Pause, Retry, Verb
 from tests.decider.played import Played
 from tests.decider.story import FLAKY, SECOND, Story, begun, retries, says, step, workflow
 from tests.execution.examples import ONE_OF_EACH
@@ -156,7 +156,8 @@ def stories() -> Iterator[Story]:
     ended.failed("a")
     yield ended
     limited = workflow(step("a"), concurrency=Concurrency(key="k", limit=1))
-    for verbs in ([Retry(by="ada")], [Retry(by="ada"), Pause(by="ada")]):
+    both: tuple[list[Verb], ...] = ([Retry(by="ada")], [Retry(by="ada"), Pause(by="ada")])
+    for verbs in both:
         again = begun(limited)
         again.when(LockGranted("", "test:k"))
         again.failed("a")
