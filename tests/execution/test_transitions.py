@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from stepwell.base.errors import InvalidTransition
-from stepwell.definition.model import Concurrency, ErrorStrategy
+from stepwell.definition.model import Concurrency, ErrorStrategy, Fallback, StepBody
 from stepwell.execution.evolve import begin, evolve, fold
 from stepwell.execution.history import (
     BlockEntered,
@@ -30,7 +30,7 @@ from stepwell.execution.inputs import LockGranted, QueueTimedOut
 from stepwell.execution.state import Checkpoint, ExecutionState, StepState
 from stepwell.execution.status import ENDED_EXECUTION, ENDED_STEP, ExecutionStatus, StepStatus
 from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
-from stepwell.execution.verbs import Pause, Retry, Verb
+from stepwell.execution.verbs import Pause, Retry, Rollback, Verb
 from tests.decider.played import Played
 from tests.decider.story import FLAKY, SECOND, Story, begun, retries, says, step, workflow
 from tests.execution.examples import ONE_OF_EACH
@@ -165,6 +165,32 @@ def stories() -> Iterator[Story]:
             again.when(verb)
         again.when(LockGranted("", "test:k"))
         yield again
+    yield from more_stories()
+
+
+def more_stories() -> Iterator[Story]:
+    """A place that comes while an execution is rolled back; a fallback for a step whose next try cannot begin."""
+    undone = step("b", "c", compensate=StepBody(type="python", config={"task": "undo"}))
+    back = begun(workflow(step("c", type="checkpoint"), undone, concurrency=Concurrency(key="k", limit=1)))
+    back.when(LockGranted("", "test:k"))
+    back.done("b")
+    back.when(Rollback(by="ada", checkpoint="c"))
+    back.when(LockGranted("", "test:k"))
+    yield back
+    wait = {"event_type": "go", "timeout": "{{ vars.n }}"}
+    instead = says("fallback", fallback=Fallback(body=StepBody(type="python", config={"task": "work"})))
+    unclear = begun(
+        workflow(
+            step("p"),
+            step("q", "p", type="set", config={"n": "soon"}),
+            step("w", type="wait_for_event", config=wait, retry=retries(2), on_failure=instead),
+            vars=(("n", 5),),
+        )
+    )
+    unclear.time(5 * SECOND)
+    unclear.done("p")
+    unclear.time(SECOND)
+    yield unclear
 
 
 def walked(story: Story | Played) -> set[tuple[Any, type]]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import logging
 import os
 import sys
 import time
 from pathlib import Path
 
-from tests.simulation.campaign import Summary, simulate_in_parallel
+from tests.simulation.campaign import Summary, be_quiet, simulate_in_parallel
 from tests.simulation.mutations import MUTATIONS, hunt
 from tests.simulation.shrink import shrink
 from tests.simulation.telling import counted, saved, told
@@ -24,7 +23,7 @@ def main() -> int:
     """Simulate as asked; the exit status is 1 when something that must hold did not."""
     asked = _arguments()
     gc.freeze()
-    logging.disable(logging.CRITICAL)  # what an engine logs under a fault is of no interest here
+    be_quiet()
     if asked.mutations:
         return _hunt_mutations(asked.seeds)
     if asked.seed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -58,8 +59,13 @@ def simulate(seeds: Iterable[int]) -> Summary:
     return summary
 
 
+def be_quiet() -> None:
+    """What engines log under faults is of no interest."""
+    logging.disable(logging.CRITICAL)
+
+
 def simulate_in_parallel(first: int, count: int, processes: int) -> Iterator[Summary]:
     """Simulate `count` seeds from `first` on; a summary for every chunk as it is done."""
     chunks = [range(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=be_quiet) as pool:
         yield from pool.map(simulate, chunks)

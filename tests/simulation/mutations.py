@@ -89,10 +89,10 @@ _FAILURE = (
         "return True or all(",
     ),
     _in(
-        "decider.decide",
+        "decider.run",
         "steps start although the execution has failed",
-        "if may_stop and not run.root.stopped and run.is_stopping():",
-        "if may_stop and not run.root.stopped and run.is_stopping() and not run.ready:",
+        "and state.status in BEFORE_THE_END",
+        "and state.status in BEFORE_THE_END and not self.ready",
     ),
     _in("decider.failure", "the fallback's value is lost", '"fallback", output=value)', '"fallback", output=None)'),
     _in(

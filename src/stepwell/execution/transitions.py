@@ -80,6 +80,7 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     (S.PENDING, FallbackStarted): S.RUNNING,
     (S.RUNNING, FallbackStarted): S.RUNNING,
     (S.WAITING, FallbackStarted): S.RUNNING,
+    (S.RETRYING, FallbackStarted): S.RUNNING,
     # Due, but held back.
     (S.PENDING, StepHeld): S.WAITING,
     (S.WAITING, StepHeld): S.WAITING,
@@ -130,6 +131,7 @@ EXECUTION_TRANSITIONS: Final[Mapping[tuple[E, type], E]] = {
     (E.PENDING, ExecutionHeld): E.PENDING,
     (E.RUNNING, ExecutionAdmitted): E.RUNNING,
     (E.PAUSED, ExecutionAdmitted): E.PAUSED,
+    (E.COMPENSATING, ExecutionAdmitted): E.COMPENSATING,  # rolled back after its end
     (E.PENDING, ExecutionFailing): E.PENDING,  # it waited too long for a place
     (E.PENDING, ExecutionFailed): E.FAILED,
     (E.PENDING, ExecutionCancelled): E.CANCELLED,
