@@ -244,9 +244,9 @@ _AT_WORK: Final = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATI
 def _settle(turn: Turn) -> None:
     """Start what is due, until something is in flight or waited for; when nothing is left, end the execution."""
     run, state = turn.run, turn.state
-    if run.owed or run.delayed:
-        record_owed(turn)
     while True:
+        if run.owed or run.delayed:
+            record_owed(turn)
         _work_off(turn)
         is_well = state.status is ExecutionStatus.RUNNING and state.failure is None and state.cancel is None
         if is_well and run.root.open and not run.held:

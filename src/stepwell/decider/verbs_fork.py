@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from stepwell.decider.advance import cancel, ended
 from stepwell.decider.turn import Turn
 from stepwell.decider.verbs_legal import code_of, refusal
 from stepwell.decider.verbs_redo import rebuild, reset_step
@@ -29,10 +30,24 @@ def fork(turn: Turn, forked: ExecutionForked) -> None:
     if turn.run.is_stopping():
         raise refusal(state, "fork", "failing", "it has failed, and only what runs still ends; fork before that")
     turn.emit(forked)
-    for key in [key for key, step in state.steps.items() if _is_outside(step)]:
-        reset_step(turn, key, anew=False)
-    turn.commands.clear()  # the locks of the other execution are not this one's
+    outside = [key for key, step in state.steps.items() if _is_outside(step)]
+    in_vain = [key for key in outside if _is_in_vain(turn, key)]
+    for key in outside:
+        if key not in in_vain:
+            reset_step(turn, key, anew=False)
     rebuild(turn)
+    for key in in_vain:
+        one = turn.run.open_instance(key)
+        if one is not None:
+            cancel(turn, one, "it does not begin anew: what it stands in has failed")
+            ended(turn, one)
+    turn.commands.clear()  # the locks, waits and sub-workflows of the other execution are not this one's
+
+
+def _is_in_vain(turn: Turn, key: str) -> bool:
+    """Whether it would not begin again, because nothing begins any more in what it stands in."""
+    one = turn.run.open_instance(key)
+    return one is not None and one.region.stopped
 
 
 def _is_outside(step: StepState) -> bool:
