@@ -36,9 +36,17 @@ VERB_OF = {
 """Moves that nobody makes but an operator, and the verb that is needed for them."""
 
 
+TOO_RARE: set[Move] = {
+    ("execution", "compensating", "ExecutionAdmitted"),  # a place comes while an ended execution is rolled back
+    ("step", "retrying", "FallbackStarted"),  # the next try of a step that the engine does itself cannot begin
+}
+"""Moves that need more coincidences than so few seeds have; the stories of `tests/execution/test_transitions.py` walk
+them."""
+
+
 def test_every_legal_move_is_walked() -> None:
     verbs = known_verbs()
-    left: set[Move] = {move for move in ALL_MOVES if VERB_OF.get(move[2]) in (None, *verbs)}
+    left: set[Move] = {move for move in ALL_MOVES if VERB_OF.get(move[2]) in (None, *verbs)} - TOO_RARE
     for seed in range(SEEDS):
         left -= set(try_seed(seed).moves)
         if not left:
