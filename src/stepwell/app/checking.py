@@ -11,8 +11,9 @@ from stepwell.decider.unsupported import unsupported
 from stepwell.definition.codes import Code
 from stepwell.definition.context import Known
 from stepwell.definition.diagnostics import Diagnostic
-from stepwell.definition.loading import Loaded, load
+from stepwell.definition.loading import Loaded
 from stepwell.definition.model import LEAF_TYPES, Path, WorkflowDefinition
+from stepwell.dialects.loading import load
 from stepwell.policy.limits import Policy
 from stepwell.tasks.rules import BUILT_IN
 
@@ -29,6 +30,7 @@ class Catalogue:
 
     Attributes:
         policies: those of the configuration, by name.
+        channels: names of the channels of the configuration; None when they are not known, and not checked.
         workflows: names of registered workflows; None when they are not known, and not checked.
     """
 
@@ -40,6 +42,7 @@ class Catalogue:
         services: set[str] | None,
         policies: Mapping[str, Policy],
         workflows: Set[str] | None = None,
+        channels: Set[str] | None = None,
     ) -> None:
         self._handlers = handlers
         self._tasks = tasks
@@ -47,6 +50,7 @@ class Catalogue:
         self._services = services
         self.policies = policies
         self.workflows = workflows
+        self.channels = channels
 
     def known(self) -> Known:
         """For validation: the names that exist."""
@@ -58,6 +62,7 @@ class Catalogue:
             rules=self._rules(),
             policies=self.policies,
             workflows=self.workflows,
+            channels=self.channels,
         )
 
     def leaf_types(self) -> set[str]:
@@ -66,21 +71,37 @@ class Catalogue:
 
 
 def catalogue_of(
-    registries: Registries, types: set[str], services: set[str] | None, policies: Mapping[str, Policy] | None = None
+    registries: Registries,
+    types: set[str],
+    services: set[str] | None,
+    policies: Mapping[str, Policy] | None = None,
+    channels: Set[str] | None = None,
 ) -> Catalogue:
-    """What can be run with these registries, handlers, services and configured policies."""
+    """What can be run with these registries, handlers, services, and configured policies and channels."""
     return Catalogue(
         handlers=lambda: types,
         tasks=lambda: set(registries.tasks.names()),
         rules=lambda: BUILT_IN.keys() | set(registries.rules.names()),
         services=services,
         policies=policies or {},
+        channels=channels,
     )
 
 
-def check(source: Source, catalogue: Catalogue) -> Loaded:
-    """Validate a text against what the catalogue offers; constructs that would not be run are errors too."""
-    loaded = load(source, known=catalogue.known())
+def check(
+    source: Source,
+    catalogue: Catalogue,
+    *,
+    dialect: str | None = None,
+    lenient: bool = False,
+    content: str | None = None,
+) -> Loaded:
+    """Validate a text against what the catalogue offers; constructs that would not be run are errors too.
+
+    Args:
+        dialect, lenient, content: see `stepwell.dialects.loading.load`.
+    """
+    loaded = load(source, known=catalogue.known(), dialect=dialect, lenient=lenient, content=content)
     definition = loaded.definition
     if definition is None:
         return loaded

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from stepwell.app.checking import Catalogue, check
 from stepwell.app.registry import Reference, Registry, reference_unless_file, stored_definition
-from stepwell.base.derive import digest
 from stepwell.base.errors import NotFound, StoreError, UsageError
 from stepwell.base.spans import Source
 from stepwell.decider.plan import Plan
 from stepwell.definition.diagnostics import InvalidDefinition
-from stepwell.definition.loading import Loaded, load
+from stepwell.definition.loading import Loaded
 from stepwell.definition.model import WorkflowDefinition
-from stepwell.ports import Store
+from stepwell.dialects.loading import content_digest, load
+from stepwell.ports import Store, StoredDefinition
 
 MOST_PLANS: Final = 256
 """Plans kept compiled; an older one is compiled again when it is needed."""
@@ -64,12 +64,16 @@ class Definitions:
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._stored: set[str] = set()
 
-    def check(self, source: Source) -> Loaded:
+    def check(self, source: Source, *, dialect: str | None = None, lenient: bool = False) -> Loaded:
         """Read and validate a text, and find what this version would not run. Stores nothing."""
-        return check(source, self._catalogue)
+        return check(source, self._catalogue, dialect=dialect, lenient=lenient)
 
-    async def plan_of(self, definition: Definition) -> Plan:
+    async def plan_of(self, definition: Definition, *, dialect: str | None = None, lenient: bool = False) -> Plan:
         """The plan of a definition, which is then stored by its content.
+
+        Args:
+            dialect: what a text or file is written in; told from it when None.
+            lenient: keys that mean nothing are no errors.
 
         Raises:
             InvalidDefinition: with everything that is wrong; nothing is stored. What `plan_named` raises, for a name.
@@ -77,9 +81,9 @@ class Definitions:
         if isinstance(definition, str) and (reference := _name_in(definition)) is not None:
             return await self.plan_named(reference)
         source = read_source(definition)
-        known = self._plans.get(digest(source.text.encode("utf-8", errors="surrogatepass")))
+        known = self._plans.get(content_digest(source, dialect))
         if known is None:
-            loaded = self.check(source)
+            loaded = self.check(source, dialect=dialect, lenient=lenient)
             errors = [finding for finding in loaded.diagnostics if finding.severity == "error"]
             if loaded.definition is None or errors:
                 raise InvalidDefinition(tuple(loaded.diagnostics), source)
@@ -116,7 +120,8 @@ class Definitions:
         stored = await self._store.definition(content)
         if stored is None:
             raise StoreError(f"the definition {content[:12]} is not in the store", code="unusable-definition")
-        loaded = self.check(Source(stored.source_name, stored.text))
+        source = Source(stored.source_name, stored.text)
+        loaded = check(source, self._catalogue, dialect=stored.dialect, lenient=True, content=content)
         if loaded.definition is None:
             first = next(finding for finding in loaded.diagnostics if finding.severity == "error")
             raise StoreError(
@@ -133,13 +138,13 @@ class Definitions:
             NotFound: it is not there, or cannot be read.
         """
         found = await self._store.definition(content)
-        loaded = load(Source(found.source_name, found.text)) if found is not None else None
-        if loaded is None or loaded.definition is None:
+        definition = loaded_from(found, content) if found is not None else None
+        if definition is None:
             raise NotFound(f"the definition {content[:12]} is not in the store", code="unusable-definition")
-        return loaded.definition
+        return definition
 
     def _compiled(self, definition: WorkflowDefinition) -> Plan:
-        plan = Plan(definition, self._catalogue.policies)
+        plan = Plan(definition, self._catalogue.policies, sorted(self._catalogue.channels or ()))
         self._plans[plan.digest] = plan
         if len(self._plans) > MOST_PLANS:
             self._plans.popitem(last=False)
@@ -150,6 +155,12 @@ class Definitions:
             return
         await self._store.put_definition(stored_definition(definition))
         self._stored.add(definition.digest)
+
+
+def loaded_from(stored: StoredDefinition, content: str) -> WorkflowDefinition | None:
+    """A stored definition as it was when it was stored; None when this version cannot read it."""
+    source = Source(stored.source_name, stored.text)
+    return load(source, dialect=stored.dialect, lenient=True, content=content).definition
 
 
 def _name_in(definition: str) -> Reference | None:

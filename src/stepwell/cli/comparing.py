@@ -17,7 +17,7 @@ from stepwell.cli.options import Setup
 from stepwell.cli.sources import source_of
 from stepwell.cli.streams import output_kept_clean, takes_colour
 from stepwell.cli.words import count
-from stepwell.definition.loading import load_or_raise
+from stepwell.dialects.loading import load_or_raise
 
 _LONGEST: Final = 200
 _STYLES: Final = {"+": "green", "-": "red", "~": "yellow"}

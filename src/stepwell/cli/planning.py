@@ -19,7 +19,8 @@ from stepwell.cli.streams import output_kept_clean
 from stepwell.cli.tables import facts, has_room, rendered
 from stepwell.cli.words import count, took
 from stepwell.definition.diagnostics import InvalidDefinition
-from stepwell.definition.loading import Loaded, load
+from stepwell.definition.loading import Loaded
+from stepwell.dialects.loading import load
 
 _ROOM_FOR_TYPES: Final = 100
 _NAMES_SHOWN: Final = 12

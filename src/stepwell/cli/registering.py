@@ -34,7 +34,7 @@ from stepwell.cli.streams import output_kept_clean, say
 from stepwell.cli.tables import rendered, table
 from stepwell.cli.words import day_or_time
 from stepwell.definition.diagnostics import InvalidDefinition
-from stepwell.definition.loading import load
+from stepwell.dialects.loading import load
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.ports import Lifecycle, Registration, Store
 

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from stepwell.definition.code import Code as Code
+from stepwell.definition.code import a_warning as _warning
+from stepwell.definition.code import an_error as _error
+from stepwell.definition.dialect_codes import DIALECT_CODES
 
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """One kind of finding: an `error` keeps the definition from being used, a `warning` does not."""
-
-    severity: Literal["error", "warning"]
-    summary: str
-    advice: str
-
-
-def _error(summary: str, advice: str) -> Code:
-    return Code("error", summary, advice)
-
-
-def _warning(summary: str, advice: str) -> Code:
-    return Code("warning", summary, advice)
-
-
-CODES: dict[str, Code] = {
+NATIVE_CODES: dict[str, Code] = {
     # The text
     "unreadable-text": _error(
         "The file is not UTF-8 text, or holds control characters or half of a surrogate pair.",
@@ -133,6 +117,10 @@ CODES: dict[str, Code] = {
     ),
     "duplicate-dependency": _warning("A step is named twice in `depends_on`.", "Remove one."),
     "unknown-workflow": _warning("A workflow is not stored yet.", "Store it before it is needed."),
+    "unknown-channel": _warning(
+        "A channel is not in the configuration: nobody is told anything over it.",
+        "Add it under `notifications`, or correct its name.",
+    ),
     "unrecognised-type": _warning("A step's type looks like a misspelt built-in one.", "Correct it."),
     "unrecognised-error": _warning("A type of error looks like a misspelt built-in one.", "Correct it."),
     "timeout-too-long": _warning(
@@ -179,3 +167,7 @@ CODES: dict[str, Code] = {
     ),
     "literal-secret": _warning("A secret seems to stand in plain text.", 'Write "{{ secrets.NAME }}".'),
 }
+"""Those about native documents."""
+
+CODES: dict[str, Code] = {**NATIVE_CODES, **DIALECT_CODES}
+"""All of them."""

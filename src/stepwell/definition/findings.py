@@ -26,10 +26,15 @@ _LONGEST = 500
 
 
 class Findings:
-    """The findings about one document so far."""
+    """The findings about one document so far.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        lenient: keys that mean nothing are warnings, not errors.
+    """
+
+    def __init__(self, source: Source, *, lenient: bool = False) -> None:
         self._source = source
+        self._lenient = lenient
         self._kept: dict[tuple[str, Span, str], Diagnostic] = {}
         self._left_out = 0
         self._errors = 0
@@ -50,7 +55,8 @@ class Findings:
         if self.is_full():
             self._leave_out(code)
             return
-        self.add_at(code, message, self._span(path, key, offset), path, hint=hint)
+        origin = path if self.tree is None else self.tree.source_path(path)
+        self.add_at(code, message, self._span(path, key, offset), origin, hint=hint)
 
     def add_at(self, code: str, message: str, span: Span, path: Path = (), *, hint: str | None = None) -> None:
         """Record a finding at `span`. The same finding at the same place is kept once (an alias repeats values)."""
@@ -61,7 +67,7 @@ class Findings:
         if self.is_full():
             self._leave_out(code)
             return
-        severity = CODES[code].severity
+        severity = "warning" if self._lenient and code == "unknown-key" else CODES[code].severity
         self._errors += severity == "error"
         self._kept[identity] = Diagnostic(code, message, span, severity, hint, path, self._source.name)
 

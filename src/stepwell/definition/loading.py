@@ -17,6 +17,7 @@ from stepwell.definition.findings import Findings
 from stepwell.definition.model import SpanIndex, WorkflowDefinition
 from stepwell.definition.parsing import DocumentSpans, read_tree
 from stepwell.definition.reading import describe
+from stepwell.definition.tree import Tree
 from stepwell.definition.validation import validate
 
 NOTHING_KNOWN = Known()
@@ -47,12 +48,12 @@ def load(source: Source, *, known: Known | None = None) -> Loaded:
         source: the text, and the name it is shown under; one that ends in `.json` means JSON.
         known: what the definition may refer to outside of itself; nothing of that is checked without it.
     """
-    with _without_collection():
+    with without_collection():
         return _load(source, known or NOTHING_KNOWN)
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Keep Python from looking for cycles of references meanwhile.
 
     What is read is kept, and bounded by the limits on documents; looking through it again and again takes a quarter of
@@ -70,19 +71,43 @@ def _without_collection() -> Iterator[None]:
 def _load(source: Source, known: Known) -> Loaded:
     findings = Findings(source)
     tree = read_tree(source, findings)
-    if tree is None:
-        return Loaded(None, findings.sorted())
+    return load_tree(tree, source, findings, known=known) if tree is not None else Loaded(None, findings.sorted())
+
+
+def load_tree(
+    tree: Tree,
+    source: Source,
+    findings: Findings,
+    *,
+    known: Known = NOTHING_KNOWN,
+    dialect: str = "native",
+    spans: SpanIndex | None = None,
+    content: str | None = None,
+) -> Loaded:
+    """Build a native document that was read, and check it.
+
+    Args:
+        tree: the document; its places are those of the source.
+        findings: what was found so far.
+        dialect: the one that the source is written in.
+        spans: the places of the native document's values in the source; those of the source itself when None.
+        content: the identity of the content; the digest of the text when None.
+    """
     other = _not_a_workflow(tree.value)
     if other is not None:
         alone = Findings(source)
         alone.tree = tree
         alone.add("not-a-workflow", other, hint=_NATIVE)
         return Loaded(None, alone.sorted())
+    findings.tree = tree
     context = Context(findings, known)
     parts = build(tree.value, context)
     validate(parts, context)
-    definition = None if findings.has_errors() else _definition(parts, source)
-    return Loaded(definition, findings.sorted())
+    if findings.has_errors():
+        return Loaded(None, findings.sorted())
+    spans = spans or SpanIndex(DocumentSpans(source))
+    content = content or digest(source.text.encode())
+    return Loaded(_definition(parts, source, dialect, spans, content), findings.sorted())
 
 
 def load_or_raise(source: Source, *, known: Known | None = None) -> WorkflowDefinition:
@@ -97,7 +122,7 @@ def load_or_raise(source: Source, *, known: Known | None = None) -> WorkflowDefi
     return loaded.definition
 
 
-def _definition(parts: Parts, source: Source) -> WorkflowDefinition:
+def _definition(parts: Parts, source: Source, dialect: str, spans: SpanIndex, content: str) -> WorkflowDefinition:
     return WorkflowDefinition(
         name=parts.name,
         version=parts.version,
@@ -105,8 +130,9 @@ def _definition(parts: Parts, source: Source) -> WorkflowDefinition:
         tags=parts.tags,
         steps=parts.steps,
         source=source,
-        spans=SpanIndex(DocumentSpans(source)),
-        digest=digest(source.text.encode()),
+        spans=spans,
+        digest=content,
+        dialect=dialect,
         config=parts.config,
         input_schema=parts.input_schema,
         vars=parts.vars,

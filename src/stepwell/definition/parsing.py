@@ -15,13 +15,27 @@ from stepwell.definition.tree import Node, Tree
 from stepwell.definition.yaml_tree import read_yaml
 
 NOTHING = Node(None, 0, 0)
+_CONTENT = re.compile(r"^(?!---)[^\s#%]", re.MULTILINE)
+_NEXT_DOCUMENT = re.compile(r"^---(?:\s|$)", re.MULTILINE)
 _LIKELY_JSON = re.compile(r'\s*\{\s*"')
 
 
-def read_tree(source: Source, findings: Findings) -> Tree | None:
+def has_several_documents(source: Source) -> bool:
+    """Whether the text is YAML in which a second document begins."""
+    text = without_mark(source.text)
+    content = _CONTENT.search(text)
+    if source.name.lower().endswith(".json") or content is None:
+        return False
+    return _NEXT_DOCUMENT.search(text, content.end()) is not None
+
+
+def read_tree(source: Source, findings: Findings, *, several: bool = False) -> Tree | None:
     """The document in `source` as a tree, or None when it cannot be read; what was found is in `findings`.
 
     A name that ends in `.json` means JSON, and so does a text that begins like JSON and is no YAML either.
+
+    Args:
+        several: it is YAML, and the tree is the list of its documents.
     """
     text = without_mark(source.text)
     try:
@@ -30,7 +44,10 @@ def read_tree(source: Source, findings: Findings) -> Tree | None:
         findings.add_at(problem.code, problem.message, problem.span, hint=problem.hint)
         return None
     lines = Lines(text)
-    tree = _read(source, text, lines, findings)
+    if several:
+        tree = _tree(read_yaml(text, lines, findings, several=True), text, lines)
+    else:
+        tree = _read(source, text, lines, findings)
     if tree is None and not findings.has_errors():
         findings.add_at("empty-document", "the document is empty", Span(1, 1, 1, 1))
     findings.tree = tree
@@ -73,12 +90,13 @@ class DocumentSpans(Mapping[Path, Span]):
     of all values would cost more memory than the definition itself.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, several: bool = False) -> None:
         self._source = source
+        self._several = several
 
     @cached_property
     def _tree(self) -> Tree:
-        tree = read_tree(self._source, Findings(self._source))
+        tree = read_tree(self._source, Findings(self._source), several=self._several)
         return tree if tree is not None else Tree(None, "", Lines(""), lambda: NOTHING)
 
     def __getitem__(self, path: Path) -> Span:

@@ -121,6 +121,10 @@ class Tree:
             value = value[key]
         return value
 
+    def source_path(self, path: Path) -> Path:
+        """Where in the source that stands which the value at `path` was made from: the same path."""
+        return path
+
     def node(self, path: Path) -> Node | None:
         """The node at `path`, or None when the document has none there."""
         node, depth = self.nearest(path)

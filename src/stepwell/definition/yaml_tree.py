@@ -59,11 +59,15 @@ class _Open:
     expression: bool = False
 
 
-def read_yaml(text: str, lines: Lines, findings: Findings) -> Node | None:
-    """The root of the document in `text`, or None when it cannot be read; why is in `findings`."""
+def read_yaml(text: str, lines: Lines, findings: Findings, *, several: bool = False) -> Node | None:
+    """The root of the document in `text`, or None when it cannot be read; why is in `findings`.
+
+    Args:
+        several: the root is the list of the documents in the text.
+    """
     loader = _LOADER(text)
     try:
-        return _Reader(text, lines, findings).root(loader)
+        return _Reader(text, lines, findings, several).root(loader)
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two: an escape beyond Unicode, in Python
         syntax_finding(error, text, lines, findings)
         return None
@@ -74,10 +78,11 @@ def read_yaml(text: str, lines: Lines, findings: Findings) -> Node | None:
 
 
 class _Reader:
-    def __init__(self, text: str, lines: Lines, findings: Findings) -> None:
+    def __init__(self, text: str, lines: Lines, findings: Findings, several: bool) -> None:
         self._text = text
         self._lines = lines
         self._findings = findings
+        self._several = several
         self._open = [_Open([], 0, 0, [], None)]
         self._anchors: dict[str, tuple[Node, int]] = {}
         self._count = 0
@@ -89,7 +94,8 @@ class _Reader:
         try:
             self._read(loader)
         except _Ended:
-            return Node(self._open[0].value, 0, 0, self._open[0].parts).child(0)
+            root = Node(self._open[0].value, 0, len(self._text), self._open[0].parts)
+            return root if self._several and root.parts else root.child(0)
 
     def _read(self, loader: Any) -> NoReturn:
         """Read every event. Scalars, which most are, are put in their place here: a call for each would take longer."""
@@ -141,7 +147,7 @@ class _Reader:
             return self._end(event)
         if kind is yaml.AliasEvent:
             self._alias(event, frame)
-        elif kind is yaml.DocumentStartEvent and frame.parts:
+        elif kind is yaml.DocumentStartEvent and frame.parts and not self._several:
             message = "a second document begins here; a file holds one workflow"
             self._report("several-documents", message, event, hint="put each workflow into a file of its own")
             raise _Ended
@@ -345,7 +351,8 @@ class _Reader:
 
     def _path(self) -> Path:
         """Of the value that comes next."""
-        found = [len(each.parts) if each.entries is None else each.key for each in self._open[1:]]
+        around = self._open if self._several else self._open[1:]
+        found = [len(each.parts) if each.entries is None else each.key for each in around]
         return tuple(part for part in found if part is not None)
 
     def _report(self, code: str, message: str, event: Any, *, hint: str | None = None) -> None:

@@ -1,0 +1,62 @@
+"""Every dialect, and which one a document is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from stepwell.base.suggest import hint_for
+from stepwell.definition.findings import Findings
+from stepwell.definition.reading import describe
+from stepwell.dialects.dialect import Dialect, Document
+from stepwell.dialects.native.dialect import NATIVE
+
+DIALECTS: Final[Mapping[str, Dialect]] = {each.name: each for each in (NATIVE,)}
+"""The dialects by name."""
+
+KEY: Final = "dialect"
+"""A key of any document that says which dialect it is written in."""
+
+
+def dialect_of(documents: Sequence[Document], named: str | None, findings: Findings) -> Dialect | None:
+    """The dialect of a source; None when it cannot be told, and then a finding says why.
+
+    Args:
+        named: what the user says it is; wins over everything.
+    """
+    said, path = (named, ()) if named is not None else _said(documents)
+    if said is not None:
+        dialect = DIALECTS.get(said) if isinstance(said, str) else None
+        if dialect is None:
+            message = f"there is no dialect {describe(said)}"
+            findings.add("unknown-dialect", message, path, hint=hint_for(str(said), list(DIALECTS)))
+        return dialect
+    return _detected(documents, findings)
+
+
+def _said(documents: Sequence[Document]) -> tuple[Any, tuple[str | int, ...]]:
+    for path, document in documents:
+        if isinstance(document, dict) and document.get(KEY) is not None:
+            return document[KEY], (*path, KEY)
+    return None, ()
+
+
+def _detected(documents: Sequence[Document], findings: Findings) -> Dialect | None:
+    path, document = documents[0]
+    if not isinstance(document, dict):
+        findings.add("not-a-workflow", f"a workflow is a mapping; this is {describe(document)}", path, hint=_LOOKS)
+        return None
+    claiming = [each for each in DIALECTS.values() if any(each.claims(value) for _, value in documents)]
+    if len(claiming) == 1:
+        return claiming[0]
+    if not claiming:
+        findings.add("not-a-workflow", "it cannot be told which dialect this is written in", path, hint=_LOOKS)
+    else:
+        candidates = " and ".join(f"{each.title} ({each.like})" for each in claiming)
+        names = " or ".join(f"`dialect: {each.name}`" for each in claiming)
+        hint = f"say which one it is with {names}, or remove what belongs to the other"
+        findings.add("ambiguous-dialect", f"this looks like {candidates}", path, hint=hint)
+    return None
+
+
+_LOOKS: Final = "; ".join(f"{each.title} has {each.like}" for each in DIALECTS.values())
