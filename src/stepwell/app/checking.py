@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from typing import Final
 
+from stepwell.app.plugins import Plugins
 from stepwell.app.registries import Registries
 from stepwell.base.spans import Source
 from stepwell.decider.unsupported import unsupported
@@ -32,6 +33,7 @@ class Catalogue:
         policies: those of the configuration, by name.
         channels: names of the channels of the configuration; None when they are not known, and not checked.
         workflows: names of registered workflows; None when they are not known, and not checked.
+        plugins: what installed packages bring.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Catalogue:
         policies: Mapping[str, Policy],
         workflows: Set[str] | None = None,
         channels: Set[str] | None = None,
+        plugins: Plugins | None = None,
     ) -> None:
         self._handlers = handlers
         self._tasks = tasks
@@ -51,6 +54,7 @@ class Catalogue:
         self.policies = policies
         self.workflows = workflows
         self.channels = channels
+        self.plugins = plugins or Plugins(())
 
     def known(self) -> Known:
         """For validation: the names that exist."""
@@ -63,6 +67,8 @@ class Catalogue:
             policies=self.policies,
             workflows=self.workflows,
             channels=self.channels,
+            settings=self.plugins.schemas(),
+            broken={name: f"{each.package}: {each.problem}" for name, each in self.plugins.broken.items()},
         )
 
     def leaf_types(self) -> set[str]:
@@ -76,32 +82,23 @@ def catalogue_of(
     services: set[str] | None,
     policies: Mapping[str, Policy] | None = None,
     channels: Set[str] | None = None,
+    plugins: Plugins | None = None,
 ) -> Catalogue:
     """What can be run with these registries, handlers, services, and configured policies and channels."""
     return Catalogue(
-        handlers=lambda: types,
+        handlers=lambda: types | registries.executors.keys(),
         tasks=lambda: set(registries.tasks.names()),
         rules=lambda: BUILT_IN.keys() | set(registries.rules.names()),
         services=services,
         policies=policies or {},
         channels=channels,
+        plugins=plugins,
     )
 
 
-def check(
-    source: Source,
-    catalogue: Catalogue,
-    *,
-    dialect: str | None = None,
-    lenient: bool = False,
-    content: str | None = None,
-) -> Loaded:
-    """Validate a text against what the catalogue offers; constructs that would not be run are errors too.
-
-    Args:
-        dialect, lenient, content: see `stepwell.dialects.loading.load`.
-    """
-    loaded = load(source, known=catalogue.known(), dialect=dialect, lenient=lenient, content=content)
+def check(source: Source, catalogue: Catalogue) -> Loaded:
+    """Validate a text against what the catalogue offers; constructs that would not be run are errors too."""
+    loaded = load(source, known=catalogue.known())
     definition = loaded.definition
     if definition is None:
         return loaded

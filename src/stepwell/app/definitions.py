@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from stepwell.app.checking import Catalogue, check
-from stepwell.app.registry import Reference, Registry, reference_unless_file, stored_definition
+from stepwell.app.registry import Reference, Registry, reference_unless_file, stored_definition, stored_source
+from stepwell.base.derive import digest
 from stepwell.base.errors import NotFound, StoreError, UsageError
 from stepwell.base.spans import Source
 from stepwell.decider.plan import Plan
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.loading import Loaded
 from stepwell.definition.model import WorkflowDefinition
-from stepwell.dialects.loading import content_digest, load
-from stepwell.ports import Store, StoredDefinition
+from stepwell.dialects.loading import load
+from stepwell.ports import Store
 
 MOST_PLANS: Final = 256
 """Plans kept compiled; an older one is compiled again when it is needed."""
@@ -63,31 +65,33 @@ class Definitions:
         self._catalogue = catalogue
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._stored: set[str] = set()
+        self._contents: dict[tuple[str, str | None], str] = {}  # by the digest of a text, and the dialect it is read in
 
-    def check(self, source: Source, *, dialect: str | None = None, lenient: bool = False) -> Loaded:
+    def check(self, source: Source) -> Loaded:
         """Read and validate a text, and find what this version would not run. Stores nothing."""
-        return check(source, self._catalogue, dialect=dialect, lenient=lenient)
+        return check(source, self._catalogue)
 
-    async def plan_of(self, definition: Definition, *, dialect: str | None = None, lenient: bool = False) -> Plan:
+    async def plan_of(self, definition: Definition, *, dialect: str | None = None) -> Plan:
         """The plan of a definition, which is then stored by its content.
 
         Args:
             dialect: what a text or file is written in; told from it when None.
-            lenient: keys that mean nothing are no errors.
 
         Raises:
             InvalidDefinition: with everything that is wrong; nothing is stored. What `plan_named` raises, for a name.
         """
         if isinstance(definition, str) and (reference := _name_in(definition)) is not None:
             return await self.plan_named(reference)
-        source = read_source(definition)
-        known = self._plans.get(content_digest(source, dialect))
+        source = replace(read_source(definition), dialect=dialect)
+        text = (digest(source.text.encode("utf-8", errors="surrogatepass")), dialect)
+        known = self._plans.get(self._contents.get(text, text[0]))
         if known is None:
-            loaded = self.check(source, dialect=dialect, lenient=lenient)
+            loaded = self.check(source)
             errors = [finding for finding in loaded.diagnostics if finding.severity == "error"]
             if loaded.definition is None or errors:
                 raise InvalidDefinition(tuple(loaded.diagnostics), source)
             known = self._compiled(loaded.definition)
+            self._contents[text] = known.digest
         await self._keep(known.definition)
         return known
 
@@ -120,8 +124,7 @@ class Definitions:
         stored = await self._store.definition(content)
         if stored is None:
             raise StoreError(f"the definition {content[:12]} is not in the store", code="unusable-definition")
-        source = Source(stored.source_name, stored.text)
-        loaded = check(source, self._catalogue, dialect=stored.dialect, lenient=True, content=content)
+        loaded = self.check(stored_source(stored))
         if loaded.definition is None:
             first = next(finding for finding in loaded.diagnostics if finding.severity == "error")
             raise StoreError(
@@ -138,16 +141,22 @@ class Definitions:
             NotFound: it is not there, or cannot be read.
         """
         found = await self._store.definition(content)
-        definition = loaded_from(found, content) if found is not None else None
+        definition = load(stored_source(found)).definition if found is not None else None
         if definition is None:
             raise NotFound(f"the definition {content[:12]} is not in the store", code="unusable-definition")
         return definition
 
+    @property
+    def channels(self) -> Sequence[str]:
+        """The names of the configured channels for notifications."""
+        return sorted(self._catalogue.channels or ())
+
     def _compiled(self, definition: WorkflowDefinition) -> Plan:
-        plan = Plan(definition, self._catalogue.policies, sorted(self._catalogue.channels or ()))
+        plan = Plan(definition, self._catalogue.policies, self.channels)
         self._plans[plan.digest] = plan
         if len(self._plans) > MOST_PLANS:
             self._plans.popitem(last=False)
+            self._contents.clear()
         return plan
 
     async def _keep(self, definition: WorkflowDefinition) -> None:
@@ -155,12 +164,6 @@ class Definitions:
             return
         await self._store.put_definition(stored_definition(definition))
         self._stored.add(definition.digest)
-
-
-def loaded_from(stored: StoredDefinition, content: str) -> WorkflowDefinition | None:
-    """A stored definition as it was when it was stored; None when this version cannot read it."""
-    source = Source(stored.source_name, stored.text)
-    return load(source, dialect=stored.dialect, lenient=True, content=content).definition
 
 
 def _name_in(definition: str) -> Reference | None:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from stepwell.base.errors import NotFound, StoreError
 from stepwell.base.instants import to_rfc3339
+from stepwell.base.spans import Source
 from stepwell.base.suggest import hint_for
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.definition.shapes import WORKFLOW_NAME_PATTERN
@@ -146,6 +147,11 @@ def stored_definition(definition: WorkflowDefinition) -> StoredDefinition:
         source_name=definition.source.name,
         text=definition.source.text,
     )
+
+
+def stored_source(stored: StoredDefinition) -> Source:
+    """The text of a stored definition, to be read as it was when it was stored: what was let pass then is again."""
+    return Source(stored.source_name, stored.text, stored.dialect, lenient=True)
 
 
 def registration_report(registration: Registration) -> dict[str, Any]:

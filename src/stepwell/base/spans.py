@@ -17,7 +17,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text and the name it is shown under (a file's path as the user gave it, or `<string>`)."""
+    """A text that is to be read.
+
+    Attributes:
+        name: what it is shown under: a file's path as the user gave it, or `<string>`.
+        dialect: the name of the one it is written in; None when that is told from the text.
+        lenient: keys that mean nothing are pointed out, and no more.
+    """
 
     name: str
     text: str
+    dialect: str | None = None
+    lenient: bool = False

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from stepwell.app.configuration import Configuration, describe_limits, read_configuration
+from stepwell.app.plugins import plugins_of
 from stepwell.base.errors import StepwellError
 from stepwell.cli.checks import Check, clock_check, key_check, library_checks, python_check, sqlite_check
 from stepwell.cli.documents import emit
@@ -39,6 +40,7 @@ def _checks(setup: Setup) -> Iterator[Check]:
         return  # without it nothing is known of the rest
     configuration = configurations[0]
     yield _attempt("modules", lambda: _modules(setup, configuration))
+    yield _attempt("plug-ins", lambda: _plugins(configuration))
     try:
         yield from store_checks(configuration)
     except StepwellError as error:
@@ -74,6 +76,15 @@ def _modules(setup: Setup, configuration: Configuration) -> Check:
     if not tasks and not rules:
         return Check("modules", "warn", found, "mark functions with @task or @rule, so that workflows can call them")
     return Check("modules", "ok", found)
+
+
+def _plugins(configuration: Configuration) -> Check:
+    found = plugins_of(configuration.plugins).all
+    broken = [f"{each.name} ({each.package}): {each.problem}" for each in found if each.problem is not None]
+    if broken:
+        return Check("plug-ins", "warn", "; ".join(broken), "these are left out; everything else works")
+    named = ", ".join(f"{each.name} ({each.package})" for each in found)
+    return Check("plug-ins", "ok", named or "none installed")
 
 
 def _text(checks: Iterable[Check]) -> str:

@@ -20,11 +20,15 @@ class Setup(NamedTuple):
         store: the URL given with `--store`, or None.
         config: the file given with `--config`, or None.
         modules: what was given with `--import`.
+        dialect: the dialect of the files, when it was said.
+        lenient: keys that mean nothing are only pointed out.
     """
 
     store: str | None = None
     config: Path | None = None
     modules: tuple[str, ...] = ()
+    dialect: str | None = None
+    lenient: bool = False
 
     def again(self) -> str:
         """The options that say the same in another call, with a space before them."""
@@ -59,6 +63,20 @@ class Duration(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class Dialect(click.ParamType[str]):
+    """The name of a dialect; the names are looked up when one is given."""
+
+    name = "dialect"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from stepwell.base.suggest import hint_for
+        from stepwell.dialects.table import DIALECTS
+
+        if value not in DIALECTS:
+            self.fail(f"there is no dialect {value!r}; {hint_for(value, list(DIALECTS))}", param, ctx)
+        return str(value)
+
+
 def path_type() -> click.Path:
     """A file's path. Whether it can be read is said where it is read, in the same words everywhere."""
     return click.Path(path_type=Path)
@@ -81,24 +99,30 @@ reason_option = click.option("--reason", metavar="TEXT", help="Why: it is kept w
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print the result and errors only.")
 
 
-def setup_options(*, store: bool = True, modules: bool = False) -> Decorator:
-    """`--store`, `--config` and `--import`, given to the command as one `setup`."""
+def setup_options(*, store: bool = True, modules: bool = False, dialect: str | None = "--dialect") -> Decorator:
+    """`--store`, `--config`, `--import`, `--dialect` and `--lenient`, given to the command as one `setup`.
+
+    Args:
+        modules: it needs to know what can be run.
+        dialect: with `modules`, the option that says what files are written in; None when it reads none.
+    """
+    named = dialect if modules else None
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def gathering(**values: Any) -> Any:
-            setup = Setup(values.pop("store", None), values.pop("config"), values.pop("modules", ()))
+            setup = Setup(**{field: values.pop(field) for field in Setup._fields if field in values})
             return function(setup=setup, **values)
 
         decorated: Callable[..., Any] = gathering
-        for option in reversed(_setup_options(store=store, modules=modules)):
+        for option in reversed(_setup_options(store=store, modules=modules, dialect=named)):
             decorated = option(decorated)
         return decorated
 
     return decorate
 
 
-def _setup_options(*, store: bool, modules: bool) -> list[Decorator]:
+def _setup_options(*, store: bool, modules: bool, dialect: str | None) -> list[Decorator]:
     options: list[Decorator] = []
     if store:
         help_ = (
@@ -110,4 +134,9 @@ def _setup_options(*, store: bool, modules: bool) -> list[Decorator]:
     if modules:
         help_ = "A Python module or .py file with tasks and rules; may be repeated."
         options.append(click.option("--import", "modules", multiple=True, metavar="MODULE", help=help_))
+    if dialect is not None:
+        options.append(
+            click.option(dialect, "dialect", type=Dialect(), help="What files are written in; told from them else.")
+        )
+        options.append(click.option("--lenient", is_flag=True, help="Keys that mean nothing are warnings."))
     return options

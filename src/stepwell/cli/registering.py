@@ -12,7 +12,6 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from stepwell.app.checking import Catalogue
-from stepwell.app.definitions import read_file
 from stepwell.app.registry import Reference, Registry, full_report, reference_of, registration_report
 from stepwell.app.session import open_store
 from stepwell.app.who import this_user
@@ -30,12 +29,13 @@ from stepwell.cli.opening import (
     store_file,
 )
 from stepwell.cli.options import Setup
+from stepwell.cli.sources import file_source
 from stepwell.cli.streams import output_kept_clean, say
 from stepwell.cli.tables import rendered, table
 from stepwell.cli.words import day_or_time
 from stepwell.definition.diagnostics import InvalidDefinition
-from stepwell.dialects.loading import load
 from stepwell.definition.model import WorkflowDefinition
+from stepwell.dialects.loading import load
 from stepwell.ports import Lifecycle, Registration, Store
 
 Report = Mapping[str, Any]
@@ -82,7 +82,7 @@ def _definitions(files: Sequence[Path], setup: Setup) -> list[tuple[Path, Workfl
     invalid = False
     for file in files:
         try:
-            source = read_file(file)
+            source = file_source(file, setup)
             definition, loaded = checked(source, catalogue)
             write_findings(loaded.diagnostics, source, sys.stderr)
             found.append((file, definition))
@@ -102,16 +102,16 @@ def _catalogue(files: Sequence[Path], setup: Setup) -> Catalogue:
     catalogue = catalogue_for_checking(setup)
     store = store_file(configuration_of(setup))
     if catalogue.workflows is not None or (store is not None and not store.exists()):
-        catalogue.workflows = (catalogue.workflows or set()) | _names_in(files)
+        catalogue.workflows = (catalogue.workflows or set()) | _names_in(files, setup)
     return catalogue
 
 
-def _names_in(files: Sequence[Path]) -> Set[str]:
+def _names_in(files: Sequence[Path], setup: Setup) -> Set[str]:
     """The names of the workflows in files, which may be steps of each other; without what cannot be read."""
     names = set()
     for file in files:
         try:
-            definition = load(read_file(file)).definition
+            definition = load(file_source(file, setup)).definition
         except UsageError:
             continue
         if definition is not None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import read_file
-from stepwell.app.registry import Reference, Registry, reference_unless_file
+from stepwell.app.registry import Reference, Registry, reference_unless_file, stored_source
 from stepwell.base.errors import NotFound, UsageError
 from stepwell.base.spans import Source
 from stepwell.cli.opening import existing_store, store_file
+from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 
 
-def source_of(given: str, configuration: Configuration) -> Source:
+def file_source(path: Path, setup: Setup) -> Source:
+    """The text of a file, to be read as the user said.
+
+    Raises:
+        UsageError: code `unreadable-file`.
+    """
+    return replace(read_file(path), dialect=setup.dialect, lenient=setup.lenient)
+
+
+def source_of(given: str, configuration: Configuration, setup: Setup) -> Source:
     """The text of a file, or of a registered workflow whatever its lifecycle: for looking.
 
     Raises:
@@ -22,13 +33,13 @@ def source_of(given: str, configuration: Configuration) -> Source:
     """
     reference = _registered(given, configuration)
     if reference is None:
-        return read_file(Path(given))
+        return file_source(Path(given), setup)
     import asyncio
 
     return asyncio.run(_look_up(reference, configuration))
 
 
-def source_to_run(given: str, configuration: Configuration, *, quiet: bool) -> Source:
+def source_to_run(given: str, configuration: Configuration, setup: Setup, *, quiet: bool) -> Source:
     """The same, for running it; that a version is deprecated is said.
 
     Raises:
@@ -36,7 +47,7 @@ def source_to_run(given: str, configuration: Configuration, *, quiet: bool) -> S
     """
     reference = _registered(given, configuration)
     if reference is None:
-        return read_file(Path(given))
+        return file_source(Path(given), setup)
     import asyncio
 
     source, warning = asyncio.run(_look_up_to_run(reference, configuration))
@@ -68,7 +79,7 @@ async def _look_up(reference: Reference, configuration: Configuration) -> Source
             definition = await registry.definition(await registry.find(reference))
         except NotFound as error:
             raise _no_file_either(error, reference) from None
-    return Source(definition.source_name, definition.text)
+    return stored_source(definition)
 
 
 async def _look_up_to_run(reference: Reference, configuration: Configuration) -> tuple[Source, str | None]:
@@ -77,7 +88,7 @@ async def _look_up_to_run(reference: Reference, configuration: Configuration) ->
             found = await Registry(store).startable(reference)
         except NotFound as error:
             raise _no_file_either(error, reference) from None
-    return Source(found.definition.source_name, found.definition.text), found.warning
+    return stored_source(found.definition), found.warning
 
 
 def _no_file_either(error: NotFound, reference: Reference) -> NotFound:

@@ -28,7 +28,7 @@ def validate(given: Sequence[str], setup: Setup, output: str, *, quiet: bool) ->
     unreadable: list[dict[str, Any]] = []
     for name in given:
         try:
-            findings += _check(name, configuration, catalogue, output, quiet=quiet)
+            findings += _check(name, configuration, setup, catalogue, output, quiet=quiet)
         except (UsageError, NotFound) as error:
             unreadable.append(_unread(name, error))
             say(labelled(error.code, error.message, error.hint))
@@ -40,10 +40,10 @@ def validate(given: Sequence[str], setup: Setup, output: str, *, quiet: bool) ->
 
 
 def _check(
-    given: str, configuration: Configuration, catalogue: Catalogue, output: str, *, quiet: bool
+    given: str, configuration: Configuration, setup: Setup, catalogue: Catalogue, output: str, *, quiet: bool
 ) -> Sequence[Diagnostic]:
     """Check one definition, and print what was found where that is for people."""
-    source = source_of(given, configuration)
+    source = source_of(given, configuration, setup)
     loaded = check(source, catalogue)
     if output == "table":
         write_findings(loaded.diagnostics, source, sys.stdout)

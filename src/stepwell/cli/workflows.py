@@ -21,6 +21,6 @@ def print_graph(given: str, setup: Setup, output: str) -> int:
     """Print the graph of a workflow, given by its file or its name."""
     with output_kept_clean():
         configuration, catalogue = configuration_of(setup), catalogue_for_checking(setup)
-    definition, _ = checked(source_of(given, configuration), catalogue)
+    definition, _ = checked(source_of(given, configuration, setup), catalogue)
     write(drawn(definition, output))
     return 0

@@ -33,7 +33,10 @@ class Known:
         services: names of services of the configuration.
         workflows: names of stored workflows.
         rules: names of validation rules, the built-in ones included.
+        settings: JSON Schemas of the settings of steps of plug-ins' types, by type.
+        broken: why the types of some plug-ins cannot be used, by type.
         policies: the policies of the configuration by name, or only their names: then their kinds are not checked.
+        channels: names of the channels of the configuration over which people are told things.
     """
 
     step_types: Set[str] | None = None
@@ -42,6 +45,9 @@ class Known:
     workflows: Set[str] | None = None
     rules: Set[str] | None = None
     policies: Mapping[str, Policy] | Set[str] | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+    channels: Set[str] | None = None
 
 
 @dataclass(slots=True)
@@ -53,6 +59,8 @@ class Context:
     uses: list[Use] = field(default_factory=list)
     step_count: int = 0
     expression_count: int = 0
+    any_step_name: bool = False
+    """Whether a step may be called like something else in expressions: its document has none that could mean both."""
 
     def template(
         self, value: Any, path: Path, place: Place, step: str | None = None, names: frozenset[str] = frozenset()

@@ -26,15 +26,10 @@ _LONGEST = 500
 
 
 class Findings:
-    """The findings about one document so far.
+    """The findings about one document so far."""
 
-    Args:
-        lenient: keys that mean nothing are warnings, not errors.
-    """
-
-    def __init__(self, source: Source, *, lenient: bool = False) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
-        self._lenient = lenient
         self._kept: dict[tuple[str, Span, str], Diagnostic] = {}
         self._left_out = 0
         self._errors = 0
@@ -67,7 +62,7 @@ class Findings:
         if self.is_full():
             self._leave_out(code)
             return
-        severity = "warning" if self._lenient and code == "unknown-key" else CODES[code].severity
+        severity = "warning" if self._source.lenient and code == "unknown-key" else CODES[code].severity
         self._errors += severity == "error"
         self._kept[identity] = Diagnostic(code, message, span, severity, hint, path, self._source.name)
 

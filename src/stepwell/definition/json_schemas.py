@@ -54,6 +54,25 @@ def _compiles(schema: dict[str, Any], path: Path, findings: Findings) -> bool:
     return True
 
 
+def check_settings(value: Any, schema: Mapping[str, Any], path: Path, findings: Findings) -> None:
+    """Check the settings of a step, which stand at `path`, as far as that can be done before expressions have values."""
+    for error in _validator(dict(schema)).iter_errors(value):
+        if error.schema_path[-1] in _OF_KEYS or not _holds_expression(error.instance):
+            place = (*path, *error.instance_path)
+            findings.add("wrong-value", f"the setting does not satisfy the plug-in's schema: {_words(error)}", place)
+
+
+_OF_KEYS = frozenset({"required", "additionalProperties", "minProperties", "maxProperties", "dependentRequired"})
+"""Keywords about which keys there are, whatever their values."""
+
+
+def _holds_expression(value: Any) -> bool:
+    if isinstance(value, str):
+        return "{{" in value
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_holds_expression(part) for part in parts)
+
+
 def check_value(value: Any, schema: dict[str, Any], path: Path, findings: Findings) -> None:
     """Check that a default, which stands at `path`, satisfies the schema that is meant for it."""
     try:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stepwell.base.filters import operator_problem
 from stepwell.definition.context import Context, expressions_in
-from stepwell.definition.json_schemas import check_schema, check_value
+from stepwell.definition.json_schemas import check_schema, check_settings, check_value
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, Path
 from stepwell.definition.reading import counted, describe, read
 from stepwell.definition.settings import SETTINGS
@@ -36,7 +37,12 @@ _ALTERNATIVES: Mapping[str, tuple[str, ...]] = {
 }
 """Exactly one of these settings is given."""
 
-_SCHEMAS: Mapping[str, str] = {"ai": "output_schema", "approval": "response_schema", "validation": "schema"}
+_SCHEMAS: Mapping[str, tuple[str, ...]] = {
+    "ai": ("output_schema",),
+    "approval": ("response_schema",),
+    "http": ("request_schema", "response_schema"),
+    "validation": ("schema",),
+}
 """Settings that hold a JSON Schema."""
 
 _SECRET_KEY = re.compile(
@@ -49,7 +55,7 @@ def check_type(kind: str, written: bool, settings: dict[str, Any], path: Path, s
     """Check a step's type, and its settings (which stand at `path`) against it."""
     model = SETTINGS.get(kind)
     if model is None:
-        _check_other_type(kind, step, context)
+        _check_other_type(kind, settings, path, step, context)
         return
     if not settings and not written:
         message = "a step without `type` calls a service: it needs `config` with `service` and `endpoint`"
@@ -57,23 +63,30 @@ def check_type(kind: str, written: bool, settings: dict[str, Any], path: Path, s
         return
     read(model, settings, path, context.findings)
     _check_alternatives(kind, settings, path, context)
-    if kind in _SCHEMAS and isinstance(settings.get(_SCHEMAS[kind]), dict):
-        check_schema(settings[_SCHEMAS[kind]], (*path, _SCHEMAS[kind]), context.findings)
+    for key in _SCHEMAS.get(kind, ()):
+        if isinstance(settings.get(key), dict):
+            check_schema(settings[key], (*path, key), context.findings)
     if kind in _CHECKS:
         _CHECKS[kind](settings, path, context)
 
 
-def _check_other_type(kind: str, step: Path, context: Context) -> None:
+def _check_other_type(kind: str, settings: dict[str, Any], place: Path, step: Path, context: Context) -> None:
     """A type that is not built in: a plug-in's, or a registered task."""
     known = context.known
+    if kind in known.settings:
+        check_settings(settings, known.settings[kind], place, context.findings)
     if kind in (known.step_types or ()) or kind in (known.tasks or ()):
         return
     path = (*step, "type")
+    if kind in known.broken:
+        message = f"the step type {kind!r} is brought by a plug-in that cannot be used ({known.broken[kind]})"
+        context.findings.add("unknown-type", message, path, hint="`stepwell doctor` lists the plug-ins")
+        return
     names = BUILT_IN | set(known.step_types or ()) | set(known.tasks or ())
     hint = context.findings.hint_for(kind, names)
     if known.step_types is not None and known.tasks is not None:
         context.findings.add("unknown-type", f"there is no step type or task {kind!r}", path, hint=hint)
-    elif hint is not None and hint.startswith("did you mean"):
+    elif hint is not None and hint.startswith("did you mean") and "." not in kind:
         context.findings.add("unrecognised-type", f"{kind!r} is not a built-in step type", path, hint=hint)
 
 
@@ -251,6 +264,8 @@ def check_filter(written: Any, path: Path, context: Context) -> None:
                 hint = context.findings.hint_for(name, FILTER_OPERATORS)
                 message = f"there is no operator {name!r}"
                 context.findings.add("unknown-operator", message, (*path, field, name), hint=hint, key=True)
+            elif not expressions_in(wanted[name]) and (problem := operator_problem(name, wanted[name])) is not None:
+                context.findings.add("wrong-value", problem, (*path, field, name))
 
 
 def _check_combined(name: str, wanted: Any, path: Path, context: Context) -> None:

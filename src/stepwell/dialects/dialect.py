@@ -76,6 +76,7 @@ class Dialect:
             wrong is in the findings. It never raises because of what a document holds.
         write: the document in this dialect that means the same as a definition. What it cannot say is in `Writing`.
         several: a source may hold several documents, which belong together.
+        any_step_name: its steps may be called like what native expressions call something else, for it has none.
     """
 
     name: str
@@ -85,3 +86,4 @@ class Dialect:
     read: Callable[[Reading], Any]
     write: Callable[[Writing], Any]
     several: bool = False
+    any_step_name: bool = False

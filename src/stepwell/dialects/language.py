@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn, Protocol, TypeVar
 
 from jinja2 import nodes
 
+from stepwell.definition.codes import CODES
 from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
 from stepwell.expression.errors import ExpressionSyntaxError
@@ -26,7 +27,8 @@ N = TypeVar("N", bound=nodes.Node)
 Change = Callable[[nodes.Expr], nodes.Expr]
 """Gives what takes the place of a node whose inner nodes were exchanged already; itself when nothing does.
 
-Raises `ExpressionSyntaxError` (with `node.lineno` as the offset) for what means nothing in the other language.
+The name of a function that is called is no node of its own: its call is. Raises `ExpressionSyntaxError` (with
+`node.lineno` as the offset) for what means nothing in the other language.
 """
 
 
@@ -130,19 +132,21 @@ def exchanged(tree: nodes.Expr, change: Change) -> nodes.Expr:
     return _exchanged(tree, change)
 
 
-def refuse(message: str, node: nodes.Node, hint: str | None = None) -> NoReturn:
+def refuse(message: str, node: nodes.Node, hint: str | None = None, code: str = "expression-syntax") -> NoReturn:
     """Say that a part of an expression means nothing in the other language.
 
     Raises:
         ExpressionSyntaxError: always, at the place of the node.
     """
-    raise ExpressionSyntaxError(message, offset=node.lineno or 0, hint=hint)
+    raise ExpressionSyntaxError(message, offset=node.lineno or 0, hint=hint, code=code)
 
 
 def _exchanged(node: N, change: Change) -> N:
     made = copy(node)
     for field in node.fields:
         value = getattr(node, field)
+        if isinstance(node, nodes.Call) and field == "node" and isinstance(value, nodes.Name):
+            continue
         if isinstance(value, nodes.Node):
             setattr(made, field, _exchanged(value, change))
         elif isinstance(value, list):
@@ -180,4 +184,5 @@ def renamed(roots: Mapping[str, str]) -> Change:
 
 
 def _record(error: ExpressionSyntaxError, path: Path, findings: Findings) -> None:
-    findings.add("expression-syntax", error.message, path, hint=error.hint, offset=error.offset)
+    code = error.code if error.code in CODES else "expression-syntax"
+    findings.add(code, error.message, path, hint=error.hint, offset=error.offset)

@@ -9,9 +9,12 @@ from stepwell.base.suggest import hint_for
 from stepwell.definition.findings import Findings
 from stepwell.definition.reading import describe
 from stepwell.dialects.dialect import Dialect, Document
+from stepwell.dialects.execution.dialect import EXECUTION
 from stepwell.dialects.native.dialect import NATIVE
+from stepwell.dialects.step_map.dialect import STEP_MAP
+from stepwell.dialects.task_graph.dialect import TASK_GRAPH
 
-DIALECTS: Final[Mapping[str, Dialect]] = {each.name: each for each in (NATIVE,)}
+DIALECTS: Final[Mapping[str, Dialect]] = {each.name: each for each in (NATIVE, EXECUTION, STEP_MAP, TASK_GRAPH)}
 """The dialects by name."""
 
 KEY: Final = "dialect"

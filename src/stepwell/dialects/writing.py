@@ -8,9 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from stepwell.definition.codes import CODES
+from stepwell.definition.diagnostics import Diagnostic
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.definition.scalars import BadNumber, plain_scalar
-from stepwell.dialects.dialect import Unsaid, Writing
+from stepwell.dialects.dialect import Dialect, Unsaid, Writing
 from stepwell.dialects.table import DIALECTS
 
 Notation = Literal["yaml", "json"]
@@ -27,10 +29,9 @@ class Written(NamedTuple):
     text: str
     unsaid: Sequence[Unsaid]
 
-    @property
-    def lost(self) -> Sequence[Unsaid]:
-        """What cannot be said and matters."""
-        return [each for each in self.unsaid if each.weight == "lost"]
+    def findings(self, definition: WorkflowDefinition, dialect: str) -> tuple[Diagnostic, ...]:
+        """What cannot be said, each with its place in the definition that was written."""
+        return tuple(_finding(each, definition, DIALECTS[dialect]) for each in self.unsaid)
 
 
 def write(definition: WorkflowDefinition, dialect: str, notation: Notation | None = None) -> Written:
@@ -54,6 +55,18 @@ def as_text(document: Any, notation: Notation) -> str:
     if notation == "json":
         return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _finding(unsaid: Unsaid, definition: WorkflowDefinition, dialect: Dialect) -> Diagnostic:
+    code = "cannot-say" if unsaid.weight == "lost" else "left-out"
+    return Diagnostic(
+        code=code,
+        message=f"{dialect.title} cannot say {unsaid.what}",
+        span=definition.spans.at(unsaid.path),
+        severity=CODES[code].severity,
+        path=unsaid.path,
+        source_name=definition.source.name,
+    )
 
 
 def _notation_of(definition: WorkflowDefinition) -> Notation:
@@ -81,7 +94,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 def _is_plain(text: str) -> bool:
     """Whether the text is one without quotes too: by the rules of this reader, which are those of YAML 1.2."""
     try:
-        return plain_scalar(text) == text
+        return bool(plain_scalar(text) == text)
     except BadNumber:
         return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,15 +19,21 @@ _FORMS: Final = (
 _LATER: Final = ("postgres", "postgresql")
 
 
-def store_for(url: str) -> Store:
+def store_for(url: str, others: Mapping[str, Callable[[str], Store]] | None = None) -> Store:
     """The store that `url` means, not yet open.
 
     `memory:`; `sqlite:PATH`; `sqlite:///PATH` (a fourth slash makes the path absolute, as other Python programs have
     it); a path that ends in `.db`, `.sqlite` or `.sqlite3`.
 
+    Args:
+        others: by the scheme of their URLs, what makes stores of other kinds.
+
     Raises:
         ConfigurationError: (code `invalid-store`) it is none of these; the message does not repeat a password.
     """
+    scheme, _ = _split(url.strip())
+    if others and scheme in others:
+        return others[scheme](url)
     path = sqlite_path(url)
     if path is None:
         from stepwell.store.memory import MemoryStore

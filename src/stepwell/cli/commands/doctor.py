@@ -8,7 +8,7 @@ from stepwell.cli.options import Setup, output_option, setup_options
 
 
 @click.command("doctor")
-@setup_options(modules=True)
+@setup_options(modules=True, dialect=None)
 @output_option()
 def command(setup: Setup, output: str) -> int:
     """Look whether all is well: installation, configuration, modules, store, key, clock.

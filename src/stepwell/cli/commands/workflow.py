@@ -9,6 +9,7 @@ import click
 
 from stepwell.cli.options import (
     DefinitionType,
+    Dialect,
     Setup,
     output_option,
     path_type,
@@ -156,6 +157,34 @@ def default(workflow: str, reason: str | None, setup: Setup, output: str) -> int
     from stepwell.cli.registering import set_default
 
     return set_default(workflow, reason, setup, output)
+
+
+@command.command("convert")
+@click.argument("workflow", type=DefinitionType(), metavar="FILE|NAME[@VERSION]")
+@click.option("--to", "to", type=Dialect(), required=True, help="The dialect to write it in.")
+@click.option("--lossy", is_flag=True, help="Leave out what the other dialect cannot say.")
+@setup_options(modules=True, dialect="--from")
+@output_option("yaml", "json", help="The notation.")
+def convert(workflow: str, to: str, lossy: bool, setup: Setup, output: str) -> int:
+    """Print a workflow in another dialect.
+
+    What the other dialect cannot say is told with its place, and then nothing is printed, unless it changes nothing in
+    what the workflow does. In its own dialect it comes out as it is, to the byte.
+
+    \b
+    stepwell workflow convert deploy.yaml --to native
+    stepwell workflow convert signup.yaml --to task-graph -o json
+    """
+    from stepwell.cli.converting import convert as print_converted
+
+    notation = cast("Any", output if _is_given("output") else None)
+    return print_converted(workflow, to, setup, notation, lossy=lossy)
+
+
+def _is_given(option: str) -> bool:
+    """Whether the user gave an option, as opposed to its default."""
+    source = click.get_current_context().get_parameter_source(option)
+    return source is not click.core.ParameterSource.DEFAULT
 
 
 @command.command("graph")
