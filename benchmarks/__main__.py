@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import chains, crash, fan_out, latency, throughput, waiting
+from benchmarks.against import FIGURES, compare
 from benchmarks.figures import Bar, Workload, missed, read_bars, shown, write_results
 
 WORKLOADS: Final[Mapping[str, Callable[[Path, bool], Workload]]] = {
@@ -38,6 +39,8 @@ WORKLOADS: Final[Mapping[str, Callable[[Path, bool], Workload]]] = {
 def main() -> int:
     """Run, print, write; returns the exit status: 1 when a bar is missed."""
     options = arguments()
+    if options.against is not None:
+        return compare(options.against.resolve(), options.only or FIGURES, options.rounds, options.folder)
     done = [run(name, options.quick, options.folder) for name in options.only or WORKLOADS]
     bars = {} if options.quick else read_bars()
     write_results(options.output, about(options.quick), done, bars)
@@ -52,6 +55,8 @@ def arguments() -> argparse.Namespace:
     """What to run, and where to write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, no bars")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="compare with another checkout instead")
+    parser.add_argument("--rounds", type=int, default=3, help="of a comparison; default: %(default)s")
     parser.add_argument("--only", action="append", choices=WORKLOADS, help="one workload; may be repeated")
     parser.add_argument("--output", type=Path, default=Path("bench-results.json"), help="default: %(default)s")
     parser.add_argument(
