@@ -32,6 +32,7 @@ FIGURES: Final[Mapping[str, Mapping[str, bool]]] = {
     "W4": {"microseconds_per_step_of_10000": False},
     "W5": {"seconds_until_all_complete": False},
     "W6": {"starts_per_second": True, "ms_to_wake_one_of_100000": False},
+    "W7": {"seconds_to_validate": False, "seconds_to_plan": False},
 }
 """What is compared, and whether more of it is better."""
 

@@ -26,6 +26,34 @@ def fan_out(count: int) -> str:
     return _definition(f"fan-out-{count}", [{"name": "first", **NOTHING}, *middle, last])
 
 
+def with_conditions(count: int) -> str:
+    """A chain in which every step has a condition of its own, an expression of its own and a retry policy."""
+    return _definition(f"conditions-{count}", [_with_condition(number) for number in range(count)])
+
+
+def _with_condition(number: int) -> dict[str, Any]:
+    before = f"s{number - 1}"
+    last = f"{{{{ steps.{before}.output | default({number}) }}}}" if number else "{{ input.last }}"
+    step: dict[str, Any] = {
+        "name": f"s{number}",
+        "type": "python",
+        "config": {"task": "work", "args": {"amount": "{{ input.amount }}", "last": last}},
+        "when": f"input.amount > {number} and not (input.closed or input.kind == 'k{number}')",
+    }
+    return {**step, "depends_on": [before]} if number else step
+
+
+def nested(count: int, deepest: int) -> str:
+    """`count` steps in groups, each of which holds some steps and the next group."""
+    beside = max(1, count // deepest)
+    steps: list[dict[str, Any]] = []
+    for level in range(deepest, 0, -1):
+        here = [{"name": f"s{level}_{number}", "type": "noop"} for number in range(beside)]
+        group = {"name": f"g{level}", "type": "parallel_group", "config": {"steps": steps}}
+        steps = [*here, group] if steps else here
+    return _definition(f"nested-{count}", steps)
+
+
 def waiting() -> str:
     """A step that waits for an event about this execution's own order."""
     wait = {"event_type": "order.paid", "filter": {"order": "{{ input.order }}"}, "timeout": "30d"}

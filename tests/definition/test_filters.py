@@ -20,3 +20,9 @@ def test_what_is_combined_are_filters() -> None:
     assert _codes('{"~or": []}') == ["wrong-type"]
     assert _codes('{"~and": [1]}') == ["wrong-type"]
     assert _codes('{"~and": [{a: {"~no": 1}}]}') == ["unknown-operator"]
+
+
+def test_values_of_operators_fit_unless_an_expression_yields_them() -> None:
+    assert _codes('{a: {"~in": x}}') == ["wrong-value"]
+    assert _codes('{a: {"~regex": "("}, b: {"~isnull": 1}}') == ["wrong-value", "wrong-value"]
+    assert _codes('{a: {"~in": "{{ input.list }}"}}') == []

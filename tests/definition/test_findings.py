@@ -23,6 +23,7 @@ KNOWN = Known(
     workflows=frozenset({"cleanup"}),
     rules=frozenset({"email"}),
     policies=frozenset({"shared"}),
+    channels=frozenset({"slack"}),
 )
 
 
@@ -157,6 +158,9 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         steps("- {name: a, type: noop}\n- {name: b, type: transform, config: {value: '{{ steps.a.output }}'}}"), "s",
     ),
     "duplicate-dependency": (steps("- {name: a, type: noop}\n- {name: b, type: noop, depends_on: [a, a]}"), "a"),
+    "unknown-channel": (
+        steps("- {name: a, type: notify, config: {channels: [slak], message: hello}}"), "slak"
+    ),
     "unknown-workflow": (steps("- {name: a, type: workflow, config: {name: clean}}"), "clean"),
     "unrecognised-type": (steps("- {name: a, type: transfrom}"), "transfrom"),
     "timeout-too-long": (
@@ -173,6 +177,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
 
 KNOWLEDGE = {
     "unknown-type", "unknown-task", "unknown-service", "unknown-rule", "unknown-policy", "unknown-workflow",
+    "unknown-channel",
 }  # fmt: skip
 """Findings that need to know what there is outside of the document."""
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from stepwell.definition.graph import StepGraph, batches, critical_path, cycles, inbound_counts, not_upstream
 from stepwell.definition.model import Dependency, Edge, Step
+from tests.definition.documents import codes
+from tests.definition.documents import steps as written
 
 
 def step(name: str, *after: str, to: tuple[str, ...] = (), max_visits: int | None = None) -> Step:
@@ -59,6 +61,13 @@ def test_a_cycle_is_allowed_when_one_of_its_steps_has_max_visits() -> None:
 
 def test_a_step_that_leads_to_itself_is_no_cycle_here() -> None:
     assert cycles_of([step("a", "a")]) == []
+
+
+def test_a_step_may_lead_to_itself_when_it_says_how_often_it_runs() -> None:
+    again = "- {name: again, type: noop, next: [{when: 'input.n > 1', to: again}]%s}"
+    assert codes(written(again % ", max_visits: 3")) == []
+    assert codes(written(again % "")) == ["self-dependency"]
+    assert codes(written("- {name: once, type: noop, max_visits: 3}")) == ["no-effect"]
 
 
 def test_steps_that_run_in_circles_are_a_tangle() -> None:

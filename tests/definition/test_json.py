@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepwell.base.spans import Source
+from stepwell.definition.findings import Findings
+from stepwell.definition.json_tree import quick_json, read_json
+from stepwell.definition.text import Lines
 from tests.definition.trees import only, read, tree, value
 
 NAME = "w.json"
@@ -121,3 +125,58 @@ def test_what_is_accepted_is_what_python_accepts(text: str) -> None:
         assert found.value == expected
     else:
         assert {finding.code for finding in findings} <= {"duplicate-key", "bad-number"}
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**64), 2**65) | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+        max_leaves=12,
+    ),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+    st.data(),
+)
+def test_the_quick_reader_reads_what_the_exact_one_reads_or_leaves_it_to_it(
+    document: Any, indent: int | None, ascii_only: bool, data: st.DataObject
+) -> None:
+    text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
+    if data.draw(st.booleans()):
+        at, end = sorted(data.draw(st.tuples(st.integers(0, len(text)), st.integers(0, len(text)))))
+        text = text[:at] + data.draw(st.sampled_from(["", ",", "0", '"', "]", "\\ud800", "\t", "{}"])) + text[end:]
+    findings = Findings(Source(NAME, text))
+    root = read_json(text, Lines(text), findings)
+    exact = root.value if root is not None and not findings.sorted() else ...
+    quick = quick_json(text)
+    assert repr(quick) == repr(exact) or quick is ...
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\ud83d\\ude00"', '"\\n \\\\ \\u00e9 \ud83d\ude00"', "[1, -2.5e3, null, {}]", " 5 "]
+)
+def test_what_is_as_it_should_be_is_read_quickly(text: str) -> None:
+    assert quick_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"\\ud83d"', '"\\ude00"', '"\\ud83d\\ud83d\\ude00"', '"\\ud83d\\ude00\\ude00"', '"\\\\ud83d\\ude00"',
+        '"\\ud83d\\\\ude00"',
+        "NaN", "1e999", "18446744073709551616", '{"a": 1, "a": 2}', "[1,]", "", "[" * 65 + "]" * 65, "[" * 100_000,
+        json.dumps([0] * 100_001),
+    ],
+    ids=lambda text: text[:20],
+)  # fmt: skip
+def test_what_is_not_is_left_to_the_exact_reader(text: str) -> None:
+    assert quick_json(text) is ...
+
+
+def test_positions_are_worked_out_when_one_is_needed() -> None:
+    document = tree('{"a": [1, {"b": 2}]}', NAME)
+    assert "root" not in vars(document)
+    assert document.at(("a", 1, "b")) == 2
+    assert all(document.at(path) is ... for path in (("a", 2), ("a", "b"), ("a", 0, 0)))
+    assert "root" not in vars(document)
+    assert document.span(("a", 1, "b")).column == 17

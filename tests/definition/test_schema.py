@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import jsonschema_rs
@@ -120,3 +122,16 @@ def test_what_is_wrong_in_form_the_schema_refuses(text: str, validator: Any) -> 
 def test_whatever_the_loader_accepts_the_schema_accepts(document: dict[str, object]) -> None:
     if load(Source("w.json", json.dumps(document))).definition is not None:
         assert jsonschema_rs.validator_for(workflow_schema(), offline=True).is_valid(document)
+
+
+def test_models_that_a_document_does_not_need_are_not_built() -> None:
+    code = (
+        "from tests.definition.documents import codes, spec\n"
+        "from stepwell.definition import document\n"
+        "assert codes(spec('')) == []\n"
+        "assert document.StepDoc.__pydantic_complete__\n"
+        "assert not document.ConfigDoc.__pydantic_complete__\n"
+        "assert not document.CompensationDoc.__pydantic_complete__\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

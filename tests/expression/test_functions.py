@@ -20,7 +20,7 @@ LANGUAGE = """
 upper lower trim append prepend join first last length default from_json to_json filter map list slice batch now uuid
 string number int bool type_of keys values abs floor ceil round min max sum split replace starts_with ends_with match
 contains reversed sort unique flat zip range index_of count merge chunks hash sha256 random b64encode b64decode
-coalesce succeeded failed timed_out skipped result
+coalesce satisfies succeeded failed timed_out skipped result
 """
 
 
@@ -88,6 +88,10 @@ def test_every_function_is_documented_and_its_example_holds(function: Function) 
         ("[{'a': 1, 'b': 2}, {'a': 1, 'b': 3}, {'b': 2}] | filter(a=1, b=2)", [{"a": 1, "b": 2}]),
         ("[{'a': 1}] | filter(value=1)", []),
         ("merge({'a': 1}, {'b': 2}, {'a': 3})", {"a": 3, "b": 2}),
+        ("satisfies({'a': {'b': 3}, 'c': 'x'}, {'a.b': 3, 'c': {'~in': ['x', 'y']}})", True),
+        ("satisfies({'a': 1}, {'~or': [{'a': {'~gt': 1}}, {'b': {'~isnull': true}}]})", True),
+        ("satisfies({'a': 1}, {'a': 1, 'b': 2})", False),
+        ("satisfies({}, {})", True),
         ("min(3, 1, 2) + max([1, 5])", 6),
         ("max('a', 'b')", "b"),
         ("sum([])", 0),

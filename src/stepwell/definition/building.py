@@ -46,6 +46,7 @@ class Parts:
     compensation: Compensation = field(default_factory=Compensation)
     output_schema: dict[str, Any] | None = None
     output_values: dict[str, Any] | None = None
+    output_on_failure: bool = False
 
 
 def build(document: dict[str, Any], context: Context) -> Parts:
@@ -106,6 +107,8 @@ def _config(written: doc.ConfigDoc | None, parts: Parts, context: Context) -> No
         ),
         policies=_policies(written.policies, (*path, "policies"), context, Around(retry=retry)),
         strict_failures=bool(written.strict_failures),
+        branches=written.branches or "shared",
+        enabled=written.enabled is not False,
     )
 
 
@@ -173,12 +176,15 @@ def _compensation(written: doc.CompensationDoc | None, parts: Parts, context: Co
             message = f"{step.name!r} has edges, but compensation steps run in the order in which they are listed"
             place = (step.depends_on or step.edges)[0].path
             context.findings.add("misplaced-key", message, place, hint="use `when` to leave a step out")
+    notification = plain(written.notification)
+    context.template(notification, ("spec", "compensation", "notification"), FAILURE)
     parts.compensation = Compensation(
         strategy=written.strategy,
         mode=written.mode or "automatic",
         timeout=written.timeout,
         steps=steps,
         declared=True,
+        notification=notification,
     )
 
 
@@ -191,3 +197,4 @@ def _output(written: doc.OutputDoc | None, parts: Parts, context: Context) -> No
     context.template(written.values, (*path, "values"), WORKFLOW_OUTPUT)
     parts.output_schema = written.schema_
     parts.output_values = written.values
+    parts.output_on_failure = bool(written.on_failure)

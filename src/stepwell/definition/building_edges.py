@@ -21,6 +21,9 @@ _SUGAR: tuple[tuple[str, EdgeOn], ...] = (
     ("on_complete", "complete"),
 )
 
+EDGE_KEYS = frozenset({"next", "decision", *(key for key, _ in _SUGAR)})
+"""The keys of a step that make edges."""
+
 
 def build_dependencies(written: Any, path: Path) -> tuple[Dependency, ...]:
     """`depends_on`: a name, a mapping, or a list of them."""
@@ -83,6 +86,7 @@ def _next_entry(entry: doc.NextDoc, path: Path, name: str, context: Context, nam
         when=entry.when,
         publish=tuple(publish.items()),
         delay=entry.delay or 0,
+        handles=entry.handles is not False,
         path=path,
     )
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from stepwell.definition import document as doc
 from stepwell.definition.blocks import ITEM_NAMES, Block, blocks, conditions, without
 from stepwell.definition.building_bodies import DEFAULT_TYPE, Around, build_undo, either, settings_of
-from stepwell.definition.building_edges import build_dependencies, build_edges
+from stepwell.definition.building_edges import EDGE_KEYS, build_dependencies, build_edges
 from stepwell.definition.building_policies import (
     build_action,
     build_breaker,
@@ -81,18 +81,22 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
     when, when_path = either(written, "when", "condition", path, context)
     context.condition(when, when_path, around.when, name, around.names)
     at = _At(path, name, context, around, inner)
-    optional = {key: _OPTIONAL[key](value, at) for key in _OPTIONAL if (value := getattr(written, key)) is not None}
+    optional = {key: _OPTIONAL[key](value, at) for key in entry if (value := _given(written, key)) is not None}
     return Step(
         name=name,
         type=kind,
         path=path,
-        edges=build_edges(written, path, name, context, around.names),
+        edges=() if EDGE_KEYS.isdisjoint(entry) else build_edges(written, path, name, context, around.names),
         when=when,
         config=config,
         blocks=nested,
         for_each=iteration,
         **optional,
     )
+
+
+def _given(written: doc.StepDoc, key: str) -> Any:
+    return getattr(written, key) if key in _OPTIONAL else None
 
 
 class _At(NamedTuple):
@@ -160,7 +164,7 @@ def _name(key: str | None, written: doc.StepDoc, entry: dict[str, Any], path: Pa
     elif entry.get("name") is None:
         findings.add("missing-key", "a step needs a `name`", path)
     name = key if key is not None else written.name
-    if name in RESERVED:
+    if name in RESERVED and not context.any_step_name:
         place = path if key is not None else (*path, "name")
         message = f"{name!r} means something else in expressions, so no step can be called that"
         findings.add("reserved-name", message, place, hint="choose another name", key=key is not None)
@@ -220,6 +224,7 @@ def _for_each(written: doc.ForEachDoc, path: Path, name: str, context: Context, 
     item, index = written.as_ or ITEM_NAMES[0], written.index or ITEM_NAMES[1]
     check_item_names((item, (*path, "as")), (index, (*path, "index")), names, context)
     _check_items(written.items, (*path, "items"), name, context, names)
+    context.template(written.concurrency, (*path, "concurrency"), ITEMS, name, names)
     context.condition(written.when, (*path, "when"), ITEM_WHEN, name, names | {item, index})
     return Iteration(
         items=written.items,

@@ -59,6 +59,7 @@ def _trigger(entry: Any, path: Path, context: Context) -> Trigger | None:
         map=written.map,
         dedupe_key=written.dedupe_key,
         path=path,
+        active=written.active is not False,
     )
 
 

@@ -22,5 +22,19 @@ DIALECT_CODES: dict[str, Code] = {
         "The dialect that a workflow is converted to has no place for this, which changes nothing in what it does.",
         "Nothing needs to be done.",
     ),
+    "overwritten-data": a_warning(
+        "Two dependencies of a step of a step map give a field of the same name.",
+        "Give the step `data` of its own, or collect under different names; the later dependency wins.",
+    ),
+    "unlinked-compensation": a_warning(
+        "Activities that undo are linked to no activity, so all of them run, whatever was done.",
+        "Say with each activity what undoes it: `compensation`, or under `compensation_activities`.",
+    ),
+    "output-only": a_warning(
+        "A part of the document has the form of what the engine gives out; it is not read.", "Take it out."
+    ),
+    "not-applied": a_warning(
+        "A setting is right, and this version does not apply it.", "Take it out, or wait for a later version."
+    ),
 }
 """By code; each is used in `stepwell.dialects`."""

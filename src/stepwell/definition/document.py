@@ -1,27 +1,31 @@
 """The native document as it is written: `apiVersion: workflow/v1`, `kind: Workflow`.
 
 One model per mapping; `stepwell.definition.schema` makes the JSON Schema for editors from them. Parts that are read one
-by one, so that a mistake in one hides nothing in another, are marked `SkipValidation`.
+by one, so that a mistake in one hides nothing in another, are marked `Apart`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SkipValidation, Tag
+from pydantic import Field, Tag
 
 from stepwell.definition.shapes import (
     FLAG,
     LIST,
     NUMBER,
     TEXT,
+    Apart,
     Count,
+    CountOrExpression,
     CpuQuantity,
     Doc,
     Duration,
+    MappingOrExpression,
     MemoryQuantity,
     Name,
     Names,
+    Priority,
     Text,
     Timeout,
     Variables,
@@ -109,6 +113,13 @@ class NotifyDoc(Doc):
     recipients: list[str] | None = optional("Who gets it.")
     title: str | None = optional("A title; expressions allowed.")
     message: str | None = optional("A message; expressions allowed.")
+    priority: Priority | None = optional("How urgent it is.")
+
+
+NotifyChoice = Annotated[
+    Annotated[bool, Tag(FLAG)] | Annotated[NotifyDoc, Tag(shape_tag(NotifyDoc))],
+    shapes("true or a mapping", boolean=FLAG, mapping=shape_tag(NotifyDoc)),
+]
 
 
 class ErrorStrategyDoc(Doc):
@@ -116,7 +127,7 @@ class ErrorStrategyDoc(Doc):
 
     strategy: Literal["compensate", "terminate", "continue"] | None = optional("Undo, stop, or carry on.")
     notify: NotifyDoc | None = optional("Who is told.")
-    steps: SkipValidation[Steps] | None = optional("Steps that run; they see `error`.")
+    steps: Apart[Steps] | None = optional("Steps that run; they see `error`.")
 
 
 Cancellation = Annotated[
@@ -141,6 +152,10 @@ class ConfigDoc(Doc):
     on_error: ErrorStrategyDoc | None = optional("What happens after a failure that nothing handled.")
     policies: dict[Name, PolicyDoc] | None = optional("Policies that steps refer to by name.")
     strict_failures: bool | None = optional("Whether an execution with a handled failure ends as failed.")
+    branches: Literal["shared", "separate"] | None = optional(
+        "Whether variables, and steps that several edges lead to, are shared by all branches; shared when left out."
+    )
+    enabled: bool | None = optional("Whether it can be started; true when left out.")
 
 
 class InputDoc(Doc):
@@ -154,6 +169,7 @@ class OutputDoc(Doc):
 
     schema_: JsonSchema | None = optional("A JSON Schema 2020-12 that the output satisfies.", alias="schema")
     values: dict[str, Any] | None = optional("The output, written with expressions.")
+    on_failure: bool | None = optional("Give the output also when the execution fails, if it can be built then.")
 
 
 class ScheduleDoc(Doc):
@@ -190,8 +206,9 @@ class TriggerDoc(Doc):
     webhook: WebhookDoc | None = optional("Start when an HTTP request comes.")
     topic: TopicDoc | None = optional("Start when a message comes to a topic.")
     filter: Any = optional("Which events: dotted paths and values or operators, or an expression over `event`.")
-    map: dict[str, Any] | None = optional("The workflow's input, written with expressions over `event`.")
+    map: MappingOrExpression | None = optional("The workflow's input, written with expressions over `event`.")
     dedupe_key: Any = optional("Events with the same key start one execution.")
+    active: bool | None = optional("Whether it starts anything; true when left out.")
 
 
 class CompensationDoc(Doc):
@@ -200,7 +217,8 @@ class CompensationDoc(Doc):
     strategy: Literal["reverse", "forward", "parallel"] | None = optional("In which order.")
     mode: Literal["automatic", "manual"] | None = optional("At once, or when an operator says so.")
     timeout: Timeout | None = optional("For the compensation as a whole.")
-    steps: SkipValidation[Steps] | None = optional("Steps that undo, each with its own `when`.")
+    notification: NotifyChoice | None = optional("Who is told when it begins and when it has ended.")
+    steps: Apart[Steps] | None = optional("Steps that undo, each with its own `when`.")
 
 
 class DependencyDoc(Doc):
@@ -217,6 +235,7 @@ class NextDoc(Doc):
     to: Names | None = optional("The steps to go on with; none handles the outcome and runs nothing.")
     publish: Variables | None = optional("Variables that are set when this way is taken.")
     delay: Duration | None = optional("How long to wait before the steps start.")
+    handles: bool | None = optional("false: a failure stands although this way is taken; true when left out.")
 
 
 DefaultBranch = Annotated[
@@ -231,12 +250,6 @@ class DecisionDoc(Doc):
     when: Any = optional("The condition of this branch.")
     next: Names | None = optional("The steps to go on with.")
     default: DefaultBranch | None = optional("This branch is taken when no other is.")
-
-
-NotifyChoice = Annotated[
-    Annotated[bool, Tag(FLAG)] | Annotated[NotifyDoc, Tag(shape_tag(NotifyDoc))],
-    shapes("true or a mapping", boolean=FLAG, mapping=shape_tag(NotifyDoc)),
-]
 
 
 class FailureActionDoc(Doc):
@@ -274,7 +287,7 @@ class ForEachDoc(Doc):
     as_: Name | None = optional("The name of the item in expressions; `item` when left out.", alias="as")
     index: Name | None = optional("The name of the item's number in expressions, from 0; `index` when left out.")
     batch_size: Count | None = optional("Items handed over at once, as a list.")
-    concurrency: Count | None = optional("Items at once; 10 when left out.")
+    concurrency: CountOrExpression | None = optional("Items at once; 10 when left out.")
     when: Any = optional("Which items.")
     on_error: Literal["fail", "continue"] | None = optional("What a failing item does to the step.")
 
@@ -292,8 +305,8 @@ class StepBodyDoc(Doc):
     """A type and its settings, without a place in the graph."""
 
     type: Annotated[str, Field(min_length=1)] | None = optional("The type of the step; service_call when left out.")
-    config: SkipValidation[dict[str, Any]] | None = optional("The settings of the type.")
-    with_: SkipValidation[dict[str, Any]] | None = optional("The same as `config`.", alias="with")
+    config: Apart[dict[str, Any]] | None = optional("The settings of the type.")
+    with_: Apart[dict[str, Any]] | None = optional("The same as `config`.", alias="with")
     retry: RetryDoc | None = optional("How often it is tried.")
     timeout: Timeout | None = optional("How long one try may take.")
 
@@ -406,8 +419,8 @@ class StepDoc(Doc):
     join: JoinDoc | None = optional("How many inbound edges must be taken.")
     when: Any = optional("Skip the step unless this holds.")
     condition: Any = optional("The same as `when`.")
-    config: SkipValidation[dict[str, Any]] | None = optional("The settings of the type; expressions allowed anywhere.")
-    with_: SkipValidation[dict[str, Any]] | None = optional("The same as `config`.", alias="with")
+    config: Apart[dict[str, Any]] | None = optional("The settings of the type; expressions allowed anywhere.")
+    with_: Apart[dict[str, Any]] | None = optional("The same as `config`.", alias="with")
     output: dict[str, Any] | None = optional("The step's output; expressions see `response`, the raw result.")
     publish: Variables | None = optional("Variables that are set when it succeeded; later ones see earlier ones.")
     for_each: ForEachDoc | None = optional("Run the step once for every item.")
@@ -449,14 +462,14 @@ class MetadataDoc(Doc):
 class SpecDoc(Doc):
     """What the workflow does."""
 
-    config: SkipValidation[ConfigDoc] | None = optional("How it runs as a whole.")
-    input: SkipValidation[InputDoc] | None = optional("What it is started with.")
-    vars: SkipValidation[Variables] | None = optional("Variables and their first values; later ones see earlier ones.")
-    variables: SkipValidation[Variables] | None = optional("The same as `vars`.")
-    triggers: SkipValidation[list[TriggerDoc]] | None = optional("What starts it.")
-    steps: SkipValidation[Steps] = required("Its steps.")
-    compensation: SkipValidation[CompensationDoc] | None = optional("How completed steps are undone.")
-    output: SkipValidation[OutputDoc] | None = optional("What it gives back.")
+    config: Apart[ConfigDoc] | None = optional("How it runs as a whole.")
+    input: Apart[InputDoc] | None = optional("What it is started with.")
+    vars: Apart[Variables] | None = optional("Variables and their first values; later ones see earlier ones.")
+    variables: Apart[Variables] | None = optional("The same as `vars`.")
+    triggers: Apart[list[TriggerDoc]] | None = optional("What starts it.")
+    steps: Apart[Steps] = required("Its steps.")
+    compensation: Apart[CompensationDoc] | None = optional("How completed steps are undone.")
+    output: Apart[OutputDoc] | None = optional("What it gives back.")
 
 
 class WorkflowDoc(Doc):
@@ -464,5 +477,5 @@ class WorkflowDoc(Doc):
 
     api_version: Literal["workflow/v1"] = required("The language this is written in.", alias="apiVersion")
     kind: Literal["Workflow"] = required("What the document is.")
-    metadata: SkipValidation[MetadataDoc] = required("What it is called.")
-    spec: SkipValidation[SpecDoc] = required("What it does.")
+    metadata: Apart[MetadataDoc] = required("What it is called.")
+    spec: Apart[SpecDoc] = required("What it does.")

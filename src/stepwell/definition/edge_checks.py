@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+from stepwell.definition.branch_checks import check_branches
 from stepwell.definition.context import Context
-from stepwell.definition.graph import cycles, inbound_counts
+from stepwell.definition.graph import cycles, inbound_counts, leads_to_itself
 from stepwell.definition.groups import Group, Groups, name_path
 from stepwell.definition.model import DependencyOn, Path, Step
 from stepwell.definition.reach import Blocked, Inbound, blocked_steps, can_be_skipped
@@ -15,9 +16,15 @@ _SHOWN = 5
 """Names that a message lists."""
 
 
-def check_edges(group: Group, groups: Groups, context: Context) -> None:
-    """Check the edges of a group, and what follows from them. What is wrong is recorded."""
+def check_edges(group: Group, groups: Groups, context: Context, *, separate: bool = False) -> None:
+    """Check the edges of a group, and what follows from them. What is wrong is recorded.
+
+    Args:
+        separate: its branches are; see `branch_checks`.
+    """
     for step, target, path in _named_by(group.steps):
+        if target == step.name and step.max_visits is not None and path not in _dependencies(step):
+            continue
         if target == step.name:
             hint = "to run it again, use `repeat` or `retry`"
             context.findings.add("self-dependency", f"{target!r} leads to itself", path, hint=hint)
@@ -31,11 +38,18 @@ def check_edges(group: Group, groups: Groups, context: Context) -> None:
         place = name_path(group.by_name[cycle[0]])
         hint = "take one of the edges out, or give a step of the cycle `max_visits`"
         context.findings.add("cycle", f"the steps wait for each other: {shown}", place, hint=hint)
-    if not found:
+    if not found and separate:
+        _visits(group, context)
+        check_branches(group, context)
+    elif not found:
         _visits(group, context)
         _joins(group, context)
         for blocked in blocked_steps(group.graph):
             _blocked(blocked, group, context)
+
+
+def _dependencies(step: Step) -> set[Path]:
+    return {each.path for each in step.depends_on}
 
 
 def unknown_step(name: str, group: Group, groups: Groups, path: Path, context: Context) -> None:
@@ -105,7 +119,7 @@ def _visits(group: Group, context: Context) -> None:
         return
     again = {node for members in group.graph.tangles for node in members}
     for node, step in enumerate(group.steps):
-        if step.max_visits is not None and node not in again and step.join != "each":
+        if step.max_visits is not None and node not in again and step.join != "each" and not leads_to_itself(step):
             message = f"{step.name!r} stands in no cycle, so `max_visits` has no effect"
             context.findings.add("no-effect", message, (*step.path, "max_visits"), key=True)
 

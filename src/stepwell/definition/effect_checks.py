@@ -39,8 +39,14 @@ def check_effects(groups: Groups, parts: Parts, context: Context) -> None:
     _check_checkpoints(groups, context)
 
 
+def _without_effect(step: Step) -> tuple[str, ...]:
+    """The keys that change nothing on this step. A wait fails, and can be tried again, only when it has a timeout."""
+    keys = _WITHOUT_EFFECT.get(step.type, ())
+    return tuple(key for key in keys if key != "retry") if step.type == "wait" and step.timeout is not None else keys
+
+
 def _check_type(step: Step, context: Context) -> None:
-    for key in _WITHOUT_EFFECT.get(step.type, ()):
+    for key in _without_effect(step):
         if getattr(step, key) is not None:
             message = f"`{key}` has no effect on a step of type {step.type!r}"
             hint = "the engine does it itself, at no cost" if key in _WORK else _NOTHING_TO_DO
@@ -48,7 +54,7 @@ def _check_type(step: Step, context: Context) -> None:
     if step.on_failure is None and step.on_timeout is None and step.compensate is None and step.bulkhead is None:
         return
     for action in (step.on_failure, step.on_timeout):
-        if action is not None and action.action == "retry" and "retry" in _WITHOUT_EFFECT.get(step.type, ()):
+        if action is not None and action.action == "retry" and "retry" in _without_effect(step):
             message = f"`action: retry` has no effect on a step of type {step.type!r}"
             context.findings.add("no-effect", message, (*action.path, "action"), hint=_NOTHING_TO_DO)
     _check_bodies(step, context)

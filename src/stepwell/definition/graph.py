@@ -108,7 +108,7 @@ def critical_path(steps: Sequence[Step]) -> tuple[str, ...]:
 def cycles(graph: StepGraph) -> list[tuple[str, ...]]:
     """A shortest cycle in every tangle that no `max_visits` bounds, as `("a", "b", "a")`.
 
-    A cycle is allowed when one of its steps has `max_visits`. A step that depends on itself alone is not among them.
+    A cycle is allowed when one of its steps has `max_visits`. A step that leads to itself alone is not among them.
     """
     if not graph.tangles:
         return []
@@ -119,6 +119,11 @@ def cycles(graph: StepGraph) -> list[tuple[str, ...]]:
     ]
     found = [tangle for tangle in _components(unbounded) if len(tangle) > 1]
     return [tuple(steps[node].name for node in _shortest_cycle(tangle, unbounded)) for tangle in found]
+
+
+def leads_to_itself(step: Step) -> bool:
+    """Whether one of its own edges leads a step back to itself: a cycle of one."""
+    return any(step.name in edge.to for edge in step.edges)
 
 
 def inbound_counts(steps: Sequence[Step]) -> dict[str, int]:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import jsonschema_rs
-
 from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
 
@@ -23,6 +21,8 @@ _TYPES = "array, boolean, integer, null, number, object, string"
 
 @cache
 def _meta() -> Any:
+    import jsonschema_rs  # most definitions that are checked have no schema
+
     return jsonschema_rs.validator_for({"$schema": _DIALECT, "$ref": _DIALECT}, offline=True)
 
 
@@ -115,6 +115,8 @@ def _subschemas(schema: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Pa
 
 
 def _validator(schema: dict[str, Any]) -> Any:
+    import jsonschema_rs
+
     return jsonschema_rs.validator_for({"$schema": _DIALECT, **schema}, validate_formats=True, offline=True)
 
 
@@ -133,7 +135,7 @@ def unknown_property(schema: Mapping[str, Any], names: tuple[str | int, ...]) ->
         a property, or the schema leaves it open.
     """
     for position, name in enumerate(names):
-        if _COMPOSING & schema.keys() or not isinstance(name, str):
+        if not _COMPOSING.isdisjoint(schema) or not isinstance(name, str):
             return None
         properties = schema.get("properties")
         if not isinstance(properties, dict) or not properties:

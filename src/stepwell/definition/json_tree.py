@@ -16,7 +16,11 @@ from stepwell.definition.tree import MAX_DEPTH, MAX_PARTS, MAX_VALUES, Entry, No
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z_0-9$.+-]+")
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_LONE_ESCAPE = re.compile(
+    r"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]|\\\\u[dD][89a-fA-F]"
+)
+"""What may be half of a surrogate pair: without its other half, or (surely looked at by the exact reader) behind a
+backslash that may be escaped itself."""
 _WORDS: dict[str, Any] = {"null": None, "true": True, "false": False}
 
 
@@ -26,7 +30,7 @@ class _Refused(Exception):
 
 def quick_json(text: str) -> Any:
     """The value of a document by Python's own reader, which knows no places; `...` when anything is wrong with it."""
-    if _SURROGATE_ESCAPE.search(text):
+    if _LONE_ESCAPE.search(text):
         return ...
     try:
         value = _QUICK.decode(text)

@@ -83,6 +83,7 @@ def load_tree(
     dialect: str = "native",
     spans: SpanIndex | None = None,
     content: str | None = None,
+    any_step_name: bool = False,
 ) -> Loaded:
     """Build a native document that was read, and check it.
 
@@ -92,6 +93,7 @@ def load_tree(
         dialect: the one that the source is written in.
         spans: the places of the native document's values in the source; those of the source itself when None.
         content: the identity of the content; the digest of the text when None.
+        any_step_name: see `Context.any_step_name`.
     """
     other = _not_a_workflow(tree.value)
     if other is not None:
@@ -100,7 +102,7 @@ def load_tree(
         alone.add("not-a-workflow", other, hint=_NATIVE)
         return Loaded(None, alone.sorted())
     findings.tree = tree
-    context = Context(findings, known)
+    context = Context(findings, known, any_step_name=any_step_name)
     parts = build(tree.value, context)
     validate(parts, context)
     if findings.has_errors():
@@ -140,6 +142,7 @@ def _definition(parts: Parts, source: Source, dialect: str, spans: SpanIndex, co
         compensation=parts.compensation,
         output_schema=parts.output_schema,
         output_values=parts.output_values,
+        output_on_failure=parts.output_on_failure,
     )
 
 

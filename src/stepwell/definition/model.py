@@ -62,6 +62,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
         publish: ordered (name, raw template) pairs, put into `vars` when the edge is taken.
         delay: microseconds to wait before the targets start.
         decision: edges of one step with the same number are alternatives: the first whose `when` holds is taken.
+        handles: to take it after a failure is to have dealt with that; otherwise the failure stands.
     """
 
     to: tuple[str, ...]
@@ -70,6 +71,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     publish: tuple[tuple[str, Any], ...] = ()
     delay: int = 0
     decision: int | None = None
+    handles: bool = True
     path: Path = ()
 
 
@@ -80,7 +82,7 @@ class Iteration(msgspec.Struct, frozen=True, kw_only=True):
     as_name: str = "item"
     index_name: str = "index"
     batch_size: int | None = None
-    concurrency: int = 10
+    concurrency: int | str = 10
     when: Any = None
     on_error: Literal["fail", "continue"] = "fail"
 
@@ -247,12 +249,15 @@ class WorkflowConfig(msgspec.Struct, frozen=True, kw_only=True):
     on_error: ErrorStrategy = ErrorStrategy()
     policies: Mapping[str, CircuitBreaker | Bulkhead | RateLimit] = {}
     strict_failures: bool = False
+    branches: Literal["shared", "separate"] = "shared"
+    enabled: bool = True
 
 
 class Compensation(msgspec.Struct, frozen=True, kw_only=True):
     """`spec.compensation`. `declared` is False when the document has none.
 
-    `strategy` None: per-step bodies in reverse order of completion, `steps` in listed order.
+    `strategy` None: per-step bodies in reverse order of completion, `steps` in listed order. `notification`: true or a
+    mapping says who is told when it begins and has ended.
     """
 
     strategy: Literal["reverse", "forward", "parallel"] | None = None
@@ -260,17 +265,23 @@ class Compensation(msgspec.Struct, frozen=True, kw_only=True):
     timeout: int | None = None
     steps: tuple[Step, ...] = ()
     declared: bool = False
+    notification: Any = None
 
 
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of `spec.triggers`; `config` holds the kind's own settings as written."""
+    """One entry of `spec.triggers`; `config` holds the kind's own settings as written.
+
+    `map` is the input of what is started: a mapping or a text with an expression, or None for the event's data. A trigger
+    that is not `active` starts nothing.
+    """
 
     kind: Literal["event", "schedule", "webhook", "topic"]
     config: Mapping[str, Any]
     filter: Any = None
-    map: Mapping[str, Any] | None = None
+    map: Mapping[str, Any] | str | None = None
     dedupe_key: Any = None
     path: Path = ()
+    active: bool = True
 
 
 class SpanIndex:
@@ -298,6 +309,7 @@ class WorkflowDefinition(msgspec.Struct, frozen=True, kw_only=True):
         version: semantic version text.
         vars: ordered (name, raw template) pairs; later entries see earlier ones.
         output_values: the mapping of `output.values`, or None.
+        output_on_failure: the output is given also when an execution fails, if it can be built then.
         source: the text this was read from, for messages and for storing.
         digest: SHA-256 of the source text: the identity of the content.
         dialect: the surface it was written in; `native` for `workflow/v1`.
@@ -318,6 +330,7 @@ class WorkflowDefinition(msgspec.Struct, frozen=True, kw_only=True):
     compensation: Compensation = Compensation()
     output_schema: Mapping[str, Any] | None = None
     output_values: Mapping[str, Any] | None = None
+    output_on_failure: bool = False
     dialect: str = "native"
 
 

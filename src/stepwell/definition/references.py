@@ -16,8 +16,8 @@ from stepwell.expression.compiled import Reference
 from stepwell.expression.grammar import NATIVE
 
 STEP_FIELDS = frozenset({
-    "output", "result", "status", "completed", "failed", "skipped", "error", "attempts", "started_at",
-    "completed_at",
+    "output", "result", "status", "completed", "failed", "skipped", "timed_out", "error", "items", "attempts",
+    "started_at", "completed_at",
 })  # fmt: skip
 """What can be read of `steps.NAME`."""
 

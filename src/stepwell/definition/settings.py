@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, SkipValidation, Tag
+from pydantic import AfterValidator, ConfigDict, Field, Tag
 
 from stepwell.base.instants import from_rfc3339
 from stepwell.definition.document import JsonSchema, Steps
@@ -16,6 +16,7 @@ from stepwell.definition.shapes import (
     LIST,
     NUMBER,
     TEXT,
+    Apart,
     BoolOrExpression,
     Count,
     CountOrExpression,
@@ -25,6 +26,7 @@ from stepwell.definition.shapes import (
     MappingOrExpression,
     Name,
     OrExpression,
+    Priority,
     TimeoutOrExpression,
     optional,
     required,
@@ -89,6 +91,8 @@ class HttpSettings(Doc):
     form: MappingOrExpression | None = optional("The body as a form.")
     timeout: TimeoutOrExpression | None = optional("How long the request may take.")
     expect_status: Statuses | None = optional("The status codes that are a success; 200 to 299 when left out.")
+    request_schema: JsonSchema | None = optional("A JSON Schema that the body satisfies, or else nothing is sent.")
+    response_schema: JsonSchema | None = optional("A JSON Schema that the decoded answer must satisfy.")
 
 
 class PythonSettings(Doc):
@@ -96,6 +100,9 @@ class PythonSettings(Doc):
 
     task: str = required("The name it is registered under.")
     args: MappingOrExpression | None = optional("Its arguments by name.")
+    available: MappingOrExpression | None = optional(
+        "Further values by name, of which it takes those that it has a parameter for."
+    )
 
 
 class ShellSettings(Doc):
@@ -140,7 +147,7 @@ class NotifySettings(Doc):
     recipients: ListOrExpression | None = optional("Who gets it.")
     title: str | None = optional("A title.")
     message: str = required("What to say.")
-    priority: str | None = optional("How urgent it is.")
+    priority: Priority | None = optional("How urgent it is.")
 
 
 class AiSettings(Doc):
@@ -152,6 +159,9 @@ class AiSettings(Doc):
     output_schema: JsonSchema | None = optional("A JSON Schema that the answer must satisfy.")
     tools: ListOrExpression | None = optional("What the model may call.")
     data: Any = optional("What the prompt is about.")
+    data_from: ListOrExpression | None = optional("Objects that are put together to be the data; later ones win.")
+    template: str | None = optional("The text that is asked: `{prompt}` is the prompt, `{name}` a variable.")
+    template_variables: MappingOrExpression | None = optional("The values of the template's variables.")
 
 
 class EmitEventSettings(Doc):
@@ -197,18 +207,34 @@ class InputSettings(Doc):
     source: str | None = optional("Where it comes from.")
 
 
+Operation = Literal["uppercase", "lowercase", "capitalize", "title", "trim", "reverse", "to_text", "to_number"]
+"""What a rule of a `process` step does with a value."""
+
+
+class ProcessRuleDoc(Doc):
+    """One change of one field."""
+
+    type: Literal["transform"] = required("What kind of rule it is: transform.")
+    field: Annotated[str, Field(min_length=1)] = required("A dotted path into the data; `*` is every entry of a list.")
+    operation: Annotated[Operation, OrExpression()] = required("What is done with the value.")
+    if_missing: Literal["ignore", "fail"] | None = optional("When there is no such field: ignore it, or fail.")
+
+
 class ProcessSettings(Doc):
     """Change data by rules."""
 
-    rules: ListOrExpression | None = optional("The rules.")
+    rules: Annotated[list[ProcessRuleDoc], OrExpression()] | None = optional("The rules, applied in order.")
     data: Any = optional("The data.")
+    data_from: ListOrExpression | None = optional("Objects that are put together to be the data; later ones win.")
 
 
 class OutputSettings(Doc):
     """Deliver data."""
 
     data: Any = optional("The data.")
-    destination: str | None = optional("Where to.")
+    destination: str | None = optional(
+        "Where to: `default` (the execution's own record), `stdout`, `file:PATH`, or a URL that it is posted to."
+    )
 
 
 class WaitForEventSettings(Doc):
@@ -248,7 +274,7 @@ class WorkflowSettings(Doc):
 class ParallelGroupSettings(Doc):
     """Run steps side by side."""
 
-    steps: SkipValidation[Steps] = required("The steps.")
+    steps: Apart[Steps] = required("The steps.")
     wait_for: (
         Annotated[
             Annotated[Literal["all", "any"], Tag(TEXT)] | Annotated[Count, Tag(NUMBER)],
@@ -263,17 +289,17 @@ class CaseDoc(Doc):
     """One case of a conditional."""
 
     when: Any = required("The condition.")
-    steps: SkipValidation[Steps] = required("The steps that run when it holds and no earlier one did.")
+    steps: Apart[Steps] = required("The steps that run when it holds and no earlier one did.")
 
 
 class ConditionalSettings(Doc):
     """Run one of several groups of steps: `{condition, then, else}` or `{cases, default}`."""
 
     condition: Any = optional("The condition.")
-    then: SkipValidation[Steps] | None = optional("The steps that run when it holds.")
-    else_: SkipValidation[Steps] | None = optional("The steps that run when it does not.", alias="else")
+    then: Apart[Steps] | None = optional("The steps that run when it holds.")
+    else_: Apart[Steps] | None = optional("The steps that run when it does not.", alias="else")
     cases: list[CaseDoc] | None = optional("Cases, of which the first whose condition holds runs.")
-    default: SkipValidation[Steps] | None = optional("The steps that run when no case does.")
+    default: Apart[Steps] | None = optional("The steps that run when no case does.")
 
 
 class LoopSettings(Doc):
@@ -287,7 +313,7 @@ class LoopSettings(Doc):
     max_iterations: CountOrExpression | None = optional("At most so often; 100 when left out.")
     delay: DurationOrExpression | None = optional("The wait in between.")
     concurrency: CountOrExpression | None = optional("Items at once.")
-    steps: SkipValidation[Steps] = required("The steps.")
+    steps: Apart[Steps] = required("The steps.")
 
 
 class TransitionDoc(Doc):
@@ -296,13 +322,13 @@ class TransitionDoc(Doc):
     event: str = required("The type of the event.")
     when: Any = optional("A condition over `event`.")
     to: str = required("The next state.")
-    actions: SkipValidation[Steps] | None = optional("Steps that run on the way.")
+    actions: Apart[Steps] | None = optional("Steps that run on the way.")
 
 
 class StateDoc(Doc):
     """A state of a state machine."""
 
-    on_enter: SkipValidation[Steps] | None = optional("Steps that run when the state is entered.")
+    on_enter: Apart[Steps] | None = optional("Steps that run when the state is entered.")
     transitions: list[TransitionDoc] | None = optional("The ways out.")
     final: bool | None = optional("Whether the machine ends here.")
 

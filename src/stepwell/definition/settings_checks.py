@@ -91,10 +91,12 @@ def _check_other_type(kind: str, settings: dict[str, Any], place: Path, step: Pa
 
 
 def _check_alternatives(kind: str, settings: dict[str, Any], path: Path, context: Context) -> None:
-    alternatives = _ALTERNATIVES.get(kind, ())
+    alternatives = _ALTERNATIVES.get(kind)
+    if alternatives is None:
+        return
     given = [key for key in alternatives if settings.get(key) is not None]
     names = " or ".join(f"`{key}`" for key in alternatives)
-    if alternatives and not given:
+    if not given:
         context.findings.add("missing-key", f"{kind} needs {names}", path)
     for extra in given[1:]:
         context.findings.add("conflicting-keys", f"{kind} takes only one of {names}", (*path, extra), key=True)
@@ -135,6 +137,12 @@ def _cases(settings: dict[str, Any], path: Path, context: Context) -> None:
     if certain is not None and settings.get("default") is not None:
         message = f"the default is never taken: the case in {findings.place((*path, 'cases', certain))} always is"
         findings.add("unreachable-branch", message, (*path, "default"), hint="take one of them out", key=True)
+
+
+def _data(settings: dict[str, Any], path: Path, context: Context) -> None:
+    if "data" in settings and settings.get("data_from") is not None:
+        message = "`data` is the data, and `data_from` what it is put together from: write one of them"
+        context.findings.add("conflicting-keys", message, (*path, "data_from"), key=True)
 
 
 def _http(settings: dict[str, Any], path: Path, context: Context) -> None:
@@ -219,6 +227,8 @@ def _approval(settings: dict[str, Any], path: Path, context: Context) -> None:
 _CHECKS: Mapping[str, Callable[[dict[str, Any], Path, Context], None]] = {
     "conditional": _conditional,
     "http": _http,
+    "process": _data,
+    "ai": _data,
     "set": _set,
     "service_call": _service_call,
     "python": _python,

@@ -7,7 +7,7 @@ raised here carry a code of `codes` already.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainValidator,
     Tag,
+    TypeAdapter,
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -32,6 +33,8 @@ NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 WORKFLOW_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
 MAX_NAME = 200
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,199}")
+
+T = TypeVar("T")
 
 _SEMVER = re.compile(
     r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
@@ -85,6 +88,27 @@ class OrExpression:
         return {"anyOf": [handler(schema), {"type": "string", "pattern": r"\{\{", "title": "Expression"}]}
 
 
+if TYPE_CHECKING:
+    Apart = Annotated[T, ...]
+else:
+
+    class Apart:
+        """`Apart[X]`: a part that is read by itself later. Nothing is built for it here, until the schema is asked for.
+
+        Otherwise the models of all its parts would be built with each model around it: three times over for a step,
+        which takes longer than reading a small document.
+        """
+
+        def __class_getitem__(cls, part: Any) -> Any:
+            return Annotated[part, cls()]
+
+        def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+            def describe(schema: CoreSchema, inner: GetJsonSchemaHandler) -> JsonSchemaValue:
+                return inner(TypeAdapter(source).core_schema)
+
+            return core_schema.any_schema(metadata={"pydantic_js_annotation_functions": [describe]})
+
+
 # Durations
 
 
@@ -125,6 +149,7 @@ CountOrExpression = Annotated[int, Field(ge=1), OrExpression()]
 BoolOrExpression = Annotated[bool, OrExpression()]
 MappingOrExpression = Annotated[dict[str, Any], OrExpression()]
 ListOrExpression = Annotated[list[Any], OrExpression()]
+Priority = Annotated[Literal["low", "normal", "high", "urgent"], OrExpression()]
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=MAX_NAME)]
 WorkflowName = Annotated[str, Field(pattern=WORKFLOW_NAME_PATTERN, max_length=MAX_NAME)]

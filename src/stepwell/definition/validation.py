@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stepwell.definition.building import Parts
+from stepwell.definition.channel_checks import check_channels
 from stepwell.definition.context import Context
 from stepwell.definition.edge_checks import check_edges
 from stepwell.definition.effect_checks import check_effects
@@ -18,12 +19,14 @@ def validate(parts: Parts, context: Context) -> None:
     groups = Groups(parts)
     _check_names(groups.everything, context)
     for group in groups.all:
-        check_edges(group, groups, context)
+        separate = group is groups.all[0] and parts.config.branches == "separate"
+        check_edges(group, groups, context, separate=separate)
     check_mentions(groups, context)
     check_fallbacks(groups, parts, context)
     check_policies(groups.everything, parts, context)
     check_timeouts(groups.everything, parts, context)
     check_effects(groups, parts, context)
+    check_channels(groups.everything, parts, context)
     check_references(parts, groups, context)
 
 

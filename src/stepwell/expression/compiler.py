@@ -18,6 +18,7 @@ from stepwell.expression.compiled import Compiled, Evaluate, Reference, constant
 from stepwell.expression.data import kind_of
 from stepwell.expression.errors import ExpressionSyntaxError
 from stepwell.expression.functions import Function, Parameter
+from stepwell.expression.functions_queries import ITEM
 from stepwell.expression.grammar import Grammar
 from stepwell.expression.lexer import KEYWORDS, Token
 from stepwell.expression.limits import MAX_NESTING
@@ -46,7 +47,6 @@ _METHODS: Final = {
     "fromjson": "from_json",
     "typeof": "type_of",
     "dict": "merge",
-    "select": "filter",
     "selectattr": "filter",
 }
 """What people try in place of a function of the language."""
@@ -86,6 +86,7 @@ class Compiler:
         self._outcome = outcome
         self._depth = 0
         self._attempts = 0
+        self._items = 0
 
     def compile(self, node: nodes.Node) -> Evaluate:
         """The closure that evaluates `node`."""
@@ -170,6 +171,8 @@ class Compiler:
         return self._grammar.aliases.get(node.name, node.name)
 
     def _note(self, name: str, keys: Sequence[str | int], node: nodes.Node) -> None:
+        if name == ITEM and self._items:
+            return
         self.references.append(Reference((name, *keys), (), node.lineno, self._attempts > 0))
 
     def _secret(self, keys: Sequence[str | int], steps: Sequence[nodes.Expr], node: nodes.Name) -> Evaluate:
@@ -288,6 +291,11 @@ class Compiler:
         return tuple(bound), {key: self.compile(keyword.value) for key, keyword in given.items()}
 
     def _argument(self, parameter: Parameter, node: nodes.Expr) -> Evaluate:
+        if parameter.of_items:
+            self._items += 1
+            evaluate = self.compile(node)
+            self._items -= 1
+            return evaluate
         return self._attempted(node) if parameter.attempted else self.compile(node)
 
     def _refuse_method(self, node: nodes.Getattr) -> NoReturn:

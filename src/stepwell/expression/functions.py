@@ -19,8 +19,12 @@ from stepwell.expression.scope import Scope
 Attempt = Evaluate
 """An argument that the function evaluates itself, as with `Evaluate`, and that may be undefined."""
 
+Each = Evaluate
+"""An argument that the function evaluates itself, for every item of a list, which is called `it` there."""
+
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
+_LAZY: Final = ("Evaluate", "Attempt", "Each")
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,),
     "int": (int,),
@@ -48,6 +52,7 @@ class Parameter:
     Attributes:
         lazy: the function is given the compiled argument instead of its value.
         attempted: its argument may be undefined.
+        of_items: its argument is evaluated for every item of a list.
         accepts: the types its argument may have; exactly these, so that a boolean does not pass for a number.
         default: the constant it has when it is not given; meaningful only when it is not `required`.
     """
@@ -58,6 +63,7 @@ class Parameter:
     default: Any = None
     lazy: bool = False
     attempted: bool = False
+    of_items: bool = False
 
     @property
     def expected(self) -> str:
@@ -154,7 +160,7 @@ def _described(call: Callable[..., Any], *, inspects: bool, drawn: bool, outcome
         variadic=any(parameter.kind is parameter.VAR_POSITIONAL for parameter in positional),
         named=len(positional) < len(parameters),
         takes_scope=takes_scope,
-        lazy=any(parameter.annotation in ("Evaluate", "Attempt") for parameter in positional),
+        lazy=any(parameter.annotation in _LAZY for parameter in positional),
         inspects=inspects,
         drawn=drawn,
         outcome=outcome,
@@ -165,7 +171,7 @@ def _described(call: Callable[..., Any], *, inspects: bool, drawn: bool, outcome
 
 def _parameter(parameter: inspect.Parameter) -> Parameter:
     annotation = str(parameter.annotation)
-    lazy = annotation in ("Evaluate", "Attempt")
+    lazy = annotation in _LAZY
     required = parameter.default is parameter.empty
     return Parameter(
         parameter.name.rstrip("_"),
@@ -174,6 +180,7 @@ def _parameter(parameter: inspect.Parameter) -> Parameter:
         None if required else parameter.default,
         lazy,
         annotation == "Attempt",
+        annotation == "Each",
     )
 
 

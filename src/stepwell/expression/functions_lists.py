@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final
 
+from stepwell.base.filters import filter_problem, matches
 from stepwell.expression.access import follow
 from stepwell.expression.data import a_kind, check_count, identity_of, kind_of, same
 from stepwell.expression.errors import ExpressionError, Undefined
@@ -115,6 +117,17 @@ def zip_(scope: Scope, *lists: list[Any]) -> list[list[Any]]:
     return [list(items) for items in zip(*lists, strict=False)]
 
 
+@LISTS.define(inspects=False)
+def zip_longest(scope: Scope, *lists: list[Any] | None) -> list[list[Any]]:
+    """As `zip`, up to the end of the longest list, with null for what others lack; null counts as an empty list.
+
+    Example: zip_longest([1, 2], ['a']) == [[1, 'a'], [2, null]]
+    """
+    given = [each or [] for each in lists]
+    scope.charge(max(map(len, given)) * len(given))
+    return [list(items) for items in itertools.zip_longest(*given)]
+
+
 @LISTS.define()
 def flat(items: list[Any], depth: int = 1) -> list[Any]:
     """Inner lists replaced by their items, `depth` levels deep. Example: flat([1, [2, [3]]]) == [1, 2, [3]]"""
@@ -136,6 +149,16 @@ def contains(value: str | list[Any] | dict[str, Any], item: Any) -> bool:
     raise ExpressionError(
         f"contains(): {kind_of(value)}s are searched for a string, not for {a_kind(item)}", code="wrong-type"
     )
+
+
+@LISTS.define()
+def satisfies(value: dict[str, Any], filter: dict[str, Any]) -> bool:  # noqa: A002 - the parameter's name
+    """Whether an object satisfies a filter as events have them: dotted paths with values or `~` operators.
+    Example: satisfies({'a': {'b': 3}}, {'a.b': {'~gt': 2}})"""
+    problem = filter_problem(filter)
+    if problem is not None:
+        raise ExpressionError(f"satisfies(): {problem}", code="invalid-argument")
+    return matches(filter, value)
 
 
 @LISTS.define()
@@ -213,6 +236,19 @@ def values(value: dict[str, Any]) -> list[Any]:
 def entries(value: dict[str, Any]) -> list[dict[str, Any]]:
     """The fields of the object as a list to go through. Example: entries({'a': 1}) == [{'key': 'a', 'value': 1}]"""
     return [{"key": key, "value": item} for key, item in value.items()]
+
+
+@LISTS.define()
+def from_pairs(pairs: list[Any]) -> dict[str, Any]:
+    """The object with these pairs of a key and a value. Example: from_pairs([['a', 1]]) == {'a': 1}"""
+    made: dict[str, Any] = {}
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ExpressionError(
+                f"from_pairs(): an item is {a_kind(pair)}; expected a list of a string and a value", code="wrong-type"
+            )
+        made[pair[0]] = pair[1]
+    return made
 
 
 @LISTS.define(inspects=False)

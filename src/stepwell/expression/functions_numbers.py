@@ -45,6 +45,15 @@ def round_(value: int | float, digits: int = 0) -> int | float:
 
 
 @NUMERIC.define()
+def quotient(value: int | float, by: int | float) -> int | float:
+    """The number divided; of whole numbers the whole quotient that is not above. Example: quotient(5, 2) == 2"""
+    if by == 0:
+        raise ExpressionError("quotient(): division by zero", code="division-by-zero")
+    both_whole = isinstance(value, int) and isinstance(by, int)
+    return representable(value // by if both_whole else value / by)
+
+
+@NUMERIC.define()
 def min_(*values: int | float | str | list[Any]) -> Any:
     """The least of a list, or of the arguments. Example: min([2, 1]) == 1"""
     return min(_comparable("min", values))

@@ -63,6 +63,22 @@ def bool_(value: Any) -> bool:
 
 
 @GENERAL.define()
+def filled(value: Any) -> bool:
+    """Whether the value is neither null, false, 0 nor empty. Unlike as a condition, the strings "false", "no" and "0"
+    are: they are not empty.
+
+    Example: filled('no') and not filled('')
+    """
+    return bool(value)
+
+
+@GENERAL.define()
+def literal(value: str | int | float | bool | None) -> str:
+    """The value as text: a string as it is, everything else as in JSON. Example: literal(null) == 'null'"""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+@GENERAL.define()
 def string(scope: Scope, value: Any) -> str:
     """The value as it appears in text: null is empty, lists and objects are JSON. Example: string(1.5) == '1.5'"""
     return str(inserted(scope, value))
@@ -86,6 +102,12 @@ def number(value: int | float | str) -> int | float:
 def int_(value: int | float | str | bool) -> int:
     """The whole number without what follows the point; of a boolean, 1 or 0. Example: int('12') == 12"""
     return int(representable(int(value if isinstance(value, bool) else number(value))))
+
+
+@GENERAL.define()
+def float_(value: int | float | str | bool) -> float:
+    """The number with a point, so that dividing it is exact. Example: float('5') / 2 == 2.5"""
+    return float(representable(float(value if isinstance(value, bool) else number(value))))
 
 
 @GENERAL.define()

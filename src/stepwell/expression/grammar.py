@@ -10,11 +10,12 @@ from stepwell.expression.functions import Function
 from stepwell.expression.functions_drawn import DRAWN
 from stepwell.expression.functions_lists import LISTS
 from stepwell.expression.functions_numbers import NUMERIC
+from stepwell.expression.functions_queries import QUERIES
 from stepwell.expression.functions_text import TEXT
 from stepwell.expression.functions_time import TIMES
 from stepwell.expression.functions_values import GENERAL
 
-FUNCTIONS: Final[Mapping[str, Function]] = {**TEXT, **LISTS, **NUMERIC, **GENERAL, **DRAWN, **TIMES}
+FUNCTIONS: Final[Mapping[str, Function]] = {**TEXT, **LISTS, **NUMERIC, **GENERAL, **DRAWN, **TIMES, **QUERIES}
 """Every function there is."""
 
 

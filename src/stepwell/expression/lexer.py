@@ -119,7 +119,7 @@ def _token(found: re.Match[str], offset: int) -> Token:
     if kind == "operator":
         return Token(offset, OPERATORS[written], written)
     if kind == "string":
-        return Token(offset, kind, _unescaped(written[1:-1], offset))
+        return Token(offset, kind, unescaped(written[1:-1], offset))
     return Token(offset, kind, _float(written, offset) if kind == "float" else _integer(written, offset))
 
 
@@ -136,7 +136,7 @@ def _float(written: str, offset: int) -> float:
     raise ExpressionSyntaxError("the number is too large", offset=offset)
 
 
-def _unescaped(written: str, offset: int) -> str:
+def unescaped(written: str, offset: int) -> str:
     """The content of a string literal. An unknown escape such as `\\d` stays as it is, for regular expressions."""
     if "\\" not in written:
         return written

@@ -11,10 +11,11 @@ from stepwell.expression import build
 from stepwell.expression.access import path
 from stepwell.expression.compiled import EMPTY, Compiled, Reference, constant
 from stepwell.expression.errors import ExpressionSyntaxError
+from stepwell.expression.forms import KEYS, WORDS, keys_of
 from stepwell.expression.grammar import Grammar
 from stepwell.expression.lexer import Token, tokenize
 from stepwell.expression.limits import MAX_EXPRESSION
-from stepwell.expression.simple import KEYS, WORDS, compile_simple, keys_of
+from stepwell.expression.simple import compile_simple
 
 _CACHED: Final = 1_024
 _CACHED_LENGTH: Final = 200

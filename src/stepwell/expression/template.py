@@ -153,8 +153,7 @@ def _compile(value: Any, where: Where, options: _Options) -> Compiled:
         return Compiled(constant(value), constant=True)
     if len(where) >= MAX_DEPTH:
         return _reported(ExpressionSyntaxError(f"nested more than {MAX_DEPTH} deep", offset=0), None, where, options)
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    return _container({key: _compile(item, (*where, key), options) for key, item in items}, value.copy())
+    return _container(value, where, options)
 
 
 def _string(text: str, where: Where, options: _Options) -> Compiled:
@@ -177,20 +176,27 @@ def _reported(error: ExpressionSyntaxError, value: Any, where: Where, options: _
     return Compiled(constant(value), constant=True)
 
 
-def _container(parts: dict[Any, Compiled], base: Any) -> Compiled:
-    """A list or an object. Each rendering copies `base` and puts into the copy what is not a constant scalar."""
+def _container(value: Any, where: Where, options: _Options) -> Compiled:
+    """A list or an object. Each rendering copies a base and puts into the copy what is not a constant scalar."""
+    base, opening = value.copy(), options.grammar.opening
     dynamic: list[tuple[Any, Evaluate, str]] = []
-    for key, part in parts.items():
-        if part.constant and not isinstance(base[key], (dict, list)):
+    references: list[Reference] = []
+    functions = EMPTY
+    is_constant = True
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        is_text = isinstance(item, str)
+        if not isinstance(item, (dict, list)) and not (is_text and opening in item):
+            continue
+        part = _compile(item, (*where, key), options)
+        if part.constant and is_text:
             base[key] = part.evaluate(_ANY)
         else:
             dynamic.append((key, part.evaluate, part.source))
-    return Compiled(
-        _filled(base, tuple(dynamic)) if dynamic else lambda scope: base.copy(),
-        tuple(reference for part in parts.values() for reference in part.references),
-        EMPTY.union(*(part.functions for part in parts.values())),
-        all(part.constant for part in parts.values()),
-    )
+        references += part.references
+        functions |= part.functions
+        is_constant = is_constant and part.constant
+    evaluate = _filled(base, tuple(dynamic)) if dynamic else lambda scope: base.copy()
+    return Compiled(evaluate, tuple(references), functions, is_constant)
 
 
 def _filled(base: Any, dynamic: tuple[tuple[Any, Evaluate, str], ...]) -> Evaluate:

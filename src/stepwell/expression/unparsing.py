@@ -6,6 +6,7 @@ front of a filter, which people read differently from what it means.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ _COMPARED: Final = {
 _ESCAPES: Final = str.maketrans(
     {"\\": "\\\\", "'": "\\'", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\b": "\\b", "\f": "\\f"}
 )
+
+_ENDS_IN_TEST: Final = re.compile(r"\bis (?:not )?\w+$")
 
 _Written = tuple[str, int]
 
@@ -151,12 +154,18 @@ def _concat(node: nodes.Concat) -> _Written:
 
 
 def _compare(node: nodes.Compare) -> _Written:
-    text = _at_least(_SUM, node.expr)
-    return text + "".join(f" {_COMPARED[each.op]} {_at_least(_SUM, each.expr)}" for each in node.ops), _COMPARE
+    text = _before_word(_SUM, node.expr)
+    return text + "".join(f" {_COMPARED[each.op]} {_before_word(_SUM, each.expr)}" for each in node.ops), _COMPARE
+
+
+def _before_word(level: int, node: nodes.Node) -> str:
+    """The text of an operand that a word may follow: behind a test it would be read as the test's argument."""
+    text = _at_least(level, node)
+    return f"({text})" if _ENDS_IN_TEST.search(text) else text
 
 
 def _conditional(node: nodes.CondExpr) -> _Written:
-    text = f"{_at_least(_OR, node.expr1)} if {_at_least(_OR, node.test)}"
+    text = f"{_before_word(_OR, node.expr1)} if {_at_least(_OR, node.test)}"
     return f"{text} else {_write(node.expr2)[0]}" if node.expr2 is not None else text, _CONDITIONAL
 
 
