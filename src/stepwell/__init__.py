@@ -10,34 +10,88 @@ from typing import TYPE_CHECKING, Any
 from stepwell.base.version import VERSION as __version__  # noqa: N811 - the usual name at the root of a package
 
 if TYPE_CHECKING:
+    from stepwell.app.builder import Workflow, step
     from stepwell.app.handle import WorkflowHandle
+    from stepwell.app.lifecycle import LifecycleEvent
+    from stepwell.app.step_map_engine import WorkflowExecutionEngine
     from stepwell.app.workflow_engine import WorkflowEngine, WorkflowExecution, WorkflowStatus
-    from stepwell.base.errors import StepwellError
-    from stepwell.ports import TaskContext, TaskError
+    from stepwell.base.errors import NotFound, StepwellError
+    from stepwell.definition.diagnostics import InvalidDefinition
+    from stepwell.ports import (
+        ModelAnswer,
+        ModelProvider,
+        ModelQuestion,
+        Notice,
+        Notifier,
+        SecretSource,
+        TaskContext,
+        TaskError,
+        TaskHandler,
+        TaskResult,
+    )
+    from stepwell.tasks.executors import ExecutionContext, ExecutionResult, StepExecutor, StepExecutorFactory, StepType
     from stepwell.tasks.registry import rule, task
 
 __all__ = [
+    "ExecutionContext",
+    "ExecutionResult",
+    "InvalidDefinition",
+    "LifecycleEvent",
+    "ModelAnswer",
+    "ModelProvider",
+    "ModelQuestion",
+    "NotFound",
+    "Notice",
+    "Notifier",
+    "SecretSource",
+    "StepExecutor",
+    "StepExecutorFactory",
+    "StepType",
     "StepwellError",
     "TaskContext",
     "TaskError",
+    "TaskHandler",
+    "TaskResult",
+    "Workflow",
     "WorkflowEngine",
     "WorkflowExecution",
+    "WorkflowExecutionEngine",
     "WorkflowHandle",
     "WorkflowStatus",
     "__version__",
     "rule",
+    "step",
     "task",
 ]
 
 _HOMES = {
+    "ExecutionContext": "stepwell.tasks.executors",
+    "ExecutionResult": "stepwell.tasks.executors",
+    "InvalidDefinition": "stepwell.definition.diagnostics",
+    "LifecycleEvent": "stepwell.app.lifecycle",
+    "ModelAnswer": "stepwell.ports",
+    "ModelProvider": "stepwell.ports",
+    "ModelQuestion": "stepwell.ports",
+    "NotFound": "stepwell.base.errors",
+    "Notice": "stepwell.ports",
+    "Notifier": "stepwell.ports",
+    "SecretSource": "stepwell.ports",
+    "StepExecutor": "stepwell.tasks.executors",
+    "StepExecutorFactory": "stepwell.tasks.executors",
+    "StepType": "stepwell.tasks.executors",
     "StepwellError": "stepwell.base.errors",
     "TaskContext": "stepwell.ports",
     "TaskError": "stepwell.ports",
+    "TaskHandler": "stepwell.ports",
+    "TaskResult": "stepwell.ports",
+    "Workflow": "stepwell.app.builder",
     "WorkflowEngine": "stepwell.app.workflow_engine",
     "WorkflowExecution": "stepwell.app.workflow_engine",
+    "WorkflowExecutionEngine": "stepwell.app.step_map_engine",
     "WorkflowHandle": "stepwell.app.handle",
     "WorkflowStatus": "stepwell.app.workflow_engine",
     "rule": "stepwell.tasks.registry",
+    "step": "stepwell.app.builder",
     "task": "stepwell.tasks.registry",
 }
 

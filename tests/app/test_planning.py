@@ -168,6 +168,12 @@ def test_visits_count_in_a_cycle() -> None:
     assert step_of(figures, "check").batch == 2
 
 
+def test_visits_count_where_a_step_leads_to_itself() -> None:
+    again = [{"when": "{{ result() == 'again' }}", "to": "again"}, {"to": "done"}]
+    figures = planned(work("again", max_visits=3, next=again), work("done"))
+    assert {step.name: step.runs for step in figures.steps} == {"again": 3, "done": 1}
+
+
 def test_a_step_that_joins_each_is_due_for_every_edge() -> None:
     pushing = [work(name, next=[{"to": ["all"]}]) for name in ("a", "b", "c")]
     figures = planned(*pushing, work("all", join="each"))

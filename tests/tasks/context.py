@@ -8,6 +8,7 @@ from typing import Any
 
 from stepwell.execution.work import Assignment
 from stepwell.ports import TaskContext
+from stepwell.worker.masking import Mask
 from stepwell.worker.opening import opened
 from tests.conformance.dispatcher import KnownSecrets, assignment
 
@@ -29,6 +30,9 @@ class PlainContext(TaskContext):
 
     def open(self, value: Any) -> Any:
         return opened(value, self._secrets, self._texts)
+
+    def hide(self, text: str) -> str:
+        return Mask(self._texts).hide(text)
 
     async def run_sync(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await asyncio.to_thread(function, *args, **kwargs)

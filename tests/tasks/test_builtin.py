@@ -36,7 +36,8 @@ def double(a: int) -> int:
 async def test_every_built_in_type_and_every_task_has_a_handler() -> None:
     tasks = TaskRegistry()
     tasks.register(double)
-    assert handlers(tasks=tasks).keys() == {"http", "service_call", "validation", "python", "transform", "double"}
+    leaves = ("http", "service_call", "validation", "notify", "python", "transform", "input", "process", "ai", "output")
+    assert handlers(tasks=tasks).keys() == {*leaves, "double"}
     assert await result_of("double", {"a": 3}, tasks=tasks) == 6
     assert await result_of("python", {"task": "double", "args": {"a": 4}}, tasks=tasks) == 8
     config = {"validation_rules": [{"field": "a", "rule": "required"}], "data": {"a": 1}}

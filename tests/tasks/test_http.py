@@ -92,6 +92,26 @@ async def test_credentials_in_the_url_become_a_header_and_are_not_shown(handler:
     assert "hunter22" not in str(error.details)
 
 
+async def test_a_body_that_its_schema_refuses_is_not_sent_and_an_answer_is_checked_too(
+    handler: HttpHandler, serve: Serve
+) -> None:
+    server = await serve(saying({"id": "x"}))
+    schema = {"required": ["title"], "properties": {"title": {"type": "string"}}}
+    error = await failure(handler, url=server.url, method="POST", body={"title": 5}, request_schema=schema)
+    assert (error.type, error.retryable, server.seen) == ("validation_error", False, [])
+    assert error.message == "the request does not satisfy its schema: title: 5 is not of type \"string\""
+    wanted = {"properties": {"id": {"type": "integer"}}}
+    error = await failure(handler, url=server.url, query={"title": "t"}, request_schema=schema, response_schema=wanted)
+    assert (error.type, error.details) == (
+        "invalid_response",
+        {"errors": [{"field": "id", "message": '"x" is not of type "integer"'}]},
+    )
+    fine = await call(handler, url=server.url, method="POST", body={"title": "t"}, request_schema=schema)
+    assert fine.value == {"id": "x"}
+    error = await failure(handler, url=server.url, response_schema={"type": 5})
+    assert error.type == "invalid_config"
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -203,6 +203,28 @@ async def test_a_function_may_change_what_it_is_given() -> None:
     assert arguments == {"plain": [[]], "items": [[]], "anything": [[]], "more": [[]]}
 
 
+async def test_a_task_takes_what_is_available_and_has_the_name_of_a_parameter() -> None:
+    def few(a: int, b: int = 0) -> Any:
+        return [a, b]
+
+    def many(a: int, context: TaskContext, **others: Any) -> Any:
+        return [a, others]
+
+    tasks = TaskRegistry()
+    tasks.register(few)
+    tasks.register(many)
+
+    async def result(task: str, **settings: Any) -> Any:
+        return (await PythonHandler(tasks).run({"task": task, **settings}, PlainContext())).value
+
+    available = {"a": 1, "b": 2, "c": 3, "context": 4}
+    assert await result("few", available=available) == [1, 2]
+    assert await result("few", available=available, args={"b": 5}) == [1, 5]
+    assert await result("many", available=available) == [1, {"b": 2, "c": 3}]
+    with pytest.raises(TaskError, match="'a' is missing"):
+        await result("few", available={"c": 3})
+
+
 async def test_what_a_function_raises_is_raised() -> None:
     def fail() -> None:
         raise LookupError("x")

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from stepwell.base.durations import DAY, format_duration, parse_duration
 from stepwell.base.errors import ConfigurationError
@@ -28,6 +29,17 @@ Duration = Annotated[int, BeforeValidator(parse_duration)]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 PolicyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=128)]
 """Without a slash or a colon: those are in the names of policies that belong to a workflow or a service."""
+
+
+def _checked_channel(url: str) -> str:
+    if not _CHANNEL.match(url):
+        raise ValueError("a channel is the URL of a notification service, or an expression that begins with a secret")
+    return url
+
+
+_CHANNEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|\{\{", re.ASCII)
+ChannelUrl = Annotated[str, AfterValidator(_checked_channel)]
+"""Where notifications go. It may hold secrets, so it is never shown."""
 
 _BREAKER: Final = CircuitBreaker()
 
@@ -70,9 +82,20 @@ class Execution(_Section):
 
 
 class Events(_Section):
-    """How long events are kept, at least, for waits that have not begun yet."""
+    """How long events are kept, at least, for waits that have not begun yet; and the broker they come from.
+
+    `kafka_servers` and `group_id` are accepted; this version has no connection to a broker, and says so when it starts.
+    """
 
     keep: Duration = 7 * DAY
+    kafka_servers: list[str] = []
+    group_id: str | None = None
+
+
+class Files(_Section):
+    """The folder that steps may write files into, and below it; without one they may not."""
+
+    directory: str | None = None
 
 
 class CircuitBreakerSection(_Section):
@@ -149,8 +172,12 @@ class Configuration(_Section):
     state_store: StateStore = StateStore()
     execution: Execution = Execution()
     events: Events = Events()
+    files: Files = Files()
     services: dict[str, ServiceSection] = {}
     policies: dict[PolicyName, PolicySection] = {}
+    notifications: dict[PolicyName, ChannelUrl] = {}
+    plugins: dict[str, dict[str, Any] | Literal[False]] = {}
+    packs: list[str] = []
     secrets: Secrets = Secrets()
     logging: Logging = Logging()
 
@@ -185,7 +212,8 @@ def _problem(detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return f"unknown key {path!r} ({hint_for(str(detail['loc'][-1]), _known_keys(detail['loc'][:-1]))})"
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{path}: {message[0].lower()}{message[1:]}, saw {_shown(detail.get('input'))}"
+    said = f"{path}: {message[0].lower()}{message[1:]}"
+    return said if detail["loc"][:1] == ("notifications",) else f"{said}, saw {_shown(detail.get('input'))}"
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
@@ -270,6 +298,32 @@ def load_configuration(
     if url:
         configuration = configuration.model_copy(update={"state_store": StateStore(connection_string=url)})
     return configuration
+
+
+def completed(configuration: Configuration, more: Mapping[str, Any]) -> Configuration:
+    """The configuration, and what `more` says where it says nothing.
+
+    Args:
+        more: values as they stand in a file.
+
+    Raises:
+        ConfigurationError: naming everything that is wrong with them.
+    """
+    return _completed(configuration, configuration_from(more, where="the workflow's file"))
+
+
+_S = TypeVar("_S", bound=BaseModel)
+
+
+def _completed(section: _S, more: _S) -> _S:
+    added: dict[str, Any] = {}
+    for name in more.model_fields_set:
+        mine, other = getattr(section, name), getattr(more, name)
+        if name not in section.model_fields_set:
+            added[name] = other
+        elif isinstance(mine, BaseModel) and isinstance(other, type(mine)):
+            added[name] = _completed(mine, other)
+    return section.model_copy(update=added)
 
 
 def configuration_schema() -> dict[str, Any]:

@@ -5,29 +5,36 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from stepwell.app.builder import Workflow
 from stepwell.app.checking import Catalogue, check
+from stepwell.app.files import read_file
 from stepwell.app.registry import Reference, Registry, reference_unless_file, stored_definition, stored_source
 from stepwell.base.derive import digest
 from stepwell.base.errors import NotFound, StoreError, UsageError
 from stepwell.base.spans import Source
 from stepwell.decider.plan import Plan
+from stepwell.definition.context import Known
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.loading import Loaded
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.dialects.loading import load
+from stepwell.dialects.native.dialect import NATIVE
 from stepwell.ports import Store
+
+if TYPE_CHECKING:
+    from stepwell.decider.plan import Plan
 
 MOST_PLANS: Final = 256
 """Plans kept compiled; an older one is compiled again when it is needed."""
 
-Definition = Mapping[str, Any] | str | Path
-"""What a caller may give as a definition: a dict, YAML or JSON text, a file, or the name of a registered workflow
-(`NAME` or `NAME@VERSION`), which it is where there is no such file."""
+Definition = Mapping[str, Any] | Workflow | str | Path
+"""What a caller may give as a definition: a dict, a `Workflow`, YAML or JSON text, a file, or the name of a registered
+workflow (`NAME` or `NAME@VERSION`), which it is where there is no such file."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,25 +43,26 @@ def read_source(definition: Definition) -> Source:
     """The text of a definition, with the name it is shown under.
 
     Raises:
-        UsageError: the file cannot be read, or it is neither text nor a mapping.
+        UsageError: the file cannot be read, or a dict holds what JSON cannot.
     """
-    if isinstance(definition, Mapping):
-        return Source("<dict>", json.dumps(definition, ensure_ascii=False, indent=1, default=str))
+    if isinstance(definition, Workflow):
+        definition = definition.to_dict()
+    if not isinstance(definition, (str, Path)):
+        return Source("<dict>", _json(definition))
     if isinstance(definition, str) and _is_document(definition):
         return Source("<text>", definition)
     return read_file(Path(definition))
 
 
-def read_file(path: Path) -> Source:
-    """The text of a file. Bytes that are not UTF-8 are kept as lone surrogates, so that loading can point at them.
-
-    Raises:
-        UsageError: code `unreadable-file`.
-    """
+def _json(definition: Any) -> str:
     try:
-        return Source(str(path), path.read_bytes().decode("utf-8", errors="surrogateescape"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}", code="unreadable-file") from None
+        return json.dumps(definition, ensure_ascii=False, indent=1)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"the definition cannot be written as JSON: {error}",
+            code="not-json",
+            hint="a definition holds texts, numbers, true, false, null, lists and mappings",
+        ) from None
 
 
 class Definitions:
@@ -65,6 +73,7 @@ class Definitions:
         self._catalogue = catalogue
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._stored: set[str] = set()
+        self._expected: set[str] = set()
         self._contents: dict[tuple[str, str | None], str] = {}  # by the digest of a text, and the dialect it is read in
 
     def check(self, source: Source) -> Loaded:
@@ -84,9 +93,9 @@ class Definitions:
             return await self.plan_named(reference)
         source = replace(read_source(definition), dialect=dialect)
         text = (digest(source.text.encode("utf-8", errors="surrogatepass")), dialect)
-        known = self._plans.get(self._contents.get(text, text[0]))
+        known = self._plans.get(self._contents.get(text, text[0] if dialect in (None, NATIVE.name) else ""))
         if known is None:
-            loaded = self.check(source)
+            loaded = await self._checked(source)
             errors = [finding for finding in loaded.diagnostics if finding.severity == "error"]
             if loaded.definition is None or errors:
                 raise InvalidDefinition(tuple(loaded.diagnostics), source)
@@ -124,7 +133,7 @@ class Definitions:
         stored = await self._store.definition(content)
         if stored is None:
             raise StoreError(f"the definition {content[:12]} is not in the store", code="unusable-definition")
-        loaded = self.check(stored_source(stored))
+        loaded = await self._checked(stored_source(stored))
         if loaded.definition is None:
             first = next(finding for finding in loaded.diagnostics if finding.severity == "error")
             raise StoreError(
@@ -141,10 +150,39 @@ class Definitions:
             NotFound: it is not there, or cannot be read.
         """
         found = await self._store.definition(content)
-        definition = load(stored_source(found)).definition if found is not None else None
+        known = await self._named() if found is not None and found.dialect != "native" else None
+        definition = load(stored_source(found), known=known).definition if found is not None else None
         if definition is None:
             raise NotFound(f"the definition {content[:12]} is not in the store", code="unusable-definition")
         return definition
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Workflows of these names are about to be registered: actions may name them already."""
+        self._expected.update(names)
+
+    async def register(self, source: Source, *, at: int, by: str, reason: str) -> None:
+        """Check a text, and register the workflow in it.
+
+        Raises:
+            InvalidDefinition: with everything that is wrong. Conflict: see `Registry.register`.
+        """
+        loaded = await self._checked(source)
+        if loaded.definition is None:
+            raise InvalidDefinition(tuple(loaded.diagnostics), source)
+        self._compiled(loaded.definition)
+        await Registry(self._store).register(loaded.definition, draft=False, at=at, by=by, reason=reason)
+
+    async def _checked(self, source: Source) -> Loaded:
+        """`check`; with the workflows that are registered, where an action may be one of them."""
+        loaded = self.check(source)
+        if any(finding.code == "unknown-action" for finding in loaded.diagnostics):
+            self._catalogue.workflows = (await self._named()).workflows
+            return self.check(source)
+        return loaded
+
+    async def _named(self) -> Known:
+        """The registered workflows."""
+        return Known(workflows=await Registry(self._store).names() | self._expected)
 
     @property
     def channels(self) -> Sequence[str]:
@@ -152,6 +190,8 @@ class Definitions:
         return sorted(self._catalogue.channels or ())
 
     def _compiled(self, definition: WorkflowDefinition) -> Plan:
+        from stepwell.decider.plan import Plan  # a command that only checks files needs none of the decider
+
         plan = Plan(definition, self._catalogue.policies, self.channels)
         self._plans[plan.digest] = plan
         if len(self._plans) > MOST_PLANS:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from stepwell.app.lifecycle import LifecycleEvent
 from stepwell.app.operating import Move, Operators
 from stepwell.app.session import Session
 from stepwell.app.who import this_user
@@ -25,6 +26,7 @@ from stepwell.execution.verbs import (
     Terminate,
     Verb,
 )
+from stepwell.ports import Published
 
 Opened = Callable[[], Awaitable[tuple[Session, Operators]]]
 """Gives the engine of this process, and the way to executions that others run."""
@@ -42,14 +44,40 @@ class WorkflowHandle:
         execution is in; nothing is recorded, and the message says what is possible.
     """
 
-    def __init__(self, execution_id: str, opened: Opened, result: Callable[[str], Awaitable[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        execution_id: str,
+        opened: Opened,
+        result: Callable[[str], Awaitable[dict[str, Any]]],
+        events: Callable[[str, int], AsyncIterator[LifecycleEvent]],
+        signal: Callable[[str, str, Any], Awaitable[Published]],
+    ) -> None:
         self.id = execution_id
         self._opened = opened
         self._result = result
+        self._events = events
+        self._signal = signal
 
     async def result(self) -> dict[str, Any]:
         """Wait for the end; returns the report."""
         return await self._result(self.id)
+
+    def events(self, after: int = 0) -> AsyncIterator[LifecycleEvent]:
+        """What happens to it: first what has happened, then each event as it is committed, until the execution has
+        ended. `async for event in handle.events()`.
+
+        Args:
+            after: the `seq` of the last event that is known already.
+        """
+        return self._events(self.id, after)
+
+    async def signal(self, type: str, data: Any = None) -> Published:  # noqa: A002
+        """Send an event to this execution alone: to its steps that wait for events of this type, now or later.
+
+        Args:
+            data: the payload, a JSON value.
+        """
+        return await self._signal(self.id, type, data)
 
     async def pause(self, reason: str = "", *, by: str | None = None) -> Answer:
         """What runs may end, and nothing new starts."""

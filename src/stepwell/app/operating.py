@@ -211,7 +211,7 @@ class Operators:
 
     async def _plan(self, digest: str) -> Plan:
         """For deciding only: nothing is dispatched with it, so that no task need be known here."""
-        return Plan(await self._definitions.stored(digest))
+        return Plan(await self._definitions.stored(digest), channels=self._definitions.channels)
 
     # ── Asking an engine ─────────────────────────────────────────────────────────────────────────────────────────────
 

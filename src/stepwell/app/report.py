@@ -11,7 +11,7 @@ from stepwell.decider.keys import INSTEAD, UNDO, split_key, undo_key
 from stepwell.decider.plan import Plan, outermost
 from stepwell.decider.scope import Names
 from stepwell.execution.history import HistoryEvent
-from stepwell.execution.state import ExecutionState, StepState
+from stepwell.execution.state import CachedResult, ExecutionState, Notification, StepState
 from stepwell.execution.status import WAITING, ExecutionStatus, StepStatus
 from stepwell.expression.errors import ExpressionError
 
@@ -30,10 +30,10 @@ def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
         "created_at": to_rfc3339(state.created_at),
         "started_at": _instant(state.started_at),
         "completed_at": _instant(state.completed_at),
-        "duration_ms": _milliseconds(state.started_at, state.completed_at),
+        "duration_ms": milliseconds(state.started_at, state.completed_at),
         "input": masked(state.input),
-        "variables": masked(state.variables),
-        "steps": [_with_input(plan, names, name, step) for name, step in steps.items()],
+        "variables": masked(_variables(state)),
+        "steps": [_with_input(plan, names, name, step, state.cached.get(name)) for name, step in steps.items()],
         "completed_steps": _with_status(steps, StepStatus.COMPLETED),
         "failed_steps": _with_status(steps, StepStatus.FAILED),
         "skipped_steps": _with_status(steps, StepStatus.SKIPPED),
@@ -48,7 +48,37 @@ def execution_report(plan: Plan, state: ExecutionState) -> dict[str, Any]:
         "parent": f"{state.parent}/{state.parent_step}" if state.parent is not None else None,
         "children": [{"step": key, "execution_id": step.child} for key, step in state.steps.items() if step.child],
         "forked_from": state.forked_from,
+        "notifications": [_notification(each) for each in state.notifications],
         "figures": figures_of(plan, state),
+    }
+
+
+def _variables(state: ExecutionState) -> dict[str, Any]:
+    """Their values; where branches are separate, those that were published last."""
+    found = dict(state.variables)
+    for values in state.published.values():
+        found.update(values)
+    return found
+
+
+def _notification(notification: Notification) -> dict[str, Any]:
+    """Who was told something, or is to be: each delivery is `pending`, `delivered`, `undelivered`, or `elsewhere` (the
+    execution that this one was forked from sees to it)."""
+    return {
+        "at": to_rfc3339(notification.at),
+        "about": notification.about,
+        "step": notification.step or None,
+        "title": notification.title,
+        "deliveries": [
+            {
+                "channel": each.channel or None,
+                "recipient": each.recipient or None,
+                "status": each.outcome,
+                "reason": each.reason or None,
+                "at": _instant(each.at),
+            }
+            for each in notification.deliveries
+        ],
     }
 
 
@@ -117,8 +147,11 @@ def _is_control(plan: Plan, name: str) -> bool:
     return node is not None and node.is_control
 
 
-def _with_input(plan: Plan, names: Names, name: str, step: StepState) -> dict[str, Any]:
-    """The report of a step with the settings it was run with: recorded, or derived as a recovery would derive them."""
+def _with_input(
+    plan: Plan, names: Names, name: str, step: StepState, cached: CachedResult | None = None
+) -> dict[str, Any]:
+    """The report of a step with the settings it was run with: recorded, or derived as a recovery would derive them; and
+    with where its result came from, if that was the cache (`from_cache`)."""
     report = step_report(name, step)
     node = plan.node(name)
     settings = step.input
@@ -128,22 +161,26 @@ def _with_input(plan: Plan, names: Names, name: str, step: StepState) -> dict[st
         except ExpressionError:
             settings = None
     report["input"] = masked(settings)
+    if cached is not None and cached.execution:
+        report["from_cache"] = {"execution_id": cached.execution, "made_at": to_rfc3339(cached.made_at)}
     return report
 
 
 def step_report(name: str, step: StepState) -> dict[str, Any]:
-    """What became of a step; why it was skipped or cancelled, what it waits for, and the id of its latest sub-workflow
-    (`child`), where that applies."""
+    """What became of a step; how its failure was handled (`handled`: see `StepFailed`), why it was skipped or cancelled,
+    what it waits for, and the id of its latest sub-workflow (`child`), where that applies."""
     report = {
         "name": name,
         "status": step.status.value,
         "attempts": step.attempts,
         "started_at": _instant(step.started_at),
         "completed_at": _instant(step.completed_at),
-        "duration_ms": _milliseconds(step.started_at, step.completed_at),
+        "duration_ms": milliseconds(step.started_at, step.completed_at),
         "output": masked(step.output),
         "error": _error(step.error),
     }
+    if step.handled:
+        report["handled"] = step.handled
     if step.child:
         report["child"] = step.child
     if step.reason:
@@ -185,5 +222,6 @@ def _instant(instant: int | None) -> str | None:
     return to_rfc3339(instant) if instant is not None else None
 
 
-def _milliseconds(start: int | None, end: int | None) -> float | None:
+def milliseconds(start: int | None, end: int | None) -> float | None:
+    """The time between two instants; None while one of them is not known."""
     return round((end - start) / 1_000, 3) if start is not None and end is not None else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,10 +16,15 @@ import msgspec
 from stepwell.app.checking import catalogue_of
 from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import Definitions
+from stepwell.app.notifications import channels_of
+from stepwell.app.packs import add_packs, register_workflows
+from stepwell.app.plugins import plugins_of
 from stepwell.app.policies import policies_of, service_gates_of
 from stepwell.app.registries import Registries
 from stepwell.app.registry import Reference
 from stepwell.app.services import services_of
+from stepwell.app.triggering import Triggering
+from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.engine.engine import Engine, Limits
 from stepwell.execution.codec import Codec
@@ -29,6 +35,8 @@ from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, Environ
 from stepwell.store.factory import sqlite_path, store_for
 from stepwell.tasks.builtin import builtin_handlers
 from stepwell.worker.local import LocalWorker
+
+_log = logging.getLogger(__name__)
 
 Announce = Callable[[str], None]
 """Told what the user should know, such as that a key file was made."""
@@ -42,6 +50,7 @@ class Session(msgspec.Struct, frozen=True):
     store: Store
     codec: Codec
     worker: LocalWorker
+    triggering: Triggering
 
 
 @asynccontextmanager
@@ -51,7 +60,7 @@ async def open_store(configuration: Configuration, *, migrate: bool = True) -> A
     Raises:
         StoreError: it cannot be used; see `ports.Store.open`.
     """
-    store = store_for(configuration.state_store.url)
+    store = store_for(configuration.state_store.url, plugins_of(configuration.plugins).stores())
     await store.open(migrate=migrate)
     try:
         yield store
@@ -96,8 +105,25 @@ async def open_session(
     clock = clock or SystemClock()
     codec = Codec(cipher_for(configuration, announce))
     services = StaticServices(services_of(configuration))
-    handlers = builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services)
-    catalogue = catalogue_of(registries, set(handlers), set(services.names()), policies_of(configuration))
+    channels = channels_of(configuration)
+    plugins = plugins_of(configuration.plugins)
+    plugins.register(registries)
+    add_packs(configuration.packs, registries)
+    handlers = {
+        **builtin_handlers(
+            services,
+            registries.tasks,
+            registries.rules,
+            channels=channels,
+            notifiers=plugins.notifiers(),
+            models=registries.models,
+            directory=directory_of(configuration),
+        ),
+        **registries.handlers_of_executors(),
+        **plugins.handlers(),
+    }
+    names, policies = set(services.names()), policies_of(configuration)
+    catalogue = catalogue_of(registries, set(handlers), names, policies, channels.keys(), plugins)
     definitions = Definitions(store, catalogue)
     execution = configuration.execution
     engine = Engine(
@@ -115,16 +141,28 @@ async def open_session(
         handlers,
         engine.report,
         clock,
-        secrets_of(configuration),
+        secrets_of(configuration, plugins.secrets()),
         max_concurrent=execution.max_concurrent_tasks,
         queue_timeout=execution.queuing.timeout,
     )
     engine.connect(worker)
+    if configuration.events.kafka_servers:
+        _log.warning(
+            "events.kafka_servers is set, but this version has no connection to a broker: events come by calls"
+        )
     try:
+        packs = [pack for folder in configuration.packs for pack in registries.packs[folder]]
+        await register_workflows(packs, definitions, clock.now(), this_user())
         await engine.open(shard, take_over=take_over)
-        yield Session(engine, definitions, store, codec, worker)
+        yield Session(engine, definitions, store, codec, worker, Triggering(store, definitions.stored))
     finally:
         await asyncio.shield(engine.close())
+
+
+def directory_of(configuration: Configuration) -> Path | None:
+    """Where steps may write files; None when that is not configured, and they may not."""
+    directory = configuration.files.directory
+    return Path(directory).expanduser() if directory is not None else None
 
 
 def limits_of(configuration: Configuration) -> Limits:
@@ -154,9 +192,9 @@ def cipher_for(configuration: Configuration, announce: Announce) -> Cipher:
     return LazyCipher(LazyKeyFile(Path(f"{path.expanduser()}.key"), announce))
 
 
-def secrets_of(configuration: Configuration) -> SecretSource:
-    """Where `secrets.NAME` is looked up: the environment, then the configured folder."""
+def secrets_of(configuration: Configuration, more: Sequence[SecretSource] = ()) -> SecretSource:
+    """Where `secrets.NAME` is looked up: the environment, then the configured folder, then what plug-ins bring."""
     sources: list[SecretSource] = [EnvironmentSecrets(os.environ)]
     if configuration.secrets.directory is not None:
         sources.append(DirectorySecrets(Path(configuration.secrets.directory)))
-    return CombinedSecrets(sources)
+    return CombinedSecrets([*sources, *more])

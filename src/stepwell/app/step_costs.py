@@ -43,7 +43,7 @@ from stepwell.expression.scope import Scope
 from stepwell.expression.template import compile_template
 from stepwell.policy.retry import Backoff, RetryPolicy
 from stepwell.ports import Service
-from stepwell.tasks.http import DEFAULT_TIMEOUT
+from stepwell.tasks.settings import HTTP_TIMEOUT
 
 _EVENT_TIMEOUT: Final = "1h"
 """Of a `wait_for_event` that names none."""
@@ -229,7 +229,7 @@ def _own_timeout(step: Step, around: Surroundings) -> Bound:
     written = step.config.get("timeout")
     match step.type:
         case "http":
-            return _duration(written) if written is not None else DEFAULT_TIMEOUT
+            return _duration(written) if written is not None else HTTP_TIMEOUT
         case "service_call":
             return _duration(written) if written is not None else _service_timeout(step.config.get("service"), around)
         case "wait_for_event":

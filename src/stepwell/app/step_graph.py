@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from stepwell.definition.graph import StepGraph, batches, fallbacks_of
+from stepwell.definition.graph import StepGraph, batches, fallbacks_of, leads_to_itself
 from stepwell.definition.model import Dependency, DependencyOn, Edge, Join, Step
 
 TOP: Final = ""
@@ -41,7 +41,7 @@ class Group:
         before: the positions of the steps that each one comes after, with the delay in between: the sources of its
             edges, what it stands in for, and what its milestone waits for. Edges that lead back in a cycle are not
             among them.
-        tangles: the positions of the steps that run in circles with each other.
+        tangles: the positions of the steps that run in circles with each other, or alone.
     """
 
     __slots__ = ("before", "block", "inbound", "index", "layers", "level", "parent", "steps", "tangles")
@@ -60,8 +60,7 @@ class Group:
         for position, number in enumerate(self.level):
             self.layers[number].append(position)
         self.before = [list(self._before(position, others.get(position, ()))) for position in range(len(steps))]
-        may_turn = any(step.max_visits is not None for step in steps)  # validation has refused every other cycle
-        self.tangles = StepGraph(steps).tangles if may_turn else []
+        self.tangles = list(_tangles(steps))
 
     def after(self, position: int) -> tuple[str, ...]:
         """The names of the steps whose edges lead to this one, each once."""
@@ -80,6 +79,15 @@ class Group:
         for other in others:
             if self.level[other] < level:
                 yield other, 0
+
+
+def _tangles(steps: Sequence[Step]) -> Iterator[list[int]]:
+    if all(step.max_visits is None for step in steps):  # validation has refused every other cycle
+        return
+    found = StepGraph(steps).tangles
+    yield from found
+    together = {position for members in found for position in members}
+    yield from ([at] for at, step in enumerate(steps) if at not in together and leads_to_itself(step))
 
 
 def _arcs(steps: Sequence[Step], index: Mapping[str, int]) -> Iterator[Arc]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -15,18 +14,29 @@ from stepwell.app.approvals import Approvals
 from stepwell.app.configuration import Configuration, configuration_from
 from stepwell.app.definitions import Definition
 from stepwell.app.handle import WorkflowHandle
+from stepwell.app.keeping import Kept
+from stepwell.app.lifecycle import Bell, LifecycleEvent
+from stepwell.app.monitoring import metrics, monitoring
 from stepwell.app.operating import Operators
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries
 from stepwell.app.registry import Registry, registration_report
 from stepwell.app.session import Session, open_session, owner_name
+from stepwell.app.synchronous import LoopThread, refuse_inside_a_loop, run_on
+from stepwell.app.triggering import PublishedEvent
 from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
+from stepwell.base.errors import Conflict, UsageError
 from stepwell.base.values import check_json
+from stepwell.dialects.step_map.dialect import STEP_MAP
+from stepwell.dialects.step_map.shapes import result_of
 from stepwell.engine.gates import GateState
-from stepwell.execution.event import Event
+from stepwell.execution.event import SIGNAL, Event
 from stepwell.execution.status import ExecutionStatus
-from stepwell.ports import Observer, Published
+from stepwell.ports import ModelProvider, Observer, Published
+from stepwell.tasks.executors import Executor
+
+T = TypeVar("T")
 
 WorkflowStatus = ExecutionStatus
 """The statuses of an execution, under the name they have in Python programs."""
@@ -68,6 +78,9 @@ class WorkflowEngine:
     Args:
         config: the configuration, as it stands in `stepwell.yaml`.
         tasks: Python functions that steps of type `python` may call, by their name or the one `@task` gave them.
+        executors: classes or objects that do steps, by the name of the type; beside those that `StepExecutorFactory`
+            has at this moment. What is registered there later is for engines made later.
+        models: asks language models for steps of type `ai`. Without one a built-in provider answers that asks no model.
         observer: told what was committed.
         clock: for tests.
 
@@ -80,18 +93,19 @@ class WorkflowEngine:
         config: Mapping[str, Any] | Configuration | None = None,
         *,
         tasks: Iterable[Callable[..., Any]] = (),
+        executors: Mapping[str, Executor] | None = None,
+        models: ModelProvider | None = None,
         observer: Observer | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._configuration = config if isinstance(config, Configuration) else configuration_from(config or {})
-        self._registries = Registries(tasks)
-        self._observer = observer
+        self._registries = Registries(tasks, executors=executors, models=models)
+        self._bell = Bell(*([observer] if observer is not None else []))
         self._clock = clock or SystemClock()
-        self._stack: AsyncExitStack | None = None
-        self._session: Session | None = None
-        self._opening = asyncio.Lock()
+        self._kept = Kept(self._new_session)
+        self._thread = LoopThread(self.close)
 
-    async def __aenter__(self) -> WorkflowEngine:
+    async def __aenter__(self) -> Self:
         await self._open()
         return self
 
@@ -102,24 +116,31 @@ class WorkflowEngine:
 
     async def close(self) -> None:
         """Stop. Work in flight is stopped without a result and goes on when an engine next opens the store."""
-        stack, self._stack, self._session = self._stack, None, None
-        if stack is not None:
-            await stack.aclose()
+        await self._kept.close()
 
-    async def start_workflow(self, definition: Definition, input: Any = None, *, key: str | None = None) -> str:  # noqa: A002
+    async def start_workflow(
+        self,
+        definition: Definition,
+        input: Any = None,  # noqa: A002
+        *,
+        key: str | None = None,
+        dialect: str | None = None,
+    ) -> str:
         """Start an execution; returns its id (a UUID) once the start is durable. It runs in the background.
 
         Args:
-            definition: a dict, YAML or JSON text, or the path of a file.
+            definition: a dict, a `Workflow`, YAML or JSON text, the path of a file, or the name of a registered
+                workflow (`NAME` or `NAME@VERSION`).
             input: the workflow's input, an object as JSON has it.
             key: makes the start idempotent: the same key and input return the first execution.
+            dialect: the name of the dialect that the definition is written in; told from it when None.
 
         Raises:
             InvalidDefinition: with every finding. InvalidInput: with every violation. Conflict: the key was used with
             another input. In each case nothing is stored. StoreError: it could not be stored.
         """
         session = await self._open()
-        plan = await session.definitions.plan_of(definition)
+        plan = await session.definitions.plan_of(definition, dialect=dialect)
         return await session.engine.start(plan, input, start_key=key)
 
     async def result(self, execution_id: str) -> dict[str, Any]:
@@ -134,11 +155,21 @@ class WorkflowEngine:
 
     def handle(self, execution_id: str) -> WorkflowHandle:
         """An execution to operate: pause, resume, cancel, retry it and so on, wherever it runs."""
-        return WorkflowHandle(execution_id, self._operators, self.result)
+        return WorkflowHandle(execution_id, self._operators, self.result, self._events, self._send_signal)
 
-    async def execute_workflow(self, definition: Definition, input: Any = None) -> dict[str, Any]:  # noqa: A002
-        """Start an execution and wait for its end; returns its report. Raises what `start_workflow` raises."""
-        return await self.result(await self.start_workflow(definition, input))
+    async def execute_workflow(
+        self,
+        definition: Definition,
+        input: Any = None,  # noqa: A002
+        *,
+        dialect: str | None = None,
+    ) -> dict[str, Any]:
+        """Start an execution and wait for its end; returns its report, or the result of a step map as those have it:
+        `{status, results, execution_time}`. Takes and raises what `start_workflow` does."""
+        session = await self._open()
+        plan = await session.definitions.plan_of(definition, dialect=dialect)
+        report = await self.result(await session.engine.start(plan, input))
+        return result_of(report) if plan.definition.dialect == STEP_MAP.name else report
 
     async def get_workflow_status(self, execution_id: str) -> WorkflowExecution:
         """What is recorded of an execution, during its run and after.
@@ -166,6 +197,17 @@ class WorkflowEngine:
         session = await self._open()
         return {"workflows": session.engine.load(), "tasks": session.worker.load()}
 
+    async def monitoring(self) -> dict[str, Any]:
+        """How things stand in the store: `active_workflows`, `completed_today` and `failed_today` (a day in UTC),
+        `average_duration` of what ended today, and `current_load`: `low`, `medium` or `high`."""
+        store = (await self._open()).store
+        return await monitoring(store, self._clock.now(), self._configuration.execution.max_workflows)
+
+    async def metrics(self) -> dict[str, Any]:
+        """Figures of the last 24 hours: `execution_time` with `avg`, `p95` and `p99` in seconds, `success_rate` and
+        `error_rate` in percent, `throughput` in executions per hour. Times and rates of nothing are None."""
+        return await metrics((await self._open()).store, self._clock.now())
+
     async def gates(self) -> list[GateState]:
         """The circuit breakers, bulkheads and rate limits that were used since the engine was opened, in order of name:
         their state, who runs and waits, what was rejected; of circuit breakers also error rate and latency."""
@@ -179,21 +221,33 @@ class WorkflowEngine:
         source: str = "stepwell",
         id: str | None = None,  # noqa: A002
         subject: str | None = None,
-    ) -> Published:
-        """Publish an event to the steps that wait for it, now or later. Durable when it returns.
+    ) -> PublishedEvent:
+        """Publish an event: it wakes the steps that wait for it, now or later, and starts the registered workflows that
+        have a trigger for it. Durable when it returns, and so is what it started.
 
         Args:
             id: unique within `source`; a second event with both is a duplicate. Made when None.
 
         Raises:
-            ValueError: the data is not a JSON value.
+            ValueError: the data is not a JSON value. UsageError: the type is empty, or the source that of signals.
         """
         check_json(data, what="data")
-        session = await self._open()
-        event = Event(
-            id=id or secrets.token_hex(16), type=type, source=source, data=data, subject=subject, time=self._clock.now()
-        )
-        return await session.engine.publish(event)
+        if not type.strip():
+            raise UsageError("an event needs a type", code="invalid-event")
+        if source == SIGNAL:
+            message = f"{SIGNAL!r} is the source of signals to one execution"
+            raise UsageError(message, hint="send it with `engine.handle(id).signal(...)`")
+        session, event = await self._open(), self._event(type, data, source, id, subject)
+        occasion = await session.triggering.occasion(event)
+        published = occasion.published(await session.engine.publish(event, occasion.requests))
+        session.triggering.count(published)
+        return published
+
+    async def trigger_counts(self) -> list[dict[str, Any]]:
+        """How often the event triggers of workflows fired since the engine was opened: for each `workflow` and
+        `trigger` (its position), how many events `started` an execution, found one `present` that such an event had
+        started before, were `filtered`, or `refused` for their input. Only events published by this engine count."""
+        return (await self._open()).triggering.counts()
 
     async def register_workflow(
         self,
@@ -254,37 +308,57 @@ class WorkflowEngine:
         event = await asked.answer(execution_id, step, response, by, self._clock.now())
         return await session.engine.publish(event)
 
-    def run(self, definition: Definition, input: Any = None) -> dict[str, Any]:  # noqa: A002
-        """`execute_workflow` for callers without an event loop; opens and closes the engine."""
+    def run(
+        self,
+        definition: Definition,
+        input: Any = None,  # noqa: A002
+        *,
+        dialect: str | None = None,
+    ) -> dict[str, Any]:
+        """`execute_workflow` for callers without an event loop, from any thread and from several at once.
 
-        async def whole() -> dict[str, Any]:
-            async with self:
-                return await self.execute_workflow(definition, input)
+        An engine that is not open is opened, and closed when nobody runs anything on it any more.
 
-        return asyncio.run(whole())
+        Raises:
+            UsageError: (code `inside-event-loop`) an event loop runs in this thread. What `execute_workflow` raises.
+        """
+        refuse_inside_a_loop("run()", "engine.execute_workflow(...)")
+        return self._waited_for(lambda: self.execute_workflow(definition, input, dialect=dialect))
+
+    def _waited_for(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """What a coroutine gives, for a thread without an event loop: on the loop that the engine is open on."""
+        loop = self._kept.loop
+        return self._thread.run(work) if loop is None or self._thread.owns(loop) else run_on(loop, work)
 
     async def _open(self) -> Session:
-        if self._session is not None:
-            return self._session
-        async with self._opening:
-            if self._session is None:
-                stack = AsyncExitStack()
-                self._session = await stack.enter_async_context(
-                    open_session(
-                        self._configuration,
-                        self._registries,
-                        take_over=True,
-                        observer=self._observer,
-                        clock=self._clock,
-                    )
-                )
-                self._stack = stack
-        return self._session
+        return await self._kept.open()
+
+    def _new_session(self) -> AbstractAsyncContextManager[Session]:
+        return open_session(
+            self._configuration, self._registries, take_over=True, observer=self._bell, clock=self._clock
+        )
 
     async def _operators(self) -> tuple[Session, Operators]:
         session = await self._open()
         operators = Operators(session.store, session.codec, session.definitions, self._clock, owner_name())
         return session, operators
+
+    async def _events(self, execution_id: str, after: int) -> AsyncIterator[LifecycleEvent]:
+        reading = self._reading(await self._open())
+        async for event in self._bell.events(execution_id, reading, after):
+            yield event
+
+    async def _send_signal(self, execution_id: str, type_: str, data: Any) -> Published:
+        check_json(data, what="data")
+        session = await self._open()
+        if await self._reading(session).is_over(execution_id):
+            message = f"execution {execution_id} has ended, so a signal would reach nobody"
+            raise Conflict(message, code="execution-ended")
+        return await session.engine.publish(self._event(type_, data, SIGNAL, None, execution_id))
+
+    def _event(self, type_: str, data: Any, source: str, id_: str | None, subject: str | None) -> Event:
+        unique, now = id_ or secrets.token_hex(16), self._clock.now()
+        return Event(id=unique, type=type_, source=source, data=data, subject=subject, time=now)
 
     def _reading(self, session: Session) -> Reading:
         return Reading(session.store, session.codec, session.definitions)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepwell.base.errors import ConfigurationError
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES
-from stepwell.ports import ServiceRegistry, TaskContext, TaskHandler, TaskResult
+from stepwell.ports import ModelProvider, Notifier, ServiceRegistry, TaskContext, TaskHandler, TaskResult
+from stepwell.tasks.input import InputHandler
+from stepwell.tasks.offline_model import OfflineModel
 from stepwell.tasks.python import PythonHandler, TaskFunctionHandler
 from stepwell.tasks.registry import RuleRegistry, TaskRegistry
 from stepwell.tasks.rules import BUILT_IN
@@ -37,12 +40,24 @@ class DeferredHandler(TaskHandler):
 
 
 def builtin_handlers(
-    services: ServiceRegistry, tasks: TaskRegistry, rules: RuleRegistry, *, allow_private: bool = True
+    services: ServiceRegistry,
+    tasks: TaskRegistry,
+    rules: RuleRegistry,
+    *,
+    allow_private: bool = True,
+    channels: Mapping[str, Any] | None = None,
+    notifiers: Mapping[str, Notifier] | None = None,
+    models: ModelProvider | None = None,
+    directory: Path | None = None,
 ) -> dict[str, TaskHandler]:
     """A handler for each built-in step type that a worker does, and for each registered task under its name.
 
     Args:
         allow_private: whether HTTP requests may go to loopback and private networks.
+        channels: the URLs of the channels for notifications, by name; may be `SecretText` and `SecretRef`.
+        notifiers: who delivers over channels with URLs of a scheme, beside the built-in ones.
+        models: who is asked by steps of type `ai`; a stand-in that works offline when None.
+        directory: where steps may write files; None for nowhere.
 
     Raises:
         ConfigurationError: (code `duplicate-name`) a task or a rule has the name of a built-in one.
@@ -55,29 +70,70 @@ def builtin_handlers(
 
         return HttpClient(allow_private=allow_private)
 
-    def http() -> TaskHandler:
-        from stepwell.tasks.http import HttpHandler
-
-        return HttpHandler(client())
-
-    def service_call() -> TaskHandler:
-        from stepwell.tasks.service_call import ServiceCallHandler
-
-        return ServiceCallHandler(services, client())
-
-    def validation() -> TaskHandler:
-        from stepwell.tasks.validation import ValidationHandler
-
-        return ValidationHandler(rules, services, client())
-
+    deferred: dict[str, Callable[[], TaskHandler]] = {
+        "http": lambda: _http(client),
+        "service_call": lambda: _service_call(services, client),
+        "validation": lambda: _validation(rules, services, client),
+        "notify": lambda: _notify(channels or {}, notifiers or {}, client),
+        "process": _process,
+        "ai": lambda: _ai(models or OfflineModel()),
+        "output": lambda: _output(client, directory),
+    }
     return {
-        "http": DeferredHandler(http),
-        "service_call": DeferredHandler(service_call),
-        "validation": DeferredHandler(validation),
+        **{name: DeferredHandler(make) for name, make in deferred.items()},
         "python": PythonHandler(tasks),
         "transform": TransformHandler(),
+        "input": InputHandler(),
         **{name: TaskFunctionHandler(tasks.get(name)) for name in tasks.names()},
     }
+
+
+def _http(client: Callable[[], HttpClient]) -> TaskHandler:
+    from stepwell.tasks.http import HttpHandler
+
+    return HttpHandler(client())
+
+
+def _service_call(services: ServiceRegistry, client: Callable[[], HttpClient]) -> TaskHandler:
+    from stepwell.tasks.service_call import ServiceCallHandler
+
+    return ServiceCallHandler(services, client())
+
+
+def _validation(rules: RuleRegistry, services: ServiceRegistry, client: Callable[[], HttpClient]) -> TaskHandler:
+    from stepwell.tasks.validation import ValidationHandler
+
+    return ValidationHandler(rules, services, client())
+
+
+def _notify(
+    channels: Mapping[str, Any], notifiers: Mapping[str, Notifier], client: Callable[[], HttpClient]
+) -> TaskHandler:
+    from stepwell.tasks.notifiers import LogNotifier, WebhookNotifier
+    from stepwell.tasks.notify import NotifyHandler
+    from stepwell.tasks.notify_apprise import AppriseNotifier
+
+    webhook = WebhookNotifier(client)
+    known = {"log": LogNotifier(), "json": webhook, "jsons": webhook, **notifiers}
+    return NotifyHandler(channels, known, AppriseNotifier())
+
+
+def _process() -> TaskHandler:
+    from stepwell.tasks.process import ProcessHandler
+
+    return ProcessHandler()
+
+
+def _ai(models: ModelProvider) -> TaskHandler:
+    from stepwell.tasks.ai import AiHandler
+
+    return AiHandler(models)
+
+
+def _output(client: Callable[[], HttpClient], directory: Path | None) -> TaskHandler:
+    from stepwell.tasks.output import OutputHandler
+
+    return OutputHandler(client, directory)
 
 
 def rule_names(rules: RuleRegistry) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""`http {url, method, headers, query, body, form, timeout, expect_status}`: a request to any address."""
+"""`http {url, method, headers, query, body, form, timeout, expect_status, ...}`: a request to any address."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from typing import Any, Final
 
 import msgspec
 
-from stepwell.base.durations import SECOND
-from stepwell.ports import TaskContext, TaskHandler, TaskResult
+from stepwell.decider.checking import SchemaCheck
+from stepwell.ports import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.replies import decode
 from stepwell.tasks.requests import HttpRequest, checked_method, encode_body, first_headers, take_credentials
-from stepwell.tasks.settings import read_settings, read_timeout
+from stepwell.tasks.settings import HTTP_TIMEOUT, invalid_config, read_settings, read_timeout
 from stepwell.tasks.urls import extend_query, parse_url
 
-DEFAULT_TIMEOUT: Final = 30 * SECOND
 MAX_RESPONSE_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -27,6 +26,8 @@ class _HttpSettings(msgspec.Struct, forbid_unknown_fields=True):
     form: dict[str, Any] | None = None
     timeout: Any = None
     expect_status: int | list[int] | None = None
+    request_schema: dict[str, Any] | None = None
+    response_schema: dict[str, Any] | None = None
 
 
 class HttpHandler(TaskHandler):
@@ -39,10 +40,19 @@ class HttpHandler(TaskHandler):
         """Send the request.
 
         Raises:
-            TaskError: see `HttpClient.exchange`; `invalid_config`, `invalid_request` if it cannot be sent.
+            TaskError: see `HttpClient.exchange`; `invalid_config`, `invalid_request` if it cannot be sent;
+                `validation_error` when the body does not satisfy `request_schema`, and nothing was sent;
+                `invalid_response` when the answer does not satisfy `response_schema`.
         """
-        reply = await self._client.exchange(_request(read_settings(config, _HttpSettings, "http"), context))
-        return TaskResult(decode(reply), reply.scope())
+        settings = read_settings(config, _HttpSettings, "http")
+        if settings.request_schema is not None:
+            sent = settings.body if settings.body is not None else settings.form or settings.query
+            _check(sent, settings.request_schema, "validation_error", "the request")
+        reply = await self._client.exchange(_request(settings, context))
+        answer = decode(reply)
+        if settings.response_schema is not None:
+            _check(answer, settings.response_schema, "invalid_response", "the answer")
+        return TaskResult(answer, reply.scope())
 
     async def close(self) -> None:
         await self._client.close()
@@ -57,10 +67,23 @@ def _request(settings: _HttpSettings, context: TaskContext) -> HttpRequest:
         url=extend_query(url, settings.query),
         headers=headers,
         body=encode_body(settings.body, settings.form, headers),
-        timeout=read_timeout(settings.timeout, DEFAULT_TIMEOUT, "http"),
+        timeout=read_timeout(settings.timeout, HTTP_TIMEOUT, "http"),
         max_bytes=MAX_RESPONSE_BYTES,
         expected=_statuses(settings.expect_status),
     )
+
+
+def _check(value: Any, schema: dict[str, Any], type_: str, what: str) -> None:
+    try:
+        check = SchemaCheck(schema)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        raise invalid_config("http", f"the schema of {what} cannot be used: {reason}") from None
+    problems = check.problems(value)
+    if problems:
+        said = "; ".join(f"{path or 'the whole'}: {message}" for path, message in problems)
+        details = {"errors": [{"field": path, "message": message} for path, message in problems]}
+        raise TaskError(type_, f"{what} does not satisfy its schema: {said}", details=details)
 
 
 def _statuses(expected: int | list[int] | None) -> frozenset[int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import jsonschema_rs
+from typing import TYPE_CHECKING, Any
 
 from stepwell.ports import TaskContext, TaskError, TaskHandler, TaskResult
+
+if TYPE_CHECKING:
+    import jsonschema_rs
 
 
 class CheckedHandler(TaskHandler):
@@ -18,6 +19,8 @@ class CheckedHandler(TaskHandler):
     """
 
     def __init__(self, handler: TaskHandler, schema: Mapping[str, Any]) -> None:
+        import jsonschema_rs  # no installed package may bring a schema
+
         self._handler = handler
         self._validator = jsonschema_rs.validator_for(dict(schema), validate_formats=True)
 

@@ -14,10 +14,14 @@ from stepwell.tasks.settings import read_settings
 class _PythonSettings(msgspec.Struct, forbid_unknown_fields=True):
     task: str
     args: dict[str, Any] | None = None
+    available: dict[str, Any] | None = None
 
 
 class PythonHandler(TaskHandler):
-    """`python {task: NAME, args: {...}}`."""
+    """`python {task: NAME, args: {...}, available: {...}}`.
+
+    Of what is `available`, the task takes what has the name of one of its parameters; `args` win.
+    """
 
     def __init__(self, tasks: TaskRegistry) -> None:
         self._tasks = tasks
@@ -31,7 +35,10 @@ class PythonHandler(TaskHandler):
         """
         settings = read_settings(config, _PythonSettings, "python")
         function = self._tasks.get(settings.task)
-        return TaskResult(await function.call(settings.args or {}, context))
+        arguments = settings.args or {}
+        if settings.available:
+            arguments = {**function.signature.taken_from(settings.available), **arguments}
+        return TaskResult(await function.call(arguments, context))
 
 
 class TaskFunctionHandler(TaskHandler):

@@ -61,6 +61,12 @@ def _marked(mark: str, name: Any) -> Any:
     return decorate
 
 
+def task_name(function: Callable[..., Any]) -> str | None:
+    """The name that a function is registered under as a task: the one it was marked with, else its own."""
+    name = getattr(function, _TASK_MARK, None) or getattr(function, "__name__", None)
+    return name if isinstance(name, str) else None
+
+
 class TaskFunction:
     """A registered function: how it is called from a workflow."""
 

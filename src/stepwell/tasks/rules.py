@@ -12,9 +12,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
 
-import jsonschema_rs
-import re2
-
 from stepwell.ports import TaskError
 
 Check: TypeAlias = Callable[..., str | None]
@@ -130,11 +127,15 @@ def _with_limit(check: Check) -> BuiltInRule:
 
 @cache
 def _formats(name: str) -> Any:
+    import jsonschema_rs  # here and below: a command that only checks definitions knows the rules and runs none
+
     return jsonschema_rs.Draft202012Validator({"type": "string", "format": name}, validate_formats=True)
 
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
+    import re2
+
     options = re2.Options()
     options.log_errors = False
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from stepwell.base.durations import parse_duration
+from stepwell.base.durations import SECOND, parse_duration
 from stepwell.ports import TaskError
+
+HTTP_TIMEOUT: Final = 30 * SECOND
+"""For an HTTP request that says nothing about how long it may take."""
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 
@@ -36,6 +39,21 @@ def read_timeout(value: Any, otherwise: int, step_type: str) -> int:
         return parse_duration(value)
     except ValueError as error:
         raise invalid_config(step_type, f"timeout: {error}") from None
+
+
+def merged(objects: list[Any], step_type: str) -> dict[str, Any]:
+    """The fields of all objects of `data_from` together; later ones win.
+
+    Raises:
+        TaskError: (type `validation_error`) one of them is no object.
+    """
+    fields: dict[str, Any] = {}
+    for position, each in enumerate(objects):
+        if not isinstance(each, dict):
+            message = f"the data of this {step_type} step cannot be put together: number {position + 1} is no object"
+            raise TaskError("validation_error", message)
+        fields.update(each)
+    return fields
 
 
 def invalid_config(step_type: str, reason: str) -> TaskError:

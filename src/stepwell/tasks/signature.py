@@ -89,6 +89,12 @@ class Signature:
             named[self.context] = context
         return positional, named
 
+    def taken_from(self, available: Mapping[str, Any]) -> dict[str, Any]:
+        """Of values by name, those that the function takes."""
+        if self.open:
+            return {name: value for name, value in available.items() if name != self.context}
+        return {name: available[name] for name in self.parameters if name in available}
+
     def _add(self, parameter: inspect.Parameter, annotation: Any) -> None:
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             self.open = True

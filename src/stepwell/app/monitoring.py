@@ -1,0 +1,41 @@
+"""Figures about all executions of a store, in the shapes of the activities dialect."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from stepwell.base.durations import DAY
+from stepwell.dialects.execution import shapes
+from stepwell.dialects.execution.shapes import Ran
+from stepwell.ports import ExecutionQuery, Store
+
+LOOKED_AT: Final = 30 * DAY
+"""Executions that were created longer ago are not counted."""
+_PAGE: Final = 1_000
+
+
+async def monitoring(store: Store, now: int, limit: int | None) -> dict[str, Any]:
+    """`{active_workflows, completed_today, failed_today, average_duration, current_load}`; see `shapes.monitoring`.
+
+    Args:
+        limit: how many workflows may be active; None for no bound.
+    """
+    return shapes.monitoring([run async for run in _runs(store, now)], now, limit)
+
+
+async def metrics(store: Store, now: int, window: int = DAY) -> dict[str, Any]:
+    """`{execution_time: {avg, p95, p99}, success_rate, error_rate, throughput}`; see `shapes.metrics`."""
+    return shapes.metrics([run async for run in _runs(store, now)], now, window)
+
+
+async def _runs(store: Store, now: int) -> AsyncIterator[Ran]:
+    cursor: str | None = None
+    while True:
+        page = await store.list(ExecutionQuery(created_from=now - LOOKED_AT, limit=_PAGE, cursor=cursor))
+        for item in page.items:
+            summary = item.summary
+            yield Ran(summary.status, summary.started_at, summary.finished_at)
+        if page.next is None:
+            return
+        cursor = page.next
