@@ -23,8 +23,8 @@ def meaning(part: Any) -> Any:
     return [meaning(value) for value in part] if isinstance(part, (list, tuple)) else part
 
 
-def definition_of(text: str, name: str = "test.yaml", **options: Any) -> WorkflowDefinition:
+def definition_of(text: str, name: str = "test.yaml", dialect: str | None = None) -> WorkflowDefinition:
     """The definition in a text, which must be right."""
-    loaded = load(Source(name, text), **options)
+    loaded = load(Source(name, text, dialect))
     assert loaded.definition is not None, [finding.message for finding in loaded.diagnostics]
     return loaded.definition
