@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -76,6 +76,9 @@ class Dialect:
             wrong is in the findings. It never raises because of what a document holds.
         write: the document in this dialect that means the same as a definition. What it cannot say is in `Writing`.
         several: a source may hold several documents, which belong together.
+        settings: what documents say about the engine and not about the workflow, in the form of the configuration; None
+            where they cannot.
+        checks_on: what was read of a document is checked on although something in it is wrong.
         any_step_name: its steps may be called like what native expressions call something else, for it has none.
     """
 
@@ -87,3 +90,5 @@ class Dialect:
     write: Callable[[Writing], Any]
     several: bool = False
     any_step_name: bool = False
+    checks_on: bool = False
+    settings: Callable[[Reading], Mapping[str, Any]] | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from stepwell.base.derive import digest
 from stepwell.base.spans import Source
@@ -16,7 +17,7 @@ from stepwell.definition.tree import Tree
 from stepwell.dialects.dialect import Dialect, Document, Reading
 from stepwell.dialects.native.dialect import NATIVE
 from stepwell.dialects.origin import SettledSpans, SettledTree, settle
-from stepwell.dialects.table import KEY, dialect_of
+from stepwell.dialects.table import DIALECTS, KEY, dialect_of
 
 
 def load(source: Source, *, known: Known | None = None) -> Loaded:
@@ -42,6 +43,18 @@ def load_or_raise(source: Source, *, known: Known | None = None) -> WorkflowDefi
     if loaded.definition is None:
         raise InvalidDefinition(loaded.diagnostics, source)
     return loaded.definition
+
+
+def settings_in(definition: WorkflowDefinition) -> Mapping[str, Any]:
+    """What the document of a definition says about the engine, in the form of the configuration; in most dialects
+    nothing."""
+    read, source = DIALECTS[definition.dialect].settings, definition.source
+    if read is None:
+        return {}
+    findings, several = Findings(source), has_several_documents(source)
+    tree = read_tree(source, findings, several=several)
+    assert tree is not None, "a definition was made of it"
+    return read(Reading(source, tree, _documents(tree, several), findings, NOTHING_KNOWN))
 
 
 def _load(source: Source, known: Known) -> Loaded:
@@ -72,7 +85,7 @@ def _translated(dialect: Dialect, reading: Reading) -> Loaded:
     """The native document that a dialect makes of the source, built and checked with the source's places."""
     findings, source = reading.findings, reading.source
     document = dialect.read(reading)
-    if document is None or findings.has_errors():
+    if document is None or (findings.has_errors() and not dialect.checks_on):
         return Loaded(None, findings.sorted())
     settled = settle(document)
     return load_tree(

@@ -11,14 +11,32 @@ from stepwell.definition.reading import describe
 from stepwell.dialects.dialect import Dialect, Document
 from stepwell.dialects.execution.dialect import EXECUTION
 from stepwell.dialects.native.dialect import NATIVE
+from stepwell.dialects.orquesta.dialect import ORQUESTA
 from stepwell.dialects.step_map.dialect import STEP_MAP
 from stepwell.dialects.task_graph.dialect import TASK_GRAPH
 
-DIALECTS: Final[Mapping[str, Dialect]] = {each.name: each for each in (NATIVE, EXECUTION, STEP_MAP, TASK_GRAPH)}
+DIALECTS: Final[Mapping[str, Dialect]] = {
+    each.name: each for each in (NATIVE, EXECUTION, STEP_MAP, TASK_GRAPH, ORQUESTA)
+}
 """The dialects by name."""
+
+ALSO: Final[Mapping[str, str]] = {
+    "A": "execution",
+    "B": "step-map",
+    "C": "native",
+    "workflow/v1": "native",
+    "D": "task-graph",
+    "O": "orquesta",
+}
+"""Other names of dialects."""
 
 KEY: Final = "dialect"
 """A key of any document that says which dialect it is written in."""
+
+
+def dialect_named(name: str) -> Dialect | None:
+    """The dialect of this name, or None."""
+    return DIALECTS.get(ALSO.get(name, name))
 
 
 def dialect_of(documents: Sequence[Document], named: str | None, findings: Findings) -> Dialect | None:
@@ -29,7 +47,7 @@ def dialect_of(documents: Sequence[Document], named: str | None, findings: Findi
     """
     said, path = (named, ()) if named is not None else _said(documents)
     if said is not None:
-        dialect = DIALECTS.get(said) if isinstance(said, str) else None
+        dialect = dialect_named(said) if isinstance(said, str) else None
         if dialect is None:
             message = f"there is no dialect {describe(said)}"
             findings.add("unknown-dialect", message, path, hint=hint_for(str(said), list(DIALECTS)))

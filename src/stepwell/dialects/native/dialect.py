@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stepwell.dialects.dialect import Dialect, Reading
-from stepwell.dialects.native.writing import write
+from stepwell.dialects.dialect import Dialect, Reading, Writing
 
 
 def claims(document: Any) -> bool:
@@ -17,6 +16,13 @@ def read(reading: Reading) -> Any:
     """The document itself, but for the key that names the dialect."""
     (_, document) = reading.documents[0]
     return {key: value for key, value in document.items() if key != "dialect"}
+
+
+def write(writing: Writing) -> Any:
+    """The native document of a definition."""
+    from stepwell.dialects.native.writing import write as write_document  # imported when one is written
+
+    return write_document(writing)
 
 
 NATIVE: Final = Dialect(

@@ -69,7 +69,7 @@ def edges(written: Iterable[Edge]) -> dict[str, Any]:
     for edge in written:
         if edge.decision is not None:
             found.setdefault("decision", []).append(_branch(edge))
-        elif edge.on in _ON and edge.when is None and not edge.publish and not edge.delay and edge.to:
+        elif edge.on in _ON and edge.when is None and not edge.publish and not edge.delay and edge.to and edge.handles:
             found.setdefault(_ON[edge.on], []).extend(edge.to)
         else:
             found.setdefault("next", []).append(_next(edge))
@@ -103,7 +103,13 @@ def _next(edge: Edge) -> dict[str, Any]:
     when = edge.when
     if when is None and edge.on in _OUTCOMES:
         when = _OUTCOMES[edge.on]
-    return given(when=when, to=list(edge.to), publish=dict(edge.publish), delay=duration(edge.delay or None))
+    return given(
+        when=when,
+        to=list(edge.to),
+        publish=dict(edge.publish),
+        delay=duration(edge.delay or None),
+        handles=None if edge.handles else False,
+    )
 
 
 _OUTCOMES = {"failure": "{{ failed() }}", "timeout": "{{ timed_out() }}"}

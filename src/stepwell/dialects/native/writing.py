@@ -12,7 +12,9 @@ from stepwell.definition.model import (
     Trigger,
     WorkflowConfig,
     WorkflowDefinition,
+    all_steps,
 )
+from stepwell.definition.words import RESERVED
 from stepwell.dialects.dialect import Writing
 from stepwell.dialects.native.parts import duration, given
 from stepwell.dialects.native.policies import breaker, bulkhead, rate_limit, retry
@@ -21,7 +23,10 @@ from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy
 
 
 def write(writing: Writing) -> dict[str, Any]:
-    """The document of a definition; the native language can say everything."""
+    """The document of a definition; the native language can say everything but some names of steps."""
+    for step in all_steps(writing.definition.steps):
+        if step.name in RESERVED:
+            writing.lost(step.path, f"the name {step.name!r} of a step, which means something else in expressions")
     return document_of(writing.definition)
 
 
@@ -43,7 +48,11 @@ def document_of(definition: WorkflowDefinition) -> dict[str, Any]:
             triggers=[_trigger(trigger) for trigger in definition.triggers],
             steps=steps(definition.steps),
             compensation=_compensation(definition.compensation),
-            output=given(schema=definition.output_schema, values=definition.output_values),
+            output=given(
+                schema=definition.output_schema,
+                values=definition.output_values,
+                on_failure=definition.output_on_failure or None,
+            ),
         ),
     }
 
@@ -60,6 +69,8 @@ def _config(config: WorkflowConfig) -> dict[str, Any]:
         on_error=_on_error(config.on_error),
         policies={name: _policy(policy) for name, policy in config.policies.items()},
         strict_failures=config.strict_failures or None,
+        branches=config.branches if config.branches != "shared" else None,
+        enabled=config.enabled and None,
     )
 
 
@@ -86,12 +97,19 @@ def _policy(policy: Policy) -> Mapping[str, Any]:
 
 
 def _trigger(trigger: Trigger) -> dict[str, Any]:
-    settings: Any = dict(trigger.config)
-    kind = settings["event"] if trigger.kind == "event" else settings
     return {
-        trigger.kind: kind,
+        trigger.kind: kind_settings(trigger),
         **given(filter=trigger.filter, map=trigger.map, dedupe_key=trigger.dedupe_key),
+        **({} if trigger.active else {"active": False}),
     }
+
+
+def kind_settings(trigger: Trigger) -> Any:
+    """What a trigger says behind the name of its kind."""
+    if trigger.kind == "event":
+        return trigger.config["event"]
+    timed = {key: duration(trigger.config[key]) for key in ("every", "jitter") if trigger.config.get(key) is not None}
+    return {**trigger.config, **(timed if trigger.kind == "schedule" else {})}
 
 
 def _compensation(compensation: Compensation) -> dict[str, Any] | None:
@@ -101,6 +119,7 @@ def _compensation(compensation: Compensation) -> dict[str, Any] | None:
         strategy=compensation.strategy,
         mode=compensation.mode if compensation.mode != "automatic" else None,
         timeout=duration(compensation.timeout),
+        notification=compensation.notification,
         steps=steps(compensation.steps),
     )
     return written or {"mode": "automatic"}
