@@ -7,7 +7,7 @@ what it names); after an error nothing of the call was written.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -146,6 +146,23 @@ class LockRequest(msgspec.Struct, frozen=True):
             raise ValueError(f"a lock that {self.limit} may hold would never be granted")
 
 
+class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a step in the cache.
+
+    Attributes:
+        key: what it is found by.
+        execution: that which made it, at the instant `made_at`.
+        expires_at: from then on it is not there any more; None for never.
+        value: what was made, as the engine's codec encodes it, so that what is secret stays encrypted.
+    """
+
+    key: str
+    execution: str
+    made_at: int
+    expires_at: int | None
+    value: bytes
+
+
 class NewVersion(msgspec.Struct, frozen=True):
     """The definition with which an execution goes on from now on."""
 
@@ -169,6 +186,7 @@ class Change(msgspec.Struct, kw_only=True, gc=False):
         locks_released: (name, holder) of locks given back, or of requests withdrawn, before `locks_taken`.
         locks_released_all: give back and withdraw everything of this execution, `locks_taken` too: it has ended.
         moved_to: another version of the definition, or None.
+        results_kept: what is put into the cache of results; one with the key of another takes its place.
     """
 
     handle: Handle
@@ -185,6 +203,7 @@ class Change(msgspec.Struct, kw_only=True, gc=False):
     locks_released: Sequence[tuple[str, str]] = ()
     locks_released_all: bool = False
     moved_to: NewVersion | None = None
+    results_kept: Sequence[KeptResult] = ()
 
 
 class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,6 +222,10 @@ class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
     execution: str | None = None
     step: str | None = None
     id: int = 0
+
+
+ANYWHERE: Final = -1
+"""In place of a shard: of an inbox item that any engine may take."""
 
 
 class Batch(msgspec.Struct, kw_only=True):
@@ -438,7 +461,7 @@ class Store(Protocol):
 
     async def acquire(self, shard: int | None, owner: str, now: int, ttl: int) -> Lease:
         """Own a shard, under a fencing number higher than any before; None asks for a shard without unfinished
-        executions, made when there is none.
+        executions and requests to start some (inbox items of kind `start`), made when there is none.
 
         Raises:
             Conflict: (code `shard-owned`) its owner is alive: the lease has neither expired nor been released, and its
@@ -505,7 +528,8 @@ class Store(Protocol):
         ...
 
     async def shards(self) -> Sequence[int]:
-        """The shards that hold executions which have not ended, in order."""
+        """The shards that hold executions which have not ended, or have work in flight all the same, or in whose inbox
+        something asks for a start or for the compensation of one that has ended, in order."""
         ...
 
     async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
@@ -547,6 +571,16 @@ class Store(Protocol):
         """Who holds locks, and who stands in line; of each lock in the order in which they asked."""
         ...
 
+    # The cache of results
+
+    async def kept_result(self, key: str, now: int) -> KeptResult | None:
+        """The result under this key, unless it has expired."""
+        ...
+
+    async def forget_results(self, now: int) -> int:
+        """Delete the results that have expired. Returns how many."""
+        ...
+
     # Events and the inbox
 
     async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
@@ -557,11 +591,15 @@ class Store(Protocol):
         """
         ...
 
-    async def publish(self, event: Event, now: int, keep_until: int) -> Published:
+    async def publish(self, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()) -> Published:
         """Store the event (once per source and id) and put it into the inbox of every waiting step's shard.
 
         Durable when it returns. Every wait that was appended before, and could match, gets it; one that is appended
         after gets it then.
+
+        Args:
+            posts: put into inboxes in the same transaction, unless the event is a duplicate. Those for `ANYWHERE` go to
+                a shard with a living owner, if there is one.
         """
         ...
 
@@ -725,6 +763,10 @@ class TaskContext(Protocol):
         """
         ...
 
+    def hide(self, text: str) -> str:
+        """The text with everything in it that was opened for this attempt replaced by `***`: for logs and messages."""
+        ...
+
     async def run_sync(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function that blocks, in a thread; when the attempt is stopped, so is the function."""
         ...
@@ -769,6 +811,42 @@ class TaskError(StepwellError):
         self.retryable = retryable
 
 
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What one recipient is told over one channel.
+
+    Attributes:
+        recipient: as the channel knows him; empty for whoever it leads to.
+        priority: `low`, `normal`, `high` or `urgent`.
+        key: the same for every try and every delivery of it, so that the receiver can tell a repetition.
+        workflow, execution: what it comes from.
+    """
+
+    recipient: str
+    title: str
+    message: str
+    priority: str
+    key: str
+    workflow: str
+    execution: str
+
+
+class Notifier(Protocol):
+    """Delivers notices over channels whose URLs begin with a scheme. Stateless between calls; called concurrently."""
+
+    async def send(self, url: str, notice: Notice, context: TaskContext) -> None:
+        """Deliver the notice over the channel with this URL, which may hold secrets. Cancelled when it takes too long.
+
+        Raises:
+            TaskError: it was not delivered; when that is `retryable` it is tried again. Any other exception counts as
+                such an error.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give up what is held between calls."""
+        return  # most hold nothing
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """A service that steps may call, from the configuration.
 
@@ -793,6 +871,51 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     client_key: str | None = None
     max_response_bytes: int = 8 * 1024 * 1024
     rule_path: str = "/validations/{rule}"
+
+
+class ModelQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a language model is asked.
+
+    Attributes:
+        prompt: the text, filled in.
+        system: instructions for the model.
+        model: which one; None for the provider's own choice.
+        data: what the prompt is about, a JSON value.
+        output_schema: a JSON Schema that the answer, read as JSON, has to satisfy.
+        tools: names of what the model may call.
+    """
+
+    prompt: str
+    system: str | None = None
+    model: str | None = None
+    data: Any = None
+    output_schema: Mapping[str, Any] | None = None
+    tools: Sequence[str] = ()
+
+
+class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a language model answered: the text, the model that gave it, and what it used (such as `input_tokens`)."""
+
+    text: str
+    model: str
+    usage: Mapping[str, int] = {}
+
+
+class ModelProvider(Protocol):
+    """Asks language models."""
+
+    async def ask(self, question: ModelQuestion) -> ModelAnswer:
+        """Put a question to a model.
+
+        Raises:
+            TaskError: it cannot be asked like this, or should not be asked again. Exception: anything else is a failure
+                that may pass, and is retried.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give up what is held between calls."""
+        return  # many hold nothing
 
 
 class ServiceRegistry(Protocol):

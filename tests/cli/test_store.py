@@ -122,6 +122,15 @@ def test_an_execution_is_shown_to_people(stepwell: Stepwell, ids: dict[str, str]
     assert "for go, until " in held
 
 
+def test_a_step_says_how_its_failure_was_handled(stepwell: Stepwell) -> None:
+    write_tasks("tasks_handled.py")
+    handled = {"action": "fallback", "fallback": 7}
+    write_workflow("w.json", task("boom", "boom", on_failure=handled))
+    made = stepwell("run", "w.json", "-o", "json", "-q", "--import", "tasks_handled.py").json()
+    assert [(step["handled"], step["output"]) for step in made["steps"]] == [("fallback", 7)]
+    assert "; its fallback stands in\n" in stepwell("execution", "show", made["execution_id"]).out
+
+
 def test_a_history_is_numbered_and_can_be_read_on(stepwell: Stepwell, ids: dict[str, str]) -> None:
     whole = stepwell("execution", "history", ids["good"], "-o", "json").json()
     assert whole["next"] is None
@@ -180,6 +189,7 @@ def test_an_event_as_json_says_what_became_of_it(stepwell: Stepwell, ids: dict[s
     assert document.pop("id")
     assert document == {
         "type": "go", "source": "stepwell-cli", "subject": "s", "duplicate": False, "waits": 1, "engine_present": False,
+        "firings": [],
     }  # fmt: skip
     assert published.err == ""
 

@@ -21,6 +21,7 @@ from stepwell.base.errors import Conflict, FenceLost, StoreError, UsageError
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_key_of_filter
 from stepwell.ports import (
+    ANYWHERE,
     Batch,
     Change,
     DuplicateStart,
@@ -467,6 +468,25 @@ class StoreConformance(StorePlace):
         assert await store.unfinished(here.lease.shard) == 0
         assert await store.shards() == [elsewhere.lease.shard]
 
+    async def test_a_shard_with_an_ended_execution_that_is_still_at_work_is_not_forgotten(self, scene: Scene) -> None:
+        handle = await scene.create("a", Summary(status="failed", hot=True))
+        assert await scene.store.unfinished(scene.lease.shard) == 0
+        assert await scene.store.hot(scene.lease.shard) == ["a"]
+        assert await scene.store.shards() == [scene.lease.shard]
+        await scene.append(change(handle, summary=Summary(status="failed", hot=False)))
+        assert await scene.store.shards() == []
+
+    async def test_a_shard_in_whose_inbox_something_has_to_be_begun_is_not_forgotten(self, scene: Scene) -> None:
+        shard = scene.lease.shard
+        assert await scene.store.shards() == []
+        for kind in ("start", "start_child", "compensate_self"):
+            await scene.store.post([InboxItem(shard=shard, kind=kind, payload=b"")])
+            assert await scene.store.shards() == [shard]
+            await scene.append(consumed=[item.id for item in await scene.inbox()])
+            assert await scene.store.shards() == []
+        await scene.store.post([InboxItem(shard=shard, kind="answer", payload=b"")])
+        assert await scene.store.shards() == []
+
     async def test_due_executions_are_the_parked_ones_whose_time_has_come(self, store: Store) -> None:
         here, elsewhere = await scene_on(store), await scene_on(store)
         assert await store.next_wake(here.lease.shard) is None
@@ -599,6 +619,22 @@ class StoreConformance(StorePlace):
         assert len(await scene.inbox()) == 1
         other = Event(id="e1", type="paid", source="other source")
         assert not (await scene.store.publish(other, NOW, LATER)).duplicate
+
+    async def test_what_is_posted_with_an_event_is_there_with_it_and_not_with_a_duplicate(self, scene: Scene) -> None:
+        here = InboxItem(shard=scene.lease.shard, kind="start", payload=b"one")
+        anywhere = InboxItem(shard=ANYWHERE, kind="start", payload=b"two")
+        published = await scene.store.publish(event("e1"), NOW, LATER, [here, anywhere])
+        assert (published.duplicate, published.waits, published.engine_present) == (False, 0, True)
+        assert (await scene.store.publish(event("e1"), NOW, LATER, [here])).duplicate
+        assert [(item.kind, item.payload) for item in await scene.inbox()] == [("start", b"one"), ("start", b"two")]
+
+    async def test_a_shard_in_which_something_is_to_be_started_is_for_who_takes_over(self, store: Store) -> None:
+        anywhere = InboxItem(shard=ANYWHERE, kind="start", payload=b"")
+        published = await store.publish(event("e1"), NOW, LATER, [anywhere])
+        assert not published.engine_present
+        (shard,) = await store.shards()
+        assert (await store.acquire(None, "new", NOW, TTL)).shard != shard
+        assert len(await store.inbox(shard)) == 1
 
     async def test_a_wait_that_has_ended_gets_nothing(self, scene: Scene) -> None:
         handle = await scene.create("a", WAITING)

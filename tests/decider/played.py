@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from stepwell.base.durations import parse_duration
 from stepwell.base.errors import ErrorInfo
@@ -135,13 +135,13 @@ class Played:
         self._answer(decision.commands)
         return decision
 
-    def done(self, *keys: str, result: Any = None) -> Played:
+    def done(self, *keys: str, result: Any = None) -> Self:
         """The current attempts of these steps succeed, one after the other."""
         for key in keys:
             self.report(key, result)
         return self
 
-    def failed(self, key: str, error: ErrorInfo = BOOM) -> Played:
+    def failed(self, key: str, error: ErrorInfo = BOOM) -> Self:
         """The current attempt of the step fails."""
         self.report(key, error)
         return self
@@ -152,7 +152,7 @@ class Played:
         said = {"error": outcome} if isinstance(outcome, ErrorInfo) else {"result": outcome}
         self.take(Report(execution="x", step=key, attempt=assignment.attempt, started_at=self.at, **said))
 
-    def time(self, span: str | int) -> Played:
+    def time(self, span: str | int) -> Self:
         """Time passes: a duration; whatever is due meanwhile fires at its instant."""
         until = self.at + parse_duration(span)
         while (due := self.run.next_due()) is not None and due <= until and not self.ended:
@@ -161,7 +161,7 @@ class Played:
         self.at = until
         return self
 
-    def event(self, type: str, id: str = "", **data: Any) -> Played:  # noqa: A002
+    def event(self, type: str, id: str = "", **data: Any) -> Self:  # noqa: A002
         """An event comes, and is handed to every step that waits for one of its type."""
         event = Event(id=id or f"e{len(self.arrived) + 1}", type=type, source="test", data=data)
         self.arrived.append(event)
@@ -170,23 +170,23 @@ class Played:
                 self.take(EventArrived(step, event))
         return self
 
-    def answer(self, step: str, response: Any, by: str = "") -> Played:
+    def answer(self, step: str, response: Any, by: str = "") -> Self:
         """Somebody answers an approval."""
         return self.event(ANSWER, execution="x", step=step, by=by, response=response)
 
-    def child(self, step: str, output: Any = None, *, error: ErrorInfo | None = None, status: str = "") -> Played:
+    def child(self, step: str, output: Any = None, *, error: ErrorInfo | None = None, status: str = "") -> Self:
         """The sub-workflow that the step waits for ends."""
         status = status or ("failed" if error is not None else "completed")
         self.take(ChildEnded(step, self.children[step].child, status, output, error))
         return self
 
-    def unlock(self, name: str) -> Played:
+    def unlock(self, name: str) -> Self:
         """The other execution gives the lock back."""
         self.locks[name].remove("")
         self._grant(name)
         return self
 
-    def go(self, work: Work | None = None, *, turns: int = 2_000) -> Played:
+    def go(self, work: Work | None = None, *, turns: int = 2_000) -> Self:
         """Let all work be done as `work` says, and time pass, until the end or until only something else can help."""
         for _ in range(turns):
             if self.ended:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from stepwell.base.errors import InvalidInput
+from stepwell.base.errors import Conflict, InvalidInput
 from stepwell.base.values import MAX_DEPTH, Sealed
 from stepwell.decider.create import Start, create
 from stepwell.decider.plan import Plan
+from stepwell.definition.model import WorkflowConfig
 from stepwell.execution.history import ExecutionCreated
 from tests.decider.story import SECOND, step, workflow
 
@@ -44,6 +45,12 @@ def test_the_first_event_holds_what_the_execution_keeps_for_its_life() -> None:
     assert (event.at, event.id, event.workflow, event.version, event.seed) == (7, "x", "test", "1.0.0", b"seed")
     assert event.start_key == "k"
     assert event.digest == Plan(workflow(step("a"))).digest
+
+
+def test_a_disabled_workflow_is_not_started() -> None:
+    with pytest.raises(Conflict, match="Workflow is disabled") as refused:
+        created({"user": "ann"}, config=WorkflowConfig(enabled=False))
+    assert refused.value.code == "workflow-disabled"
 
 
 def test_defaults_are_applied_and_what_was_given_wins() -> None:

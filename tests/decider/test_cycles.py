@@ -444,3 +444,43 @@ def test_a_second_entry_of_a_cycle_is_not_waited_for_again_in_later_rounds() -> 
     story.done("write#2")
     assert story.running == ["check#2"]
     assert story.done("check#2", result=False).status == "completed"
+
+
+LATE = """
+steps:
+- {name: s, type: noop}
+- {name: split, type: work, depends_on: s, join: any, max_visits: 5}
+- {name: a, type: work, depends_on: split}
+- {name: b, type: work, depends_on: split}
+- name: m
+  type: work
+  depends_on: [a, b]
+  join: any
+  decision: [{when: "{{ result().again }}", next: split}]
+- {name: z, type: work, depends_on: m}
+"""
+
+
+@pytest.mark.parametrize("b_has_begun_again", [False, True])
+def test_who_is_too_late_for_a_join_does_not_count_in_the_next_round(b_has_begun_again: bool) -> None:
+    story = Played(LATE).done("split", "a").done("m", result={"again": True})
+    if b_has_begun_again:
+        story.done("split#2")
+    story.done("b")
+    assert "m#2" not in story.statuses
+    if not b_has_begun_again:
+        story.done("split#2")
+    story.done("b#2")
+    assert "m#2" in story.running
+    story.done("m#2", result={"again": False}).done("a#2", "z")
+    assert (story.status, story.times("m"), story.times("z")) == ("completed", 2, 1)
+
+
+def test_what_follows_one_who_is_too_late_does_not_count_in_the_next_round_either() -> None:
+    between = LATE.replace("depends_on: [a, b]", "depends_on: [a, c]")
+    story = Played(between + "- {name: c, type: work, depends_on: b}")
+    story.done("split", "a").done("m", result={"again": True}).done("split#2")
+    story.done("b").done("c")
+    assert "m#2" not in story.statuses
+    story.done("b#2").done("c#2")
+    assert "m#2" in story.running

@@ -9,6 +9,7 @@ import pytest
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.subworkflow import MAX_DEPTH
 from stepwell.execution.inputs import ChildEnded
+from stepwell.execution.verbs import Cancel
 from tests.decider.played import Played, details
 from tests.decider.story import BOOM, FLAKY
 
@@ -171,6 +172,15 @@ def test_a_sub_workflow_is_cancelled_with_the_step_that_waits_for_it() -> None:
     story.done("a")
     assert story.told == [(story.children["sub"].child, "cancel")]
     assert story.of("sub") == "cancelled"
+
+
+def test_a_cancelled_execution_has_its_sub_workflows_cancelled_and_waits_for_them() -> None:
+    story = Played(parent())
+    story.take(Cancel(by="ada", reason="why"))
+    child = story.children["sub"].child
+    assert (story.told, story.of("sub"), story.status) == ([(child, "cancel")], "waiting", "running")
+    story.take(ChildEnded("sub", child, "cancelled"))
+    assert story.status == "cancelled"
 
 
 def test_a_sub_workflow_that_runs_when_another_step_fails_is_awaited_like_any_work() -> None:

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from stepwell.decider.constructs import CONSTRUCTS
+from stepwell.decider.control import CONTROL
 from stepwell.decider.unsupported import unsupported
 from stepwell.definition.model import (
+    BLOCK_TYPES,
+    CONTROL_TYPES,
     Action,
     Cache,
     Edge,
@@ -25,6 +29,11 @@ LEAVES = {"python", "http", "service_call", "validation", "transform"}
 def found(definition: WorkflowDefinition) -> list[str]:
     """What is not run, in words."""
     return [what for _, what in unsupported(definition, LEAVES)]
+
+
+def test_every_control_type_is_run() -> None:
+    assert CONTROL.keys() | CONSTRUCTS.keys() >= CONTROL_TYPES
+    assert CONTROL.keys() >= CONTROL_TYPES - BLOCK_TYPES
 
 
 def test_everything_that_runs_is_accepted() -> None:
@@ -52,13 +61,11 @@ def test_everything_that_runs_is_accepted() -> None:
     [
         ({"queue": "gpu"}, "queue"),
         ({"resources": {"cpu": {}}}, "resources"),
-        ({"cache": Cache(key="k")}, "cache"),
-        ({"on_failure": says("continue", notify={})}, "notifications"),
+        ({"type": "workflow", "cache": Cache(key="k")}, "a cache of a step of type 'workflow'"),
         ({"on_failure": says("fallback", fallback=Fallback(body=StepBody(type="shell")))}, "shell"),
         ({"compensate": StepBody(type="shell")}, "shell"),
         ({"type": "shell"}, "shell"),
         ({"type": "nobody_knows"}, "nobody_knows"),
-        ({"type": "noop", "timeout": 5}, "a timeout"),
     ],
 )
 def test_a_step_says_what_is_not_run(settings: dict[str, Any], what: str) -> None:
@@ -74,9 +81,16 @@ def test_a_step_inside_a_construct_says_what_is_not_run() -> None:
     assert found(workflow(group)) == found(workflow(step("b", queue="gpu")))
 
 
-def test_notifications_after_a_failure_are_not_sent() -> None:
-    (said,) = found(workflow(step("a"), on_error=ErrorStrategy(notify={})))
-    assert "notifications" in said
+def test_what_changes_nothing_on_a_control_step_is_no_reason_to_refuse_it() -> None:
+    kinds = ("noop", "set", "checkpoint", "fail", "wait")
+    steps = [step(f"s{position}", type=kind, timeout=5, cache=Cache(key="k")) for position, kind in enumerate(kinds)]
+    assert found(workflow(*steps)) == []
+
+
+def test_telling_people_and_reusing_results_is_run() -> None:
+    told = step("a", on_failure=says("continue", notify={}), on_timeout=says("continue", notify=True))
+    error = ErrorStrategy(notify={"channels": ["slack"]})
+    assert found(workflow(told, step("b", cache=Cache(key="k")), on_error=error)) == []
 
 
 def test_steps_after_a_failure_say_what_is_not_run() -> None:
@@ -89,6 +103,6 @@ def test_edges_between_compensation_steps_are_not_run() -> None:
 
 
 def test_every_finding_says_where() -> None:
-    definition = workflow(step("a", queue="gpu"), on_error=ErrorStrategy(notify={}))
+    definition = workflow(step("a", queue="gpu"))
     places = [path for path, _ in unsupported(definition, LEAVES)]
-    assert places == [("spec", "config", "on_error", "notify"), ("spec", "steps", "a", "queue")]
+    assert places == [("spec", "steps", "a", "queue")]

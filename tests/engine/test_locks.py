@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from stepwell.definition.model import Concurrency, Mutex, WorkflowDefinition
 from stepwell.engine.engine import Limits
-from stepwell.execution.verbs import Cancel, Terminate
+from stepwell.execution.verbs import Cancel, Migrate, Terminate
 from stepwell.policy.retry import RetryPolicy
 from tests.decider.story import step, workflow
 from tests.engine.world import BOOM, FLAKY, SECOND, World, a_world
@@ -139,6 +139,15 @@ async def test_who_waits_for_its_key_takes_no_place_under_the_limit_of_the_engin
         other = await start(world, keyed(), "bob")
         assert [execution for execution, _ in at_work(world)] == [first, other]
         assert await status(world, second) == ["pending"]
+
+
+async def test_one_that_goes_on_with_a_version_without_a_key_gives_its_place_back_at_its_end() -> None:
+    async with a_world() as world:
+        first, second = [await start(world, keyed()) for _ in range(2)]
+        free = world.plan(replace(workflow(step("a"), step("b", "a"), name="sync"), version="2.0.0", digest="free"))
+        await world.engine.operate(first, Migrate(**BY, version="2.0.0", digest=free.digest))
+        await finish(world)
+        assert at_work(world) == [(second, "a")]
 
 
 # reject

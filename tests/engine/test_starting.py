@@ -84,6 +84,29 @@ async def test_a_parked_execution_holds_no_place_and_waits_for_one_when_it_wakes
         assert world.work.steps() == ["after"]
 
 
+async def test_who_stands_in_line_leaves_nothing_lying_when_a_place_is_free_before_his_turn() -> None:
+    """Another execution gives its place up and this one gets more work in one commit."""
+    event = step("w", type="wait_for_event", config={"event_type": "go"})
+    timer = step("t", type="wait", config={"for": "2s"})
+    async with a_world(Limits(max_workflows=1)) as world:
+        await world.start(workflow(event, timer, step("a1", "w"), step("a2", "t")))
+        await world.start(workflow(step("b")))
+        await world.publish("go")
+        assert world.work.steps() == ["b"]
+        world.gate.open.clear()
+        third = asyncio.create_task(world.start(workflow(step("c"))))
+        await world.clock.settle()
+        await world.done("b")
+        await world.clock.advance(2 * SECOND)
+        world.gate.open.set()
+        await third
+        await world.clock.settle()
+        assert world.work.steps() == ["a1", "a2"]
+        await world.done("a1")
+        await world.done("a2")
+        assert world.work.steps() == ["c"]
+
+
 async def test_waiting_too_long_for_a_place_fails_with_its_own_error() -> None:
     async with a_world(Limits(max_workflows=1, queue_timeout=30 * SECOND)) as world:
         await world.start(workflow(step("a")))

@@ -194,5 +194,6 @@ async def a_world(limits: Limits | None = None, store: Store | None = None) -> A
         yield world
     finally:
         world.gate.open.set()
+        world.engine._telling.under_way.clear()  # no time passes in which they could arrive
         await world.engine.close()
         await store.close()

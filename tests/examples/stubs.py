@@ -40,6 +40,11 @@ class Stubs:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
     @property
+    def url(self) -> str:
+        """The address that the names of the services stand behind."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
     def lines(self) -> list[str]:
         """Every request as `SERVICE METHOD PATH`, in the order they came."""
         return [request.line for request in self.requests]
@@ -50,8 +55,7 @@ class Stubs:
 
     def write_configuration(self, file: Path, *names: str) -> Path:
         """A configuration of stepwell with these services."""
-        port = self._server.server_address[1]
-        services = {name: {"url": f"http://127.0.0.1:{port}/{name}"} for name in names}
+        services = {name: {"url": f"{self.url}/{name}"} for name in names}
         file.write_text(json.dumps({"services": services}), "utf-8")
         return file
 

@@ -15,6 +15,7 @@ from stepwell.execution.history import (
     AttemptFailed,
     BlockEntered,
     BlockStarted,
+    BranchPublished,
     CancelRequested,
     CheckpointReached,
     ChildStarted,
@@ -44,6 +45,10 @@ from stepwell.execution.history import (
     IterationStarted,
     LateCompletion,
     LockTaken,
+    NotificationRequested,
+    NotificationSettled,
+    ResultKeyed,
+    ResultReused,
     RolledBack,
     StepCancelled,
     StepCompensated,
@@ -121,6 +126,13 @@ ONE_OF_EACH: list[HistoryEvent] = [
     RolledBack(37, "paid"),
     ExecutionMigrated(38, "ada", "a new version", "1.3.0", "d2", {"old": "new"}),
     ExecutionForked(39, "ada", "what if", "id-3", "id-1", b"\x01\xfe", 60_000_000),
+    NotificationRequested(
+        62, "failure", (("slack", "ops"), ("email", "")), "orders: step 'b' failed", "it went boom", "high", "b",
+    ),
+    NotificationSettled(63, 1, 2, False, "the server answered 500"),
+    ResultKeyed(64, "a", "5f2c"),
+    ResultReused(65, "a", "id-1", 40),
+    BranchPublished(66, "a", 1, {"n": 2}),
 ]  # fmt: skip
 """One event of every kind; every field filled that it had when it was first recorded."""
 
@@ -135,6 +147,8 @@ WITH_LATER_FIELDS: list[HistoryEvent] = [
         15, "no longer wanted", _ERROR, ("b", "a[2]"), "cancel", "ada", 5_000_015, False, "b", "bob", "now",
     ),
     CompensationEnded(16, "failed", "its time was up"),
+    TimerStarted(10, "f", 5_000_010, True),
+    ExecutionFailed(18, _ERROR, {"n": 1}),
 ]  # fmt: skip
 """Events with the fields that were added to their kinds, all filled."""
 
@@ -179,7 +193,7 @@ RANDOM: dict[type, st.SearchStrategy[Any]] = {
     StepSkipped: st.builds(StepSkipped, instants, names, names, names, _taken),
     StepCancelled: st.builds(StepCancelled, instants, names, names),
     WaitStarted: st.builds(WaitStarted, instants, names, names, values, st.none() | instants),
-    TimerStarted: st.builds(TimerStarted, instants, names, instants),
+    TimerStarted: st.builds(TimerStarted, instants, names, instants, st.booleans()),
     EventReceived: st.builds(EventReceived, instants, names, _events),
     EventLate: st.builds(EventLate, instants, names, names, names),
     VariablesSet: st.builds(VariablesSet, instants, names, objects),
@@ -229,5 +243,15 @@ RANDOM: dict[type, st.SearchStrategy[Any]] = {
     ExecutionForked: st.builds(
         ExecutionForked, instants, names, names, names, names, st.binary(max_size=16), st.integers(0, 2**50),
     ),
+    NotificationRequested: st.builds(
+        NotificationRequested, instants, names, st.lists(st.tuples(names, names), max_size=3).map(tuple), names, names,
+        names, names,
+    ),
+    NotificationSettled: st.builds(
+        NotificationSettled, instants, st.integers(1, 99), st.integers(1, 99), st.booleans(), names,
+    ),
+    ResultKeyed: st.builds(ResultKeyed, instants, names, names),
+    ResultReused: st.builds(ResultReused, instants, names, names, instants),
+    BranchPublished: st.builds(BranchPublished, instants, names, st.none() | st.integers(0, 9), objects),
 }  # fmt: skip
 """Random events, by kind."""

@@ -78,10 +78,22 @@ def _tried_again() -> Iterator[Played]:
         steps:
         - {name: e, type: wait_for_event, retry: {max_attempts: 2}, config: {event_type: e, timeout: 1s}}
         - {name: f, type: wait_for_event, config: {event_type: f, timeout: 1s}, on_failure: {action: continue}}
+        - {name: w, type: wait, timeout: 1s, retry: {max_attempts: 2}, config: {for: 2s}, on_failure: {action: skip}}
         - {name: a, type: work, retry: {max_attempts: 2}}
         - {name: b, type: set, config: {n: "{{ input.nothing }}"}, on_failure: {action: continue}}
     """)
     yield good.failed("a", FLAKY).time(2).event("e").done("a")
+    halted = Played("""
+        vars: {t: 1s}
+        steps:
+        - name: e
+          type: wait_for_event
+          retry: {max_attempts: 2, initial_delay: 9s}
+          config: {event_type: e, timeout: "{{ vars.t }}"}
+          on_failure: {action: pause}
+        - {name: s, type: set, delay: 5s, config: {t: soon}}
+    """)
+    yield halted.time(10)
 
 
 def _replaced() -> Played:

@@ -119,7 +119,10 @@ def most_attempts(definition: WorkflowDefinition, line: Line, path: str) -> int:
         bodies = [action.fallback.body for action in _actions(step) if action.fallback is not None]
         policies = [body.retry or definition.config.retry for body in bodies if body is not None]
         return max((policy.max_attempts for policy in policies if policy is not None), default=1)
-    is_leaf = step.type not in CONTROL_TYPES or "make" in path.split(",")
+    if "make" in path.split(","):
+        making = definition.config.retry if step.retry is None else None
+        return making.max_attempts if making is not None else 1
+    is_leaf = step.type not in CONTROL_TYPES
     policy = step.retry or (definition.config.retry if is_leaf else None)
     tries = [policy.max_attempts if policy is not None else 1]
     usual = policy.max_attempts if policy is not None else DEFAULT_TRIES

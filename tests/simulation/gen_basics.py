@@ -79,6 +79,8 @@ def gen_action(draft: Draft, scope: Scope) -> Tree:
         return {"action": "pause"}
     if action == "retry":
         return {"action": "retry", "max_attempts": draft.count(1, 3)}
+    if action == "compensate" and draft.use("compensation_workflow", 0.4):
+        return {"action": action, "compensation_workflow": draft.pick(draft.children or ("nobody",))}
     if draft.chance(0.2):
         return {"action": action, "message": "because {{ error.message }}"}
     return {"action": action}

@@ -8,6 +8,7 @@ from random import Random
 
 from tests.simulation.draft import Draft, Scope
 from tests.simulation.gen_basics import gen_condition, gen_retry, gen_value
+from tests.simulation.gen_beside import gen_beside
 from tests.simulation.gen_constructs import gen_block
 from tests.simulation.gen_steps import gen_noop, gen_wait
 from tests.simulation.language import Tree, document
@@ -35,6 +36,7 @@ def gen_document(
         spec["compensation"] = gen_compensation(draft)
     if draft.chance(0.3):
         spec["output"] = gen_output(draft)
+    draft.used += gen_beside(spec, language)
     return document({key: value for key, value in spec.items() if value}, name), draft.used
 
 

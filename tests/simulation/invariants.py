@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from stepwell.decider.notifying import is_delivery
 from stepwell.decider.outstanding import outstanding
 from stepwell.decider.replay import replay
 from stepwell.definition.model import Bulkhead, RateLimit
-from stepwell.execution.commands import AwaitEvent, RunStep
+from stepwell.execution.commands import AwaitEvent, Deliver, RunStep
 from stepwell.execution.event import ANSWER, Event
 from stepwell.execution.evolve import fold
 from stepwell.execution.history import (
@@ -29,6 +30,7 @@ from stepwell.execution.history import (
     ExecutionForked,
     FallbackStarted,
     HistoryEvent,
+    ResultReused,
     StepCancelled,
     StepCompleted,
     StepFailed,
@@ -96,11 +98,24 @@ def what_is_recorded_does_not_run_again(world: World, work: Assignment) -> None:
     assert fine, f"{work.id} is dispatched, but it is recorded: {ends[0]}"
 
 
+def nothing_is_sent_before_it_is_recorded_nor_after_it_is_settled(world: World, work: Assignment) -> None:
+    """A delivery that is made, for the first time or again, is one that the committed history says is pending."""
+    ledger = world.ledgers.get(work.execution)
+    assert ledger is not None, "a delivery of an execution that is not stored"
+    number, place = (int(part) for part in work.step[1:].split("."))
+    told = ledger.state.notifications
+    assert number <= len(told), f"{work.id} is sent, and not recorded"
+    outcome = told[number - 1].deliveries[place - 1].outcome
+    assert outcome == "pending", f"{work.id} is sent, and recorded as {outcome}"
+    world.tried["deliveries"] += 1
+
+
 def no_more_executions_are_at_work_than_allowed(world: World, work: Assignment) -> None:
     """The limit of workflows holds at every dispatch."""
     limit = world.scenario.max_workflows
     if limit is not None and world.life is not None:
-        at_work = {one.execution for one in world.life.work.out.values()} | {work.execution}
+        out = world.life.work.out.values()
+        at_work = {one.execution for one in out if not is_delivery(one.step)} | {work.execution}
         assert len(at_work) <= limit, f"{len(at_work)} executions are at work, {limit} are allowed"
 
 
@@ -123,6 +138,7 @@ def bulkheads_hold(world: World, work: Assignment) -> None:
     bulkhead = world.ledgers[work.execution].witness.book[name].step.bulkhead
     if isinstance(bulkhead, Bulkhead) and world.life is not None and element_of(work.step) not in STAND_INS:
         out = [one for one in world.life.work.out.values() if one.workflow == work.workflow]
+        out = [one for one in out if not is_delivery(one.step)]
         same = [one for one in out if parts(one.step)[0] == name and element_of(one.step) not in STAND_INS]
         busy = {one.id for one in same} | {work.id}
         assert len(busy) <= bulkhead.max_concurrent, f"{sorted(busy)} are at work at once"
@@ -163,7 +179,7 @@ def what_is_asked_for_is_what_is_outstanding(world: World) -> None:
     for hot in world.settled():
         commands = outstanding(hot.run)
         id_ = hot.handle.id
-        wanted = {one.assignment.id for one in commands if isinstance(one, RunStep)}
+        wanted = {one.assignment.id for one in commands if isinstance(one, (RunStep, Deliver))}
         held = {one.assignment.id for one in hot.held} | world.life.engine._gatekeeper.passages.keys()
         busy = {one.id for one in out.values() if one.execution == id_}
         assert wanted == busy | (held & wanted), (
@@ -186,6 +202,8 @@ def who_is_not_in_memory_needs_nothing(world: World) -> None:
     """An execution that was dropped from memory has ended or is parked, and its row says when it is due."""
     assert world.life is not None
     for ledger in world.ledgers.values():
+        if world.life.engine._loaded.get(ledger.id) is None:
+            assert not ledger.state.untold, f"execution {ledger.number} is not in memory, and somebody is to be told"
         if world.life.engine._loaded.get(ledger.id) is None and not ledger.ended:
             run = replay(ledger.plan, ledger.history)
             summary = world.content.records[ledger.id].summary
@@ -254,7 +272,7 @@ def what_is_recorded_is_what_the_attempt_did(world: World) -> None:
                 elif ledger.witness.book[parts(event.step)[0]].step.output is None:
                     assert did.error is None, f"{event.step} completed by attempt {attempt}, which failed"
                     assert did.result == event.output, f"{event.step}: attempt {attempt} did not give {event.output}"
-            elif isinstance(event, (StepFailed, StepCancelled, FallbackStarted)):
+            elif isinstance(event, (StepFailed, StepCancelled, FallbackStarted, ResultReused)):
                 running.pop(event.step, None)
 
 
@@ -437,6 +455,10 @@ AT_DISPATCH: Final[tuple[AtDispatch, ...]] = (
     bulkheads_hold,
     rate_limits_hold,
 )
+AT_DELIVERY: Final[tuple[AtDispatch, ...]] = (
+    nothing_is_sent_before_it_is_recorded_nor_after_it_is_settled,
+    a_second_delivery_is_the_same_work,
+)
 AT_REST: Final[tuple[Always, ...]] = (
     what_is_in_memory_is_what_is_recorded,
     what_is_asked_for_is_what_is_outstanding,
@@ -469,7 +491,7 @@ def check_all(world: World, invariants: tuple[Always, ...]) -> None:
 
 def check_dispatch(world: World, work: Assignment) -> None:
     """Raises: Violation: naming the first that does not hold."""
-    for invariant in AT_DISPATCH:
+    for invariant in AT_DELIVERY if is_delivery(work.step) else AT_DISPATCH:
         try:
             invariant(world, work)
         except AssertionError as error:

@@ -109,6 +109,11 @@ PARTS: Final[Mapping[str, Tree]] = {
     "concurrency.reject": _steps(_A, config={"concurrency": {"limit": 1, "on_limit": "reject"}}),
     "concurrency.replace": _steps(_A, config={"concurrency": {"limit": 1, "on_limit": "replace"}}),
     "cache": _steps(work("a", cache={"key": "k", "ttl": "5s"})),
+    "wait.timeout": _steps({"name": "c", "type": "wait", "config": {"for": "2s"}, "timeout": "1s"}),
+    # Telling people
+    "notify.action": _steps(work("a", on_failure={"action": "continue", "notify": {"channels": ["c"]}})),
+    "notify.error": _steps(_A, config={"on_error": {"notify": {"channels": ["c"]}}}),
+    "notify.compensation": _steps(_A, compensation={"notification": True, "steps": [work("u")]}),
     # Compensation
     "compensate": _steps(work("a", compensate={"type": "python", "config": {"task": "undo"}})),
     "compensate.forward": _steps(
@@ -117,6 +122,9 @@ PARTS: Final[Mapping[str, Tree]] = {
     "compensation.parallel": _steps(_A, compensation={"strategy": "parallel", "steps": [work("u")]}),
     "compensation.manual": _steps(_A, compensation={"mode": "manual", "steps": [work("u")]}),
     "compensation.timeout": _steps(_A, compensation={"timeout": "5s", "steps": [work("u")]}),
+    "compensation_workflow": _steps(
+        work("a", on_failure={"action": "compensate", "compensation_workflow": "w1"}),
+    ),
     "cancellation.compensate": _steps(_A, config={"cancellation": {"policy": "cancel_running", "compensate": True}}),
 }
 """The parts that an engine may refuse, and for each the `spec` of the smallest document with it."""

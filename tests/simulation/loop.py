@@ -42,6 +42,10 @@ class Loop(asyncio.AbstractEventLoop):
     def abandon(self) -> None:
         """Never run anything again; what is under way is not even told."""
         self.abandoned = True
+        for handle in self._ready:
+            for argument in handle._args:
+                if isinstance(argument, asyncio.Future):  # it has ended, and who waits for it would have been told now
+                    argument._log_traceback = False
         self._ready.clear()
         for task in self._tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]

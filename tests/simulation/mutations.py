@@ -177,8 +177,8 @@ _TIME = (
     _in(
         "decider.waits",
         "an event that has woken a step wakes a later one",
-        "and (arrived.early or event.type == ANSWER)",
-        "and event.type == ANSWER",
+        "(arrived.early and seen < step.since)",
+        "(arrived.early and not seen)",
     ),
     _in(
         "decider.advance",
@@ -327,6 +327,27 @@ _RECOVERY = (
     ),
 )
 
+_TELLING = (
+    _in(
+        "decider.outstanding",
+        "nobody is told after a crash",
+        "        commands += deliveries_again(run)\n",
+        "        pass\n",
+    ),
+    _in(
+        "engine.hot",
+        "an execution is dropped from memory although somebody is to be told",
+        "        if self.run.state.untold:\n            return False\n",
+        "",
+    ),
+    _in(
+        "decider.notifying",
+        "a delivery that was made is recorded once more",
+        """ or notifications[number - 1].deliveries[place - 1].outcome != "pending":""",
+        ":",
+    ),
+)
+
 MUTATIONS: Final[tuple[Mutation, ...]] = (
     *_JOINS,
     *_FAILURE,
@@ -337,18 +358,25 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     *_CONSTRUCTS,
     *_LIMITS,
     *_RECOVERY,
+    *_TELLING,
 )
 
 
 def hunt(mutation: Mutation, most: int = MOST, first: int = 0) -> Outcome | None:
-    """The first seed that finds the bug.
+    """The first seed that finds the bug: with it something does not hold, and without it everything does.
 
     Raises:
         Stale: the source that the mutation replaces has changed.
     """
-    with mutated(mutation):
-        for seed in range(first, first + most):
-            outcome = try_seed(seed)
-            if outcome.violation is not None:
-                return outcome
+    seed, end = first, first + most
+    while (outcome := _first_violation(mutation, range(seed, end))) is not None:
+        if try_seed(outcome.seed).violation is None:
+            return outcome
+        seed = outcome.seed + 1
     return None
+
+
+def _first_violation(mutation: Mutation, seeds: range) -> Outcome | None:
+    with mutated(mutation):
+        outcomes = (try_seed(seed) for seed in seeds)
+        return next((outcome for outcome in outcomes if outcome.violation is not None), None)

@@ -39,6 +39,7 @@ VERB_OF = {
 TOO_RARE: set[Move] = {
     ("execution", "compensating", "ExecutionAdmitted"),  # a place comes while an ended execution is rolled back
     ("step", "retrying", "FallbackStarted"),  # the next try of a step that the engine does itself cannot begin
+    ("step", "retrying", "AttemptFailed"),  # the same, where a failure is to halt the execution
 }
 """Moves that need more coincidences than so few seeds have; the stories of `tests/execution/test_transitions.py` walk
 them."""

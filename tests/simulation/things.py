@@ -18,8 +18,9 @@ class Thing:
         owner: the instance that it is nested in, or None.
         end: how it ended, or None; order: as which event of the history.
         completed: it has completed, perhaps after it was stopped.
+        reused: its result is that of another execution, from the cache.
         running: an attempt of it is at work.
-        block: the block that runs, of a construct that has begun.
+        block: the block that runs, of a construct that has begun; last_block: the one in its latest try.
         rounds: the number of rounds begun.
         attempt: of a construct.
         held: what holds it back; locked, delayed: what it has waited for; begun: it has started once.
@@ -32,9 +33,10 @@ class Thing:
         self.owner: Thing | None = None
         self.end: Ended | None = None
         self.order = 0
-        self.completed = False
+        self.completed = self.reused = False
         self.running = False
         self.block: str | None = None
+        self.last_block: str | None = None
         self.items: list[Any] | None = None
         self.rounds = 0
         self.attempt = 0

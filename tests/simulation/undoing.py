@@ -100,7 +100,9 @@ def _undone(thing: Thing) -> str:
 
 
 def _is_undoable(thing: Thing, book: Mapping[str, Line]) -> bool:
-    if thing.name not in book or not thing.completed or any(part.isalpha() for part in thing.path.split(",")):
+    if thing.name not in book or not thing.completed or thing.reused:
+        return False
+    if any(part.isalpha() for part in thing.path.split(",")):
         return False
     step = book[thing.name].step
     is_inside = thing.owner is not None and thing.owner.name == thing.name

@@ -34,6 +34,9 @@ from stepwell.execution.history import (
     IterationStarted,
     LateCompletion,
     LockTaken,
+    NotificationRequested,
+    NotificationSettled,
+    ResultReused,
     RolledBack,
     StepCancelled,
     StepCompensated,
@@ -80,6 +83,8 @@ class Witness:
 
     def see(self, event: HistoryEvent) -> None:
         """Raises: AssertionError: the event may not follow what was seen so far."""
+        if isinstance(event, (NotificationRequested, NotificationSettled)):
+            return  # what is told is of no consequence, whenever it is
         asked = isinstance(event, CompensationStarted | CompensationAwaited) and event.then == "answer"
         asked |= isinstance(event, (Intervened, ExecutionForked))
         assert not self.over or asked, f"{type(event).__name__} after the end"
@@ -97,6 +102,7 @@ class Witness:
             case Intervened():
                 self.intervened = self.verdicts.loose = True
                 self.over = False
+                self._to_cancel.clear()  # what is run again has not ended any more
                 self.by_hand |= {event.details.get("step", ""), *event.details.get("steps", ())}
                 self.failing = self.cancelling = self.compensating = False
             case StepReset() | StepReopened():
@@ -117,6 +123,8 @@ class Witness:
                 self.undoing.begin(event, self.things.values(), self.book)
             case StepCompensated():
                 self.undoing.see_compensated(event, self.things)
+            case ResultReused():
+                self.things[event.step].reused = True
             case LateCompletion():
                 self.things[event.step].completed = True
                 self.things[event.step].order = self._count
@@ -142,6 +150,7 @@ class Witness:
                 thing.owner.failed_in.discard(thing.path)
         else:
             thing.end, thing.completed, thing.rounds = None, False, event.iteration + 1
+            thing.block = thing.block if thing.block is not None else thing.last_block
             thing.failed_in.clear()
 
     def _nothing_runs(self, when: str) -> None:
@@ -182,7 +191,7 @@ class Witness:
                 thing.locked = True
             case AttemptFailed():
                 self._see_nothing_inside(thing)
-                thing.running, thing.block, thing.held = False, None, None
+                thing.running, thing.block, thing.held, thing.last_block = False, None, None, thing.block
                 thing.failed_in.clear()
             case _:
                 self._see_end(thing, event)
@@ -293,20 +302,25 @@ class Witness:
         milestone = line.step.milestone
         if milestone is not None and not thing.begun:
             for name in milestone.after:
-                end = self._end_of(thing, name)
+                end = self._latest_end_of(thing, name)
                 assert isinstance(end, StepCompleted), f"{thing.key} starts before {name} has completed"
             for name in milestone.before:
-                assert self._end_of(thing, name) is None, f"{thing.key} starts after {name} has ended"
+                assert self._latest_end_of(thing, name) is None, f"{thing.key} starts after {name} has ended"
 
-    def _end_of(self, thing: Thing, name: str) -> Ended | None:
-        """How a step that stands beside this one, or around it, has ended."""
+    def _beside(self, thing: Thing, name: str) -> list[Thing]:
+        """The runs of a step that stands beside this one, or around it, in the order of their visits."""
         here: Thing | None = thing
         while here is not None:
-            other = self.things.get(f"{name}[{here.path}]" if here.path else name)
-            if other is not None and self.book[name].parent == self.book[here.name].parent:
-                return other.end
+            found = [other for other in self.things.values() if (other.name, other.path) == (name, here.path)]
+            if found and self.book[name].parent == self.book[here.name].parent:
+                return sorted(found, key=lambda other: other.visit)
             here = here.owner
-        return None
+        return []
+
+    def _latest_end_of(self, thing: Thing, name: str) -> Ended | None:
+        """How that step has ended the last time that it ran."""
+        found = self._beside(thing, name)
+        return found[-1].end if found else None
 
     def _see_limit(self, line: Line) -> None:
         if self.limit is not None and not self.compensating and line.group == "steps":
@@ -345,7 +359,7 @@ class Witness:
         if isinstance(event, StepCompleted):
             if thing.block is not None:
                 self._see_results(thing, event)
-            if element_of(thing.key) != "undo":
+            if element_of(thing.key) not in ("undo", "compensation"):
                 self._to_cancel += [(thing, name) for name in self.book[thing.name].step.cancels]
 
     def end_row(self) -> None:
@@ -359,7 +373,9 @@ class Witness:
         pending, self._to_cancel = self._to_cancel, []
         for thing, name in pending:
             if thing.owner is None or thing.owner.name != thing.name:
-                assert self._end_of(thing, name) is not None, f"{thing.key} has completed, and {name} has not ended"
+                first = self._beside(thing, name)[:1]  # a later visit may be what its edges led to
+                assert first, f"{thing.key} has completed, and nothing has happened to {name}"
+                assert first[0].end is not None, f"{thing.key} has completed, and {name} has not ended"
 
     def _see_edges(self, thing: Thing, event: Ended) -> None:
         """Only edges that a condition decides are recorded, and of the branches of a decision one."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from stepwell.base.derive import derived_bytes
 from stepwell.base.errors import NotFound, StepwellError
 from stepwell.base.spans import Source
+from stepwell.decider.notifying import is_delivery
 from stepwell.decider.plan import Plan
 from stepwell.decider.unsupported import unsupported
 from stepwell.definition.diagnostics import InvalidDefinition
@@ -427,7 +428,10 @@ class World:
         if assignment.step.split("[")[0].split("#")[0] in self.scenario.calm:
             return Behaviour(0, {"n": 1})
         who = self.ledgers[assignment.execution].number
-        return behave(self.agenda, assignment, who, unruly=self.scenario.unruly)
+        behaviour = behave(self.agenda, assignment, who, unruly=self.scenario.unruly)
+        if is_delivery(assignment.step):
+            return behaviour._replace(result={"deliveries": [{"delivered": True}]})
+        return behaviour
 
     # ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -450,7 +454,7 @@ class World:
         return (
             self.life is not None
             and not self._closing
-            and all(ledger.ended for ledger in self.ledgers.values())
+            and all(ledger.ended and not ledger.state.untold for ledger in self.ledgers.values())
             and len(self.ledgers) == len(self.content.records)
             and self.life.engine._committer._idle.is_set()
         )

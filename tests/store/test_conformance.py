@@ -15,6 +15,7 @@ from tests.conformance.store import OpenStore, StoreConformance, StorePlace
 from tests.conformance.store_dead_letters import DeadLettersConformance
 from tests.conformance.store_locks import LocksConformance
 from tests.conformance.store_registry import RegistryConformance
+from tests.conformance.store_results import ResultsConformance
 
 
 class InMemory(StorePlace):
@@ -68,6 +69,10 @@ class TestMemoryLocks(InMemory, LocksConformance):
     pass
 
 
+class TestMemoryResults(InMemory, ResultsConformance):
+    pass
+
+
 class TestSqliteStore(InSqlite, StoreConformance):
     pass
 
@@ -81,4 +86,8 @@ class TestSqliteDeadLetters(InSqlite, DeadLettersConformance):
 
 
 class TestSqliteLocks(InSqlite, LocksConformance):
+    pass
+
+
+class TestSqliteResults(InSqlite, ResultsConformance):
     pass

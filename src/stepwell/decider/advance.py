@@ -12,6 +12,7 @@ from stepwell.decider.joins import (
     after_dead,
     after_end_again,
     after_link,
+    after_passing,
     beginning,
     is_in_vain,
     is_taken,
@@ -34,8 +35,17 @@ def open_region(turn: Turn, region: Region, delay: int = 0) -> None:
         if owner.regions is None:
             owner.regions = {}
         owner.regions[region.path] = region
-    act_on(turn, region, beginning(region, delay))
+    begin_region(turn, region, delay)
     note_through(turn, region)
+
+
+def begin_region(turn: Turn, region: Region, delay: int = 0) -> None:
+    """What nothing leads to is due, after `delay` microseconds."""
+    if region.rounds is not None:
+        act_on(turn, region, beginning(region, delay))
+    else:  # the same, for most
+        for node in region.graph.entries:
+            make_due(turn, Instance(node, region), delay)
 
 
 def ended(turn: Turn, one: Instance) -> None:
@@ -43,22 +53,22 @@ def ended(turn: Turn, one: Instance) -> None:
 
     Once nothing new may start, nothing more is decided: what stands behind stays as it is.
     """
-    region, run = one.region, turn.run
-    if one.key != one.node.name and one.key not in region.open:
-        run.note_latest(one.node.name, one.key, region.path)  # it has begun and ended at once
+    key, node, region, run = one.key, one.node, one.region, turn.run
+    if key != node.name and key not in region.open:
+        run.note_latest(node.name, key, region.path)  # it has begun and ended at once
     run.end(one)
     one.regions = None
-    step = turn.state.steps[one.key]
+    step = turn.state.steps[key]
     if step.lock:
-        turn.command(ReleaseLock(step.lock, one.key))
+        turn.command(ReleaseLock(step.lock, key))
     if not region.stopped:
         if region.rounds is None:
-            _follow(turn, region, one.node, step)
+            _follow(turn, region, node, step)
         else:
-            act_on(turn, region, after_end_again(region, region.rounds, one.node, step))
+            act_on(turn, region, after_end_again(region, region.rounds, node, step, one.visit))
         if run.held:
             _wake_held(turn)
-    if one.node.is_stand_in:
+    if node.is_stand_in:
         turn.through.append(one)
     if region.owner is not None:
         note_through(turn, region)
@@ -85,15 +95,21 @@ def note_through(turn: Turn, region: Region) -> None:
 def record_owed(turn: Turn) -> None:
     """Record the dead paths and delays that a fold of the history found unrecorded: steps ended while nothing was
     decided."""
-    delayed, turn.run.delayed = turn.run.delayed, []
-    for one, delay in delayed:
-        if not one.region.stopped:
-            one.region.due -= 1
-            make_due(turn, one, delay)
     owed, turn.run.owed = turn.run.owed, []
     for region, node in owed:
-        if not region.stopped:
+        if _is_at_work(region):
             _find_dead(turn, region, node)
+    delayed, turn.run.delayed = turn.run.delayed, []
+    for one, delay in delayed:
+        if _is_at_work(one.region):
+            one.region.due -= 1
+            make_due(turn, one, delay)
+
+
+def _is_at_work(region: Region) -> bool:
+    """Whether something may still begin in it. Rounds that are through are not told when their construct is stopped."""
+    owner = region.owner
+    return not region.stopped and (owner is None or owner.key in owner.region.open)
 
 
 def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
@@ -105,7 +121,9 @@ def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
             make_due(turn, Instance(node, region, visit), delay)
         elif said == "unreached":
             _record_dead(turn, region, node)
-        elif said == "passed_by" or _find_dead(turn, region, node):
+        elif said == "passed_by":
+            pending.extend(after_passing(region, node))
+        elif _find_dead(turn, region, node):
             pending.extend(after_dead(region, node))
     if region.failure is not None and not region.stopped and not region.holds_on:
         stop(turn, region, "a join in it can no longer be met")

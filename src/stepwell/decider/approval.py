@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from stepwell.base.durations import parse_duration
 from stepwell.base.errors import ErrorInfo
+from stepwell.base.values import SECRETS, masked
 from stepwell.decider.checking import SchemaCheck
 from stepwell.decider.failure import fail
 from stepwell.decider.leaf import complete
@@ -23,10 +24,13 @@ _SHOWN: Final = ("prompt", "response_schema", "assigned_to", "default")
 def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     """`approval {prompt, response_schema, assigned_to, timeout, default}`."""
     question = storable({name: config[name] for name in _SHOWN if name in config})
+    problem, allowed = _assignment_problem(question.get("assigned_to")), None
     try:
         allowed = sooner(one.node.timeout, config.get("timeout"))
     except ValueError as error:
-        fail(turn, one, ErrorInfo("invalid_config", f"approval: timeout: {error}"), turn.at)
+        problem = f"timeout: {error}"
+    if problem is not None:
+        fail(turn, one, ErrorInfo("invalid_config", f"approval: {problem}"), turn.at)
         return
     due = turn.at + allowed if allowed is not None else None
     filter_ = waited_for(turn.state.id, one.key)
@@ -35,6 +39,15 @@ def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     if due is not None:
         turn.run.arm(due, one.key)
     turn.command(AwaitEvent(one.key, ANSWER, filter_))
+
+
+def _assignment_problem(assigned: Any) -> str | None:
+    """Why nobody could ever answer a question to these, or None."""
+    names = assigned if isinstance(assigned, list) else [assigned] if assigned is not None else []
+    if any(isinstance(name, SECRETS) for name in names):
+        return "assigned_to must not hold a secret: who is asked is stored and shown"
+    wrong = next((name for name in names if not isinstance(name, str)), None)
+    return f"assigned_to must be a name or a list of names, not {masked(wrong)!r}" if wrong is not None else None
 
 
 def waited_for(execution: str, step: str) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def _cancel_step(turn: Turn, region: Region, name: str, reason: str) -> None:
     for other in begun:
         cancel(turn, other, reason)
         ended(turn, other)
-    due = [one for *_, one in turn.run.ready if one.in_line and one.region is region and one.node.name == name]
+    in_line = () if region.stopped else turn.run.ready  # nothing of a stopped region is in line any more
+    due = [one for *_, one in in_line if one.in_line and one.region is region and one.node.name == name]
     for other in due:
         other.in_line = False
         region.due -= 1

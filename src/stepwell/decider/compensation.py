@@ -18,6 +18,7 @@ from stepwell.decider.compensation_places import node_of, place_of
 from stepwell.decider.compensation_workflow import instead_of, is_not_started, workflow_of
 from stepwell.decider.graph import Node
 from stepwell.decider.keys import INSTEAD, inner_key, split_key, undo_key
+from stepwell.decider.notifying import notify_of_compensation
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.decider.scope import StepsLookup
@@ -58,6 +59,7 @@ def begin_compensation(
     error = error or ErrorInfo("cancelled", reason)
     if turn.run.plan.definition.compensation.mode == "manual" and has_work(turn.run, then):
         turn.emit(CompensationAwaited(turn.at, reason, error, then, by))
+        notify_of_compensation(turn, "awaited")
     else:
         _start(turn, reason, error, then, by)
 
@@ -71,6 +73,7 @@ def compensate_instances(turn: Turn, keys: Collection[str], reason: str, *, then
     chosen = tuple(key for key in reversed(undoable(turn.run)) if key in keys)
     error = ErrorInfo(then, reason)
     turn.emit(CompensationStarted(turn.at, reason, error, chosen, then, by, _due(turn), listed=False))
+    notify_of_compensation(turn, "started")
     _begun_anew(turn.run)
 
 
@@ -107,6 +110,7 @@ def _start(
             turn.at, reason, error, steps, then, by, _due(turn), not instead, instead, started_by=started_by, why=why
         )
     )
+    notify_of_compensation(turn, "started")
     _begun_anew(turn.run)
 
 
@@ -154,12 +158,15 @@ def has_bodies(run: Run) -> bool:
 
 
 def undoable(run: Run) -> list[str]:
-    """The instances that have completed and that can be undone by themselves, in order of completion."""
+    """The instances that have completed and that can be undone by themselves, in order of completion.
+
+    What came from the cache of results was not done here.
+    """
     run.generated = None  # more steps may have been made since they were looked for
     found = [
         (step.order, key)
         for key, step in run.state.steps.items()
-        if step.status is StepStatus.COMPLETED and _has_undoing(run, key, step)
+        if step.status is StepStatus.COMPLETED and _has_undoing(run, key, step) and not _is_reused(run, key)
     ]
     return [key for _, key in sorted(found)]
 
@@ -170,6 +177,11 @@ def _has_undoing(run: Run, key: str, step: StepState) -> bool:
         return False  # it undoes, stands in for a step, or made its steps: it is no step of its own
     node = node_of(run, key)
     return node is not None and node.undo is not None and (node.undo.kind != "undo_child" or bool(step.child))
+
+
+def _is_reused(run: Run, key: str) -> bool:
+    cached = run.state.cached.get(key)
+    return cached is not None and bool(cached.execution)
 
 
 def _in_order(run: Run, keys: list[str]) -> list[str]:
@@ -206,7 +218,7 @@ def continue_compensation(turn: Turn) -> None:
         if following is not None:
             start_step(turn, following)
             return
-    turn.emit(CompensationEnded(turn.at, _outcome(run)))
+    _end(turn, _outcome(run))
 
 
 def is_at_rest(run: Run) -> bool:
@@ -301,6 +313,11 @@ def is_undone(undo: StepState) -> bool:
 # ── The end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _end(turn: Turn, outcome: str, problem: str = "") -> None:
+    turn.emit(CompensationEnded(turn.at, outcome, problem))
+    notify_of_compensation(turn, "ended", outcome, problem)
+
+
 def _outcome(run: Run) -> str:
     steps = run.state.steps
     ran = [step for key in _keys(run) if (step := steps.get(key)) is not None]
@@ -342,7 +359,7 @@ def abandon_compensation(turn: Turn, reason: str) -> None:
     for region in {id(one.region): one.region for one in list(run.nested.values())}.values():
         if region is run.undoing or region.graph.name in ("compensate", INSTEAD):
             cancel_all(turn, region, reason)
-    turn.emit(CompensationEnded(turn.at, "failed", reason))
+    _end(turn, "failed", reason)
 
 
 def cancel_compensation(turn: Turn, by: str, reason: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stepwell.base.errors import InvalidInput
+from stepwell.base.errors import Conflict, InvalidInput
 from stepwell.base.values import check_json
 from stepwell.decider.plan import Plan
 from stepwell.decider.scope import Names
@@ -44,8 +44,12 @@ def create(plan: Plan, start: Start, at: int) -> ExecutionCreated:
     Raises:
         InvalidInput: the input does not satisfy the schema, is no JSON object, or an initial variable cannot be
             computed from it. Everything that is wrong is named.
+        Conflict: (code `workflow-disabled`) the definition says that it is not to be started.
     """
     definition = plan.definition
+    if not definition.config.enabled:
+        message = f"Workflow is disabled: {definition.name} {definition.version} says `enabled: false`"
+        raise Conflict(message, code="workflow-disabled", hint="start another version, or enable it in a new one")
     event = ExecutionCreated(
         at,
         start.id,

@@ -18,8 +18,10 @@ from stepwell.decider.ending import cancel_running, conclude
 from stepwell.decider.failure import end_fallback, fail, waiting_for
 from stepwell.decider.leaf import finish_attempt, try_again
 from stepwell.decider.locks import begin, give_up, place_asked, refuse_start, take_lock
+from stepwell.decider.notifying import is_delivery, settle
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
+from stepwell.decider.reusing import reuse
 from stepwell.decider.run import Run
 from stepwell.decider.start import start_step
 from stepwell.decider.subworkflow import take_child
@@ -41,6 +43,7 @@ from stepwell.execution.inputs import (
     LockGranted,
     LockRefused,
     QueueTimedOut,
+    ResultFound,
     TimersDue,
 )
 from stepwell.execution.status import BEFORE_THE_END, ENDED_EXECUTION, PARKED_STEP, ExecutionStatus, StepStatus
@@ -59,18 +62,26 @@ def decide(run: Run, came_in: Input, at: int, plan: Plan | None = None) -> Decis
     Raises:
         Conflict, NotFound: an operator asks for what makes no sense here; nothing has changed.
     """
-    turn = Turn(run, run.state, at)
-    if type(came_in) is not Report and isinstance(came_in, Verb):  # asking a union of types takes long
+    state = run.state
+    turn = Turn(run, state, at)
+    if not isinstance(came_in, Report) and not isinstance(came_in, Begin) and isinstance(came_in, Verb):
         return _carry_out(turn, came_in, plan)
-    if run.state.status in ENDED_EXECUTION:
+    if state.status in ENDED_EXECUTION:
         return _after_the_end(turn, came_in)
+    if isinstance(came_in, Report):  # by far the most; a match would take longer to find it
+        one = run.open_instance(came_in.step)
+        if one is not None:
+            finish_attempt(turn, one, came_in)
+        elif is_delivery(came_in.step):
+            settle(turn, came_in)
+            return _decided(turn)
+        else:
+            take_late(turn, came_in)
+        _settle(turn)
+        return _decided(turn)
     match came_in:
-        case Report():
-            one = run.open_instance(came_in.step)
-            if one is not None:
-                finish_attempt(turn, one, came_in)
-            else:
-                take_late(turn, came_in)
+        case Begin():
+            begin(turn)
         case TimersDue():
             _fire_timers(turn)
         case EventArrived():
@@ -90,10 +101,10 @@ def decide(run: Run, came_in: Input, at: int, plan: Plan | None = None) -> Decis
                 take_late_child(turn, came_in)
         case ChildCompensated():
             take_answer(turn, came_in)
+        case ResultFound():
+            reuse(turn, came_in)
         case CompensateSelf():
             compensate_self(turn, came_in)
-        case Begin():
-            begin(turn)
         case QueueTimedOut():
             _give_up_queueing(turn, came_in)
         case _:
@@ -109,9 +120,12 @@ def _decided(turn: Turn) -> Decision:
 
 
 def _after_the_end(turn: Turn, came_in: Input) -> Decision:
-    """A lock that comes too late is given back; nothing else matters any more."""
+    """A lock that comes too late is given back, and who was told is noted; nothing else matters any more."""
     if isinstance(came_in, LockGranted):
         turn.command(ReleaseLock(came_in.name, came_in.step))
+    elif isinstance(came_in, Report):
+        if is_delivery(came_in.step):
+            settle(turn, came_in)
     elif isinstance(came_in, CompensateSelf):
         compensate_self(turn, came_in)
         _settle(turn)
@@ -184,7 +198,7 @@ def _fire_timers(turn: Turn) -> None:
         one = run.open_instance(key)
         if one is None or not run.is_due_at(due, key) or _is_withdrawn(turn, one):
             continue
-        if (turn.state.status is ExecutionStatus.PAUSED or turn.state.unplaced) and run.begins_work(key):
+        if run.holds_back() and run.begins_work(key):
             kept.append((due, key))
         else:
             _fire(turn, one)
@@ -237,6 +251,8 @@ def _fire(turn: Turn, one: Instance) -> None:
         end_wait(turn, one)
 
 
+_RUNNING: Final = ExecutionStatus.RUNNING
+_COMPENSATING: Final = ExecutionStatus.COMPENSATING
 _AT_WORK: Final = frozenset({ExecutionStatus.RUNNING, ExecutionStatus.COMPENSATING})
 """While it is in one of these, steps begin, and the execution may end."""
 
@@ -248,10 +264,10 @@ def _settle(turn: Turn) -> None:
         if run.owed or run.delayed:
             record_owed(turn)
         _work_off(turn)
-        is_well = state.status is ExecutionStatus.RUNNING and state.failure is None and state.cancel is None
-        if is_well and run.root.open and not run.held:
+        status = state.status
+        if run.root.open and status is _RUNNING and not run.held and state.failure is None and state.cancel is None:
             return  # by far the most: something is at work, and nothing else to be looked at
-        if state.status not in _AT_WORK:
+        if status not in _AT_WORK:
             return
         if run.held and _is_stuck(turn):
             _give_up_milestones(turn)
@@ -265,8 +281,7 @@ def _work_off(turn: Turn) -> None:
     """Let constructs go on and start what is due, until neither is left."""
     run, state = turn.run, turn.state
     while True:
-        may_stop = state.failure is not None or state.cancel is not None
-        if may_stop and not run.root.stopped and run.is_stopping():
+        if (state.failure is not None or state.cancel is not None) and not run.root.stopped and run.is_stopping():
             stop(turn, run.root, "the execution has failed")
         elif turn.through:
             _go_on(turn, turn.through.pop(0))
@@ -296,18 +311,20 @@ def _go_on(turn: Turn, what: Region | Instance) -> None:
 
 def _start_one(turn: Turn) -> bool:
     run, state = turn.run, turn.state
-    limit = run.plan.max_parallel_steps
-    if state.unplaced or not run.ready or state.status not in _AT_WORK:
+    if not run.ready or state.status not in _AT_WORK or (state.unplaced and run.holds_back()):
         return False
+    limit = run.plan.max_parallel_steps
     if limit is not None and state.in_flight >= limit:
         return False
     one = run.next_ready()
     if one is None:
         return False
     step = state.steps.get(one.key)
-    if step is not None and step.status is StepStatus.RETRYING and one.node.kind == "leaf":
+    if step is None:
+        start_step(turn, one)
+    elif step.status is StepStatus.RETRYING and one.node.kind == "leaf":
         try_again(turn, one)  # its next try was due
-    elif step is None or step.status in PARKED_STEP:
+    elif step.status in PARKED_STEP:
         start_step(turn, one)
     return True
 
@@ -337,6 +354,6 @@ def _give_up_milestones(turn: Turn) -> None:
 def _is_idle(turn: Turn) -> bool:
     """Whether nothing runs, waits or is due. What has something open must have something to wait for."""
     run, state = turn.run, turn.state
-    if state.status is ExecutionStatus.COMPENSATING:
+    if state.status is _COMPENSATING:
         return is_at_rest(run)
-    return run.root.is_through and run.hooks.is_through
+    return run.root.is_through and (not state.hooks_began or run.hooks.is_through)

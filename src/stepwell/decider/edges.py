@@ -12,16 +12,22 @@ from stepwell.decider.joins import is_outcome
 from stepwell.decider.region import Instance
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import storable
+from stepwell.execution.history import BranchPublished, VariablesSet
 from stepwell.execution.state import StepState
 from stepwell.execution.status import StepStatus
 from stepwell.expression.scope import Outcome
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False):
-    """Which of the edges that a condition decides are taken, by number, and what the taken ones publish."""
+    """Which of the edges that a condition decides are taken, by number, and what the taken ones publish.
+
+    Attributes:
+        along: where branches are separate, what each edge publishes, by its position.
+    """
 
     numbers: tuple[int, ...] = ()
     variables: dict[str, Any] = {}
+    along: tuple[tuple[int, dict[str, Any]], ...] = ()
 
 
 NONE: Final = Taken()
@@ -40,6 +46,7 @@ def taken_edges(turn: Turn, one: Instance, step: StepState, outcome: Outcome, ex
     numbers: list[int] = []
     decided: set[int] = set()
     values: dict[str, Any] = {}
+    along: list[tuple[int, dict[str, Any]]] = []
     for edge in node.pushed:
         if not _is_asked(edge, one, step) or (edge.group is not None and edge.group in decided):
             continue
@@ -50,8 +57,25 @@ def taken_edges(turn: Turn, one: Instance, step: StepState, outcome: Outcome, ex
             decided.add(edge.group)
         if edge.number is not None:
             numbers.append(edge.number)
-        _publish(turn, one, edge, names, outcome, values)
-    return Taken(tuple(numbers), values)
+        if not node.graph.separate:
+            _publish(turn, one, edge, names, outcome, values)
+        elif edge.publish:
+            published: dict[str, Any] = {}
+            _publish(turn, one, edge, names, outcome, published)
+            along.append((edge.position, published))
+    return Taken(tuple(numbers), values, tuple(along))
+
+
+def record_published(turn: Turn, one: Instance, published: Mapping[str, Any], taken: Taken) -> None:
+    """Record the variables that a step sets that has ended, itself and with its edges."""
+    if not one.node.graph.separate:
+        if published or taken.variables:
+            turn.emit(VariablesSet(turn.at, one.key, {**published, **taken.variables}))
+        return
+    if published:
+        turn.emit(BranchPublished(turn.at, one.key, None, dict(published)))
+    for position, values in taken.along:
+        turn.emit(BranchPublished(turn.at, one.key, position, values))
 
 
 def _is_asked(edge: PushedEdge, one: Instance, step: StepState) -> bool:

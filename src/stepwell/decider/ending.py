@@ -15,6 +15,7 @@ from stepwell.decider.compensation import begin_compensation, continue_compensat
 from stepwell.decider.compensation_children import ANSWER
 from stepwell.decider.compensation_places import place_of
 from stepwell.decider.failure import inside
+from stepwell.decider.notifying import notify_of_error
 from stepwell.decider.region import Instance
 from stepwell.decider.scope import error_names, failed_outcome
 from stepwell.decider.turn import Turn
@@ -33,11 +34,13 @@ from stepwell.execution.history import (
 from stepwell.execution.status import ExecutionStatus, StepStatus
 from stepwell.expression.errors import ExpressionError
 
+_COMPENSATING: Final = ExecutionStatus.COMPENSATING
+
 
 def conclude(turn: Turn) -> None:
     """Take the next step towards the end: complete, fail, or compensate."""
     state = turn.state
-    if state.status is ExecutionStatus.COMPENSATING:
+    if state.status is _COMPENSATING:
         _conclude_compensation(turn)
     elif state.cancel is not None:
         conclude_cancelling(turn)
@@ -73,6 +76,8 @@ def _unanswered(turn: Turn) -> ErrorInfo | None:
 
 def _conclude_failure(turn: Turn, failure: ErrorInfo) -> None:
     error = turn.state.final_error or _final_error(turn, failure)
+    if not turn.state.hooks_began:
+        notify_of_error(turn, error)
     if not turn.state.hooks_began and turn.run.plan.hooks.nodes:
         turn.emit(HooksStarted(turn.at, error))
         turn.run.hooks.names = {"error": error.as_dict()}
@@ -139,7 +144,11 @@ THEN: Final[Mapping[str, Callable[[Turn], None]]] = {
 
 def give_up(turn: Turn, error: ErrorInfo) -> None:
     """End the execution as failed."""
-    turn.emit(ExecutionFailed(turn.at, error))
+    output = None
+    if turn.run.plan.definition.output_on_failure:
+        built = _output_or_error(turn)
+        output = None if isinstance(built, ErrorInfo) else built
+    turn.emit(ExecutionFailed(turn.at, error, output))
     turn.command(EndExecution())
 
 
@@ -215,7 +224,8 @@ def _output_or_error(turn: Turn) -> Any:
     plan = turn.run.plan
     try:
         if plan.output is not None:
-            output = storable(plan.output.render(turn.run.names.scope(turn.at, "", "output")))
+            names = {"vars": turn.run.names.final_variables(turn.run.root)}
+            output = storable(plan.output.render(turn.run.names.scope(turn.at, "", "output", names)))
         elif plan.output_check is not None:
             output = storable(_collected(turn, plan.output_check.schema.get("properties") or {}))
         else:
@@ -232,7 +242,8 @@ def _output_or_error(turn: Turn) -> Any:
 def _collected(turn: Turn, properties: Any) -> dict[str, Any]:
     """Each property from `vars`, else from the output of the step that completed last and has it."""
     wanted = dict.fromkeys(properties)
-    found = {name: turn.state.variables[name] for name in wanted if name in turn.state.variables}
+    variables = turn.run.names.final_variables(turn.run.root)
+    found = {name: variables[name] for name in wanted if name in variables}
     nodes = turn.run.plan.nodes
     ended = [(step.order, step.output) for name, step in turn.state.steps.items()
              if name in nodes and step.status is StepStatus.COMPLETED and isinstance(step.output, dict)]  # fmt: skip

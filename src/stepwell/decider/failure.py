@@ -13,16 +13,17 @@ import msgspec
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
 from stepwell.decider.advance import act_on, ended, open_region, stop, tell_children
-from stepwell.decider.edges import Taken, taken_edges
+from stepwell.decider.edges import Taken, record_published, taken_edges
 from stepwell.decider.graph import UNDOING
 from stepwell.decider.joins import after_fallback, is_outcome, is_taken
+from stepwell.decider.notifying import notify_of_failure
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.scope import error_names, failed_outcome, succeeded_outcome
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure, storable
-from stepwell.execution.history import AttemptFailed, ExecutionPaused, FallbackStarted, StepFailed, VariablesSet
+from stepwell.execution.history import AttemptFailed, ExecutionPaused, FallbackStarted, StepFailed
 from stepwell.execution.state import StepState
-from stepwell.execution.status import BEFORE_THE_END, StepStatus
+from stepwell.execution.status import BEFORE_THE_END, ENDED_STEP, StepStatus
 from stepwell.expression.errors import ExpressionError
 
 
@@ -83,6 +84,8 @@ def _wants_retry(turn: Turn, one: Instance, step: StepState, error: ErrorInfo) -
 
 def fail(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
     """The step has failed for good; say how that was handled, or have something else tried in its place."""
+    if one.node.notices is not None:
+        notify_of_failure(turn, one, error, _message(turn, one, error))
     if _pauses(turn, one, error):
         pause_for(turn, one, error, started_at)
         return
@@ -152,8 +155,8 @@ def end_failed(
             error = msgspec.structs.replace(error, message=_message(turn, one, error))
     numbers = taken.numbers if taken is not None else ()
     turn.emit(StepFailed(turn.at, one.key, started_at, error, handled, numbers, output))
-    if taken is not None and taken.variables:
-        turn.emit(VariablesSet(turn.at, one.key, taken.variables))
+    if taken is not None:
+        record_published(turn, one, {}, taken)
     if handled == "up":
         region.failure = region.failure or (error if region.graph.name == "body" else inside(error, one))
         if not region.holds_on:
@@ -177,9 +180,13 @@ def fall_back(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> N
         end_failed(turn, one, error, started_at, "fallback", output=value)
         return
     turn.emit(FallbackStarted(turn.at, one.key, error, started_at))
+    one.regions = None  # what is inside it is through
     turn.run.begin(one)
     if fallback.step is not None:
         act_on(turn, one.region, after_fallback(one.region, one.node, fallback.step))
+        stand_in = turn.step(one.region.key_of(fallback.step))
+        if stand_in.status in ENDED_STEP:  # an operator has settled it before
+            end_fallback(turn, one, stand_in)
     else:
         open_region(turn, fallback_region(one, error))
 
@@ -189,7 +196,8 @@ def fallback_region(one: Instance, error: ErrorInfo) -> Region:
     fallback = one.node.fallback_for(error.type)
     assert fallback is not None, "asked for only where there is one"
     assert fallback.graph is not None, "asked for only where it is a body"
-    path = f"{one.region.path},fallback" if one.region.path else "fallback"
+    parts = (one.region.path, f"#{one.visit}" if one.visit > 1 else "", "fallback")
+    path = ",".join(filter(None, parts))
     return Region(fallback.graph, one, path, {"error": error.as_dict()}, holds_on=True)
 
 
@@ -240,13 +248,20 @@ def _handling(turn: Turn, one: Instance, error: ErrorInfo, failed: StepState) ->
                 assert_never(action.action)
     if error.type == "max_visits":
         return ""
-    return "edge" if any(is_taken(link, failed) for link in one.node.links) or _is_dealt_with(one, failed) else ""
+    return (
+        "edge"
+        if any(link.handles and is_taken(link, failed) for link in one.node.links) or _is_dealt_with(one, failed)
+        else ""
+    )
 
 
 def _is_dealt_with(one: Instance, failed: StepState) -> bool:
     """Whether an edge is taken that leads nowhere."""
     return any(
-        edge.ends and (edge.number is None or edge.number in failed.taken) and is_outcome(edge.on, one.node, failed)
+        edge.ends
+        and edge.handles
+        and (edge.number is None or edge.number in failed.taken)
+        and is_outcome(edge.on, one.node, failed)
         for edge in one.node.pushed
     )
 

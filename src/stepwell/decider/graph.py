@@ -11,8 +11,10 @@ from typing import Final, Literal
 
 import msgspec
 
+from stepwell.decider.branches import sources_of
 from stepwell.decider.cycles import tangles, untangle
 from stepwell.decider.inner import Inner
+from stepwell.decider.notice import notices_of
 from stepwell.decider.stability import is_stable
 from stepwell.definition.blocks import conditions
 from stepwell.definition.model import (
@@ -55,12 +57,15 @@ class PushedEdge:
             when the outcome alone decides.
         group: of the edges with the same group, the first that holds is taken.
         ends: it leads nowhere: to take it is to have dealt with the outcome.
+        handles: see `Edge`.
+        position: its place among all edges of the step.
         asks_skipped: its condition asks whether the step was skipped.
     """
 
-    __slots__ = ("asks_skipped", "delay", "ends", "group", "number", "on", "publish", "when")
+    __slots__ = ("asks_skipped", "delay", "ends", "group", "handles", "number", "on", "position", "publish", "when")
 
-    def __init__(self, edge: Edge, number: int | None) -> None:
+    def __init__(self, edge: Edge, position: int, number: int | None) -> None:
+        self.position = position
         self.on: EdgeOn = edge.on
         self.number = number
         self.group = edge.decision
@@ -68,6 +73,7 @@ class PushedEdge:
         self.publish = tuple((name, compile_template(value, outcome=True)) for name, value in edge.publish)
         self.delay = edge.delay
         self.ends = not edge.to
+        self.handles = edge.handles
         self.asks_skipped = self.when is not None and "skipped" in self.when.functions
 
 
@@ -77,11 +83,13 @@ class Link:
     Attributes:
         number: see `PushedEdge`.
         delay: microseconds between its taking and the start of the target.
+        handles, position: see `PushedEdge`.
+        publishes: variables are set when it is taken.
         body: for an edge that leads back: the names of the steps on the way round, which begin anew when it is taken.
         leaves: the tangle of cycles that this edge leads out of: it is dead only once nothing of that can run any more.
     """
 
-    __slots__ = ("body", "delay", "leaves", "number", "on", "source", "target")
+    __slots__ = ("body", "delay", "handles", "leaves", "number", "on", "position", "publishes", "source", "target")
 
     def __init__(self, source: Node, target: Node, on: LinkOn, edge: PushedEdge | None = None) -> None:
         self.source = source
@@ -89,6 +97,9 @@ class Link:
         self.on = on
         self.number = edge.number if edge is not None else None
         self.delay = edge.delay if edge is not None else 0
+        self.handles = edge is None or edge.handles
+        self.position = edge.position if edge is not None else -1
+        self.publishes = edge is not None and bool(edge.publish)
         self.body: frozenset[str] | None = None
         self.leaves: frozenset[str] | None = None
 
@@ -139,7 +150,10 @@ class Node:
         is_stand_in: it runs only in place of a step that failed.
         position: its place in the definition; of several steps that are due, the first is started first.
         stable: rendering `config` again, later in the same execution, gives the same (see `stability`).
-        is_plain: once it is due nothing holds it back: no lock, no milestone, no bound on its visits.
+        type: of the step.
+        queue: see `Assignment.queue`.
+        is_plain: once it is due nothing holds it back: no condition, no lock, no milestone, no bound on its visits.
+        ends_plainly: what it gives is its output, and nothing follows from its end but what stands behind its edges.
         blocks: graphs of steps inside it, by name.
         checkpoints: the names of the points that are reached when it has completed.
         inner: what a control construct says about them.
@@ -147,14 +161,20 @@ class Node:
         undo: what its `compensate` says, as a step.
         for_compensation: it belongs to `compensation.steps`, or undoes a step.
         tangle: the names of the steps of its graph that it runs in circles with; None for most.
+        sources: from how many steps an edge leads here, those aside that lead back; see `branches`.
+        sets_variables: it publishes, along whatever edge.
+        notices: who is told when it has failed, and when it has timed out; None when it is nobody.
+        cache_key: under which its result is kept and looked up, or None.
     """
 
     __slots__ = (
         "blocks",
+        "cache_key",
         "checkpoints",
         "config",
         "decides_edges",
         "delay",
+        "ends_plainly",
         "event_filter",
         "failure_message",
         "fallbacks",
@@ -171,17 +191,22 @@ class Node:
         "links",
         "lock_name",
         "name",
+        "notices",
         "output",
         "position",
         "publish",
         "pushed",
+        "queue",
         "retry",
+        "sets_variables",
+        "sources",
         "stable",
         "step",
         "tangle",
         "timeout",
         "timeout_message",
         "timeout_retry",
+        "type",
         "undo",
         "waits_for_one",
         "when",
@@ -190,6 +215,8 @@ class Node:
     def __init__(self, step: Step, position: int, graph: Graph, default_retry: RetryPolicy | None) -> None:
         self.step = step
         self.name = step.name
+        self.type = step.type
+        self.queue = step.queue
         self.position = position
         self.graph = graph
         self.for_compensation: bool = graph.for_compensation
@@ -209,6 +236,8 @@ class Node:
         self.config, self.event_filter = _compile_config(step)
         self.output = compile_template(step.output) if step.output is not None else None
         self.publish = tuple((name, compile_template(value)) for name, value in step.publish)
+        self.sets_variables = bool(step.publish) or step.type == "set"
+        self.sources = 0
         self.retry = Retry(_effective_retry(step, step.on_failure, default_retry))
         self.timeout_retry = self.retry
         if step.on_timeout is not None:
@@ -217,12 +246,17 @@ class Node:
         self.delay = step.delay
         self.failure_message = _message(step.on_failure)
         self.timeout_message = _message(step.on_timeout)
+        self.notices = notices_of(step.on_failure, step.on_timeout)
+        self.cache_key: Template | None = None
+        if step.cache is not None and not self.is_control:
+            self.cache_key = compile_template(step.cache.key)
         self.fallbacks = _fallbacks(step, self)
         self.is_stand_in = False
         self.gates: Gates | None = None
         self.stable = False
         self.waits_for_one = False
-        self.is_plain = not (step.mutex or step.milestone or step.max_visits)
+        self.is_plain = not (step.when is not None or step.mutex or step.milestone or step.max_visits)
+        self.ends_plainly = False
         self.lock_name = compile_template(step.mutex.key) if step.mutex is not None else None
 
     @property
@@ -266,6 +300,7 @@ class Graph:
         entering: how many links lead into each tangle.
         is_cyclic: steps may run more than once: there are cycles, or a `join: each`.
         rounds: in how many constructs that repeat what is in them it stands.
+        separate: its branches are; see `branches`.
     """
 
     __slots__ = (
@@ -279,6 +314,7 @@ class Graph:
         "nodes",
         "parent",
         "rounds",
+        "separate",
     )
 
     def __init__(
@@ -288,8 +324,10 @@ class Graph:
         *,
         items: Collection[str] = (),
         for_compensation: bool = False,
+        separate: bool = False,
     ) -> None:
         self.name = name
+        self.separate = separate
         self.parent = parent
         self.for_compensation: bool = for_compensation or (parent is not None and parent.for_compensation)
         self.rounds: int = parent.graph.rounds + (parent.kind in REPEATING) if parent is not None else 0
@@ -315,8 +353,9 @@ class Graph:
                 for target in edge.to:
                     _connect(node, nodes[target], edge.on, pushed)
         self._link_stand_ins()
+        self.is_cyclic = self.separate
         for node in nodes.values():
-            node.join = _join_of(node)
+            node.join = _join_of(node, separate=self.separate)
             self.is_cyclic |= node.join == "each"
         for tangle in tangles(nodes):
             self.is_cyclic = True
@@ -324,10 +363,13 @@ class Graph:
             self.entering[tangle] = sum(
                 link.target.name in tangle for node in nodes.values() if node.name not in tangle for link in node.links
             )
+        if self.separate:
+            sources_of(self)
         self.entries = [node for node in nodes.values() if node.inbound == 0]
         for node in nodes.values():
             node.stable = is_stable(node)
             node.waits_for_one = node.inbound == 1 and node.join in ("all", "sync", "any", 1)
+            node.ends_plainly = _ends_plainly(node)
 
     def _link_stand_ins(self) -> None:
         """Edges to the steps that only run in place of others: one for each step that they can stand in for."""
@@ -344,6 +386,11 @@ def _connect(source: Node, target: Node, on: LinkOn, edge: PushedEdge | None = N
     target.inbound += 1
 
 
+def _ends_plainly(node: Node) -> bool:
+    shapes = node.output is not None or node.publish or node.decides_edges
+    return not (shapes or node.checkpoints or node.undo is not None or node.step.cancels)
+
+
 def _checkpoints(step: Step) -> tuple[str, ...]:
     names = [step.checkpoint] if step.checkpoint is not None else []
     if step.type == "checkpoint":
@@ -351,7 +398,9 @@ def _checkpoints(step: Step) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _join_of(node: Node) -> Join:
+def _join_of(node: Node, *, separate: bool) -> Join:
+    if separate and node.step.join is None and not node.step.depends_on:
+        return "each" if node.inbound > 1 else "any"
     if node.is_stand_in:
         return "any" if node.inbound == 1 else "each"
     if node.step.join is not None:
@@ -362,7 +411,7 @@ def _join_of(node: Node) -> Join:
 def _compile_edges(step: Step) -> tuple[PushedEdge, ...]:
     """The edges that the step names; those that a condition decides are numbered."""
     return tuple(
-        PushedEdge(edge, position if edge.when is not None or edge.decision is not None else None)
+        PushedEdge(edge, position, position if edge.when is not None or edge.decision is not None else None)
         for position, edge in enumerate(step.edges)
     )
 

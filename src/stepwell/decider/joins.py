@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from stepwell.base.errors import ErrorInfo
+from stepwell.decider import branches
+from stepwell.decider.branches import begin, follow
 from stepwell.decider.graph import Link, Node
 from stepwell.decider.region import Arrivals, Region, Rounds
 from stepwell.execution.state import StepState
@@ -35,13 +37,13 @@ class Outcome(NamedTuple):
 def beginning(region: Region, delay: int = 0) -> Iterator[Outcome]:
     """The steps that nothing leads to."""
     for node in region.graph.entries:
-        yield _run(region, node, delay)
+        yield _run(region, node, delay) if region.branches is None else Outcome(node, "run", begin(region, node), delay)
 
 
-def after_end(region: Region, node: Node, step: StepState) -> Iterator[Outcome]:
+def after_end(region: Region, node: Node, step: StepState, visit: int) -> Iterator[Outcome]:
     """What follows from the end of a step."""
     if region.rounds is not None:
-        yield from after_end_again(region, region.rounds, node, step)
+        yield from after_end_again(region, region.rounds, node, step, visit)
         return
     for link in node.links:
         yield from after_link(region, link, step)
@@ -55,13 +57,35 @@ def after_link(region: Region, link: Link, step: StepState) -> Iterator[Outcome]
             yield outcome
 
 
-def after_end_again(region: Region, rounds: Rounds, node: Node, step: StepState) -> Iterator[Outcome]:
+def after_end_again(region: Region, rounds: Rounds, node: Node, step: StepState, visit: int) -> Iterator[Outcome]:
     """What follows from the end of a step where steps may run more than once."""
+    if region.branches is not None:
+        taken = [link for link in node.links if link.on != "fallback" and is_taken(link, step)]
+        yield from (Outcome(*each) for each in follow(region, node, visit, taken))
+        return
     rounds.running[node.tangle or node.name] -= 1
+    since = rounds.since.get((node.name, visit), rounds.beginnings)
     for link in node.links:
-        if link.on != "fallback" or not _stood_in(link, step):
-            yield from _count_again(region, rounds, link, is_taken(link, step))
+        if (link.on == "fallback" and _stood_in(link, step)) or _is_of_before(rounds, link, since):
+            continue
+        for outcome in _count_again(region, rounds, link, is_taken(link, step)):
+            if outcome.said == "run" and outcome.node.waits_for_one and link.body is None:
+                rounds.since[outcome.node.name, outcome.visit] = since
+            yield outcome
     yield from _close(region, rounds, node)
+
+
+def _is_of_before(rounds: Rounds, link: Link, since: int) -> bool:
+    """Whether the edge leads to a join of a round that began after what led to it: the join has gone on without it.
+
+    A step that waits for nothing else is not such a join: it runs in whatever round.
+    """
+    if not rounds.began or link.target.waits_for_one or link.target.join == "each":
+        return False
+    if link.body is not None or link.leaves is not None:
+        return False
+    names = {link.source.name, link.target.name}
+    return any(since < beginning and names <= body for body, beginning in rounds.began.items())
 
 
 def after_fallback(region: Region, node: Node, name: str) -> Iterator[Outcome]:
@@ -78,6 +102,9 @@ def after_fallback(region: Region, node: Node, name: str) -> Iterator[Outcome]:
 
 def withdraw(region: Region, node: Node) -> Iterator[Outcome]:
     """A step that was made due will not run after all."""
+    if region.branches is not None:
+        yield from (Outcome(*each) for each in branches.withdraw(region))
+        return
     if region.rounds is not None:
         region.rounds.running[node.tangle or node.name] -= 1
         yield from _close(region, region.rounds, node)
@@ -86,7 +113,9 @@ def withdraw(region: Region, node: Node) -> Iterator[Outcome]:
 def note_unasked(region: Region, node: Node, visit: int) -> None:
     """A step has run, or counts as if, that no join has made due: an operator had it so."""
     rounds = region.rounds
-    if rounds is not None:
+    if region.branches is not None:
+        branches.note(region, node, visit)
+    elif rounds is not None:
         rounds.visits[node.name] = max(visit, rounds.visits.get(node.name, 0))
         what = node.tangle or node.name
         rounds.running[what] = rounds.running.get(what, 0) + 1
@@ -94,6 +123,8 @@ def note_unasked(region: Region, node: Node, visit: int) -> None:
 
 def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
     """What follows from the path of a step being dead."""
+    if region.branches is not None:
+        return  # nothing: there no path is dead before the end
     rounds = region.rounds
     for link in node.links:
         if rounds is None:
@@ -106,6 +137,19 @@ def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
         yield from _close_tangle(region, rounds, node.tangle)
 
 
+def after_passing(region: Region, node: Node) -> Iterator[Outcome]:
+    """What follows from a step being passed by in this round."""
+    note_passed(region, node)
+    yield from after_dead(region, node)
+
+
+def note_passed(region: Region, node: Node) -> None:
+    """It is known what follows from a step being passed by; see `_dead`."""
+    assert region.rounds is not None, "only in circles are steps passed by"
+    assert node.tangle is not None, "only in circles are steps passed by"
+    region.rounds.running[node.tangle] -= 1
+
+
 def _stood_in(link: Link, step: StepState) -> bool:
     """Whether the edge was taken before its source ended: its target stood in for it."""
     if step.block != "fallback" or step.error is None:
@@ -114,6 +158,7 @@ def _stood_in(link: Link, step: StepState) -> bool:
     return fallback is not None and fallback.step == link.target.name
 
 
+_COMPLETED: Final = StepStatus.COMPLETED
 _GOOD: Final = frozenset({"satisfied", "success", "complete"})
 """The edges that are taken when a step ended well."""
 
@@ -121,12 +166,18 @@ _GOOD: Final = frozenset({"satisfied", "success", "complete"})
 def is_in_vain(region: Region, node: Node) -> bool:
     """Whether a join that said `dead` got some of the edges that it waits for. That is a failure; where nothing leads
     to a join any more its path is dead, like any."""
+    if region.branches is not None:
+        return node.name in region.branches.missed
     arrivals = region.arrivals.get(node.name)
     return isinstance(node.join, int) and arrivals is not None and arrivals.taken > 0
 
 
 def unreachable(region: Region, node: Node) -> ErrorInfo:
     """The error of a join that waits for more edges than can still be taken."""
+    if region.branches is not None:
+        reached, wanted = region.branches.missed[node.name]
+        message = f"step {node.name!r} waits for {wanted} steps, and was reached by {reached}"
+        return ErrorInfo("join_unsatisfiable", message)
     arrivals = region.arrivals.get(node.name)
     left = node.inbound - (arrivals.dead if arrivals is not None else node.inbound)
     message = f"step {node.name!r} waits for {node.join} of {node.inbound} edges, and only {left} can be taken"
@@ -137,7 +188,7 @@ def is_taken(link: Link, step: StepState) -> bool:
     """Whether an edge is taken, once its source has ended."""
     if link.number is not None and (link.number not in step.taken or step.status is StepStatus.SKIPPED):
         return link.number in step.taken
-    if step.status is StepStatus.COMPLETED:  # by far the most
+    if step.status is _COMPLETED:  # by far the most
         return link.on in _GOOD
     if step.error is not None and step.error.type == "max_visits" and link.source.tangle and link.leaves is None:
         return False  # it ran as often as it may: whatever is said of its failure, it does not go round again
@@ -178,7 +229,7 @@ def _count(region: Region, link: Link, taken: bool) -> Outcome | None:
     """Count an edge that is decided once and for all."""
     node = link.target
     if node.waits_for_one:  # most steps: no counting
-        return _run(region, node, link.delay) if taken else _dead(node)
+        return _run(region, node, link.delay) if taken else _dead(region, node)
     arrivals = _arrivals(region, node)
     if arrivals.decided is not None:
         arrivals.decided.add(link)
@@ -211,7 +262,7 @@ def _verdict(region: Region, node: Node, arrivals: Arrivals) -> Outcome | None:
     if said == "open":
         return None
     arrivals.settled = True
-    return _run(region, node, arrivals.delay) if said == "run" else _dead(node)
+    return _run(region, node, arrivals.delay) if said == "run" else _dead(region, node)
 
 
 def _run(region: Region, node: Node, delay: int) -> Outcome:
@@ -219,13 +270,20 @@ def _run(region: Region, node: Node, delay: int) -> Outcome:
     if rounds is None:
         return Outcome(node, "run", 1, delay)
     visit = rounds.visits[node.name] = rounds.visits.get(node.name, 0) + 1
+    rounds.since[node.name, visit] = rounds.beginnings
     what = node.tangle or node.name
     rounds.running[what] = rounds.running.get(what, 0) + 1
     return Outcome(node, "run", visit, delay)
 
 
-def _dead(node: Node) -> Outcome:
-    return Outcome(node, "dead" if node.tangle is None else "passed_by")
+def _dead(region: Region, node: Node) -> Outcome:
+    """The path of a step is dead. In circles it may still be reached: of its tangle something can run until it is known
+    what follows."""
+    rounds = region.rounds
+    if rounds is None or node.tangle is None:
+        return Outcome(node, "dead")
+    rounds.running[node.tangle] = rounds.running.get(node.tangle, 0) + 1
+    return Outcome(node, "passed_by")
 
 
 # ── Where steps can run more than once ───────────────────────────────────────────────────────────────────────────────
@@ -235,7 +293,7 @@ def _count_again(region: Region, rounds: Rounds, link: Link, taken: bool) -> Ite
     """Count an edge whose source may run again, or that may itself begin a round anew."""
     if link.body is not None:
         if taken:
-            _begin_anew(region, link.body)
+            _begin_anew(region, rounds, link.body)
             yield _run(region, link.target, link.delay)
             _arrivals(region, link.target).settled = True
     elif link.leaves is not None or (link.source.join == "each" and link.source.tangle is None):
@@ -247,8 +305,10 @@ def _count_again(region: Region, rounds: Rounds, link: Link, taken: bool) -> Ite
         yield from _decided(region, rounds, link, taken)
 
 
-def _begin_anew(region: Region, body: frozenset[str]) -> None:
+def _begin_anew(region: Region, rounds: Rounds, body: frozenset[str]) -> None:
     """The steps of a loop wait again for those of it; what came from outside of it before has been."""
+    rounds.beginnings += 1
+    rounds.began[body] = rounds.beginnings
     for name in body:
         before = region.arrivals.pop(name, None)
         if before is not None and before.decided:
@@ -257,13 +317,21 @@ def _begin_anew(region: Region, body: frozenset[str]) -> None:
 
 def _decided(region: Region, rounds: Rounds, link: Link, taken: bool) -> Iterator[Outcome]:
     node = link.target
-    if node.tangle is not None and link.source.tangle is not node.tangle:
+    enters = node.tangle is not None and link.source.tangle is not node.tangle
+    if node.tangle is not None and enters:
         rounds.undecided[node.tangle] -= 1
-    if node.join != "each":
+    if node.join == "each":
+        yield from _count_each(region, link, taken)
+    else:
         outcome = _count(region, link, taken)
         if outcome is not None:
             yield outcome
-        return
+    if node.tangle is not None and enters:
+        yield from _close_tangle(region, rounds, node.tangle)
+
+
+def _count_each(region: Region, link: Link, taken: bool) -> Iterator[Outcome]:
+    node = link.target
     arrivals = _arrivals(region, node)
     assert arrivals.decided is not None, "such a graph is one with rounds"
     arrivals.decided.add(link)
@@ -273,7 +341,7 @@ def _decided(region: Region, rounds: Rounds, link: Link, taken: bool) -> Iterato
         yield _run(region, node, link.delay)
     elif arrivals.dead + arrivals.past == node.inbound:
         arrivals.settled = True
-        yield _dead(node)
+        yield _dead(region, node)
 
 
 def _close(region: Region, rounds: Rounds, node: Node) -> Iterator[Outcome]:

@@ -28,6 +28,18 @@ def split_key(key: str) -> tuple[str, str, int]:
     return name, path[:-1] if bracket else "", visit
 
 
+def round_path(path: str, visit: int, attempt: int, index: int | None = None) -> str:
+    """The path of a region that an instance with that path and visit opens in an attempt, for a round."""
+    parts = [path] if path else []
+    if visit > 1:
+        parts.append(f"#{visit}")
+    if attempt > 1 or (path and path.rpartition(",")[2][0] in "#~"):
+        parts.append(f"~{attempt}")  # else it could be mistaken for the try of what it stands in
+    if index is not None:
+        parts.append(str(index))
+    return ",".join(parts)
+
+
 def inner_key(key: str, element: str) -> str:
     """The instance that belongs to this one and has one more element in its path: `x[2]#3` and `undo` give
     `x[2,undo]#3`."""

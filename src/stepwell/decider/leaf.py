@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stepwell.decider.advance import ended
+from stepwell.decider.caching import keep_result, key_of, looked_up
 from stepwell.decider.cancelling import cancel_named
 from stepwell.decider.compensation_places import names_to_record
-from stepwell.decider.edges import NONE, Taken, taken_edges
+from stepwell.decider.edges import NONE, Taken, record_published, taken_edges
 from stepwell.decider.failure import fail, fail_or_retry, retry_result
 from stepwell.decider.region import Instance
 from stepwell.decider.run import Run
 from stepwell.decider.turn import NOTHING, Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import RunStep
-from stepwell.execution.history import CheckpointReached, StepCompleted, StepScheduled, VariablesSet
+from stepwell.execution.history import CheckpointReached, ResultKeyed, StepCompleted, StepScheduled
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import StepStatus
 from stepwell.execution.work import Assignment, Report
 from stepwell.expression.errors import ExpressionError
 from stepwell.expression.scope import Outcome
 
+_RUNNING: Final = StepStatus.RUNNING
 CONFIG: Final = "config"
 """What settings are rendered for."""
 
@@ -37,9 +39,13 @@ def start_leaf(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
         reset = turn.state.resets.get(one.key)
         is_derived = node.stable and (reset is None or (reset.input is None and reset.settings is None))
         attempt = turn.attempts(one.key) + 1
+    cached = key_of(turn, one) if node.cache_key is not None else None
     turn.emit(StepScheduled(turn.at, one.key, attempt, None if is_derived else storable(config)))
     turn.run.begin(one)
-    turn.command(RunStep(assignment_of(turn.state, one, config), node.gates))
+    if cached is not None:
+        turn.emit(ResultKeyed(turn.at, one.key, cached))
+        cached = looked_up(turn.state, one.key)
+    turn.commands.append(RunStep(assignment_of(turn.state, one, config), node.gates, cached))
 
 
 def settings_of(turn: Turn, one: Instance) -> Any:
@@ -49,7 +55,8 @@ def settings_of(turn: Turn, one: Instance) -> Any:
     Raises:
         ExpressionError: they cannot be rendered.
     """
-    reset = turn.state.resets.get(one.key) if turn.state.resets else None
+    resets = turn.state.resets
+    reset = resets.get(one.key) if resets else None
     if reset is None:
         template = one.node.config
         return template.render(NOTHING) if template.constant else turn.render(one, template, CONFIG)
@@ -67,7 +74,7 @@ def render_settings(run: Run, one: Instance, at: int) -> Any:
     Raises:
         ExpressionError: they cannot be rendered.
     """
-    scope = run.names.scope(at, one.key, _purpose(run.state, one.key), region=one.region)
+    scope = run.names.scope(at, one.key, _purpose(run.state, one.key), region=one.region, reader=one)
     return one.node.config.render(scope)
 
 
@@ -82,7 +89,12 @@ def try_again(turn: Turn, one: Instance) -> None:
     step = turn.state.steps[one.key]
     turn.emit(StepScheduled(turn.at, one.key, step.attempts + 1))
     turn.run.begin(one)
-    turn.command(RunStep(assignment_again(turn.run, one), one.node.gates))
+    turn.command(run_again(turn.run, one))
+
+
+def run_again(run: Run, one: Instance) -> RunStep:
+    """The command for the running attempt, made from the state."""
+    return RunStep(assignment_again(run, one), one.node.gates, looked_up(run.state, one.key))
 
 
 def assignment_again(run: Run, one: Instance) -> Assignment:
@@ -96,20 +108,20 @@ def assignment_again(run: Run, one: Instance) -> Assignment:
 
 def assignment_of(state: ExecutionState, one: Instance, config: Any) -> Assignment:
     """The current attempt of a step as work for a worker."""
-    key, node = one.key, one.node
+    key, node, execution = one.key, one.node, state.id
     step = state.steps[key]
     return Assignment(
-        execution=state.id,
+        execution=execution,
         workflow=state.workflow,
         version=state.version,
         step=key,
-        type=node.step.type,
-        config=_with_input(config, state) if node.step.type == "validation" else config,
+        type=node.type,
+        config=_with_input(config, state) if node.type == "validation" else config,
         attempt=step.attempts,
-        idempotency_key=_idempotency_key(state, key) if state.resets else f"{state.id}/{key}",
+        idempotency_key=_idempotency_key(state, key) if state.resets else f"{execution}/{key}",
         scheduled_at=step.scheduled_at or 0,
         timeout=node.timeout,
-        queue=node.step.queue,
+        queue=node.queue,
     )
 
 
@@ -127,17 +139,14 @@ def _with_input(config: Any, state: ExecutionState) -> Any:
 def finish_attempt(turn: Turn, one: Instance, report: Report) -> None:
     """An attempt has ended. When it is no longer the current one nothing changes."""
     step = turn.state.steps.get(one.key)
-    if (
-        step is None
-        or step.status is not StepStatus.RUNNING
-        or step.attempts != report.attempt
-        or step.block is not None
-    ):
+    if step is None or step.status is not _RUNNING or step.attempts != report.attempt or step.block is not None:
         return
     if report.error is not None:
         fail_or_retry(turn, one, report.error, report.started_at)
     elif not one.node.retry.asks_result or not retry_result(turn, one, report.result, report.started_at):
         complete(turn, one, report.result, report.started_at, report.scope)
+        if one.node.cache_key is not None:
+            keep_result(turn, one, report)
 
 
 def complete(
@@ -153,6 +162,10 @@ def complete(
     An expression that fails here fails the step. `extra` are names that the `output` mapping sees beside `response`;
     `variables` are those that the step sets by itself, before it publishes.
     """
+    if variables is None and one.node.ends_plainly:  # by far the most
+        turn.emit(StepCompleted(turn.at, one.key, started_at, result))
+        ended(turn, one)
+        return
     output = result
     if one.node.output is not None:
         try:
@@ -185,8 +198,8 @@ def end_well(
         return
     names = names_to_record(one) if node.undo is not None else None
     turn.emit(StepCompleted(turn.at, one.key, started_at, output, taken.numbers, names))
-    if published or taken.variables:
-        turn.emit(VariablesSet(turn.at, one.key, {**published, **taken.variables}))
+    if published or taken is not NONE:
+        record_published(turn, one, published, taken)
     for name in node.checkpoints:
         turn.emit(CheckpointReached(turn.at, one.key, name))
     if node.step.cancels:
@@ -195,7 +208,7 @@ def end_well(
 
 
 def _taken(turn: Turn, one: Instance, result: Any, done: StepState, published: dict[str, Any]) -> Taken:
-    names = {"response": result, "error": None, "vars": {**turn.state.variables, **published}}
+    names = {"response": result, "error": None, "vars": {**turn.run.names.variables(one), **published}}
     return taken_edges(turn, one, done, Outcome(succeeded=True, result=result), names)
 
 

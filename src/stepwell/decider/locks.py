@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import SECRETS, transform_leaves
-from stepwell.decider.advance import act_on
-from stepwell.decider.joins import beginning
+from stepwell.decider.advance import begin_region
+from stepwell.decider.notifying import notify_of_error
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Turn
 from stepwell.execution.commands import EndExecution, Otherwise, ReleaseLock, TakeLock
@@ -28,6 +28,7 @@ from stepwell.execution.inputs import LockGranted, LockRefused
 from stepwell.execution.status import ExecutionStatus
 from stepwell.expression.errors import ExpressionError
 
+_PENDING: Final = ExecutionStatus.PENDING
 WHOLE: Final = ""
 """The step by which an execution as a whole holds a lock."""
 
@@ -56,12 +57,13 @@ def _refuse_secret(leaf: Any) -> Any:
 def begin(turn: Turn) -> None:
     """A place under the engine's limit is free: begin, or first ask for one under the workflow's own."""
     state, plan = turn.state, turn.run.plan
-    if state.status is not ExecutionStatus.PENDING:
+    if state.status is not _PENDING:
         return
-    concurrency = plan.definition.config.concurrency
-    if concurrency is None or plan.concurrency_key is None:
+    if plan.concurrency_key is None:
         start(turn)
         return
+    concurrency = plan.definition.config.concurrency
+    assert concurrency is not None, "its key is compiled"
     if not state.held_for:
         try:
             key = plan.concurrency_key.render(turn.run.names.scope(turn.at, "", "concurrency"))
@@ -83,7 +85,7 @@ def place_asked(run: Run) -> TakeLock:
 def start(turn: Turn) -> None:
     """Begin the execution."""
     turn.emit(ExecutionStarted(turn.at))
-    act_on(turn, turn.run.root, beginning(turn.run.root))
+    begin_region(turn, turn.run.root)
 
 
 def take_lock(turn: Turn, granted: LockGranted) -> None:
@@ -115,5 +117,6 @@ def refuse_start(turn: Turn, refused: LockRefused) -> None:
 def give_up(turn: Turn, error: ErrorInfo) -> None:
     """The execution fails before it has begun."""
     turn.emit(ExecutionFailing(turn.at, error))
+    notify_of_error(turn, error)
     turn.emit(ExecutionFailed(turn.at, error))
     turn.command(EndExecution())

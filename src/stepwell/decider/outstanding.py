@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from stepwell.decider.leaf import assignment_again
+from stepwell.decider.leaf import run_again
 from stepwell.decider.locks import place_asked
+from stepwell.decider.notifying import deliveries_again
 from stepwell.decider.run import Run
-from stepwell.execution.commands import AwaitEvent, Command, CompensateChild, RunStep, TakeLock
+from stepwell.execution.commands import AwaitEvent, Command, CompensateChild, TakeLock
 from stepwell.execution.status import StepStatus
 
 
@@ -20,7 +21,7 @@ def outstanding(run: Run) -> list[Command]:
         if step.status is StepStatus.RUNNING and step.block is None:
             one = run.open_instance(key)
             if one is not None:
-                commands.append(RunStep(assignment_again(run, one), one.node.gates))
+                commands.append(run_again(run, one))
         elif step.status is StepStatus.WAITING:
             if step.block == "undo":
                 commands.append(CompensateChild(key, step.message, run.state.compensation_reason))
@@ -28,6 +29,8 @@ def outstanding(run: Run) -> list[Command]:
                 commands.append(TakeLock(step.message, key))
             elif step.event_type is not None and not step.held:
                 commands.append(AwaitEvent(key, step.event_type, step.filter))
+    if run.state.untold:
+        commands += deliveries_again(run)
     if run.state.unplaced:
         commands.append(place_asked(run))
     return commands

@@ -38,12 +38,12 @@ def look(turn: Turn, one: Instance, region: Region) -> None:
     failed = [name for name, step in zip(region.graph.nodes, steps, strict=True) if step.handled == "up"]
     wait_for = config.get("wait_for") or "all"
     wanted = len(steps) if wait_for == "all" else 1 if wait_for == "any" else int(wait_for)
-    if region.stopped and (not region.is_through or is_cut_short(turn, region)):
-        if region.is_through:
-            withdraw(turn, one)
-    elif wait_for != "all" and completed >= wanted:
+    if wait_for != "all" and completed >= wanted:
         _finish(turn, one, region, "enough of the group have completed")
         complete(turn, one, outputs(turn, region), began_at(turn, one))
+    elif region.stopped and (not region.is_through or is_cut_short(turn, region)):
+        if region.is_through:
+            withdraw(turn, one)
     elif failed and config.get("fail_fast"):
         _finish(turn, one, region, f"step {failed[0]!r} of the group has failed")
         _fail(turn, one, region, failed, "")

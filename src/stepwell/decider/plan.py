@@ -14,6 +14,7 @@ from stepwell.decider.checking import SchemaCheck
 from stepwell.decider.graph import Graph, Node, Retry, StandIn
 from stepwell.decider.inner import Generated, Machine, Rounds, inner_of, rounds_of_items, rounds_of_repetition
 from stepwell.decider.keys import split_key
+from stepwell.decider.notice import notice_of
 from stepwell.definition.model import Step, StepBody, WorkflowDefinition, all_steps
 from stepwell.expression.template import compile_template
 from stepwell.policy.gates import gates_of
@@ -26,6 +27,7 @@ class Plan:
 
     Args:
         policies: breakers, bulkheads and rate limits of the configuration, by name.
+        channels: the names of the channels of the configuration.
 
     Attributes:
         root: the graph of the definition's steps; `nodes` are its steps by name.
@@ -37,15 +39,19 @@ class Plan:
         generates: a step of it makes further steps while it runs.
         uses_locks: an execution of it, or a step, may hold a lock.
         drains: after a failure, what can still be reached runs on.
+        error_notice, compensation_notice: who is told of a failure, and of compensation; None for nobody.
     """
 
     __slots__ = (
         "by_name",
+        "channels",
         "compensation",
+        "compensation_notice",
         "concurrency_key",
         "definition",
         "digest",
         "drains",
+        "error_notice",
         "generates",
         "hooks",
         "input_check",
@@ -60,12 +66,20 @@ class Plan:
         "variables",
     )
 
-    def __init__(self, definition: WorkflowDefinition, policies: Mapping[str, Policy] | None = None) -> None:
+    def __init__(
+        self,
+        definition: WorkflowDefinition,
+        policies: Mapping[str, Policy] | None = None,
+        channels: Sequence[str] = (),
+    ) -> None:
         self.definition = definition
+        self.channels = tuple(channels)
+        self.error_notice = notice_of(definition.config.on_error.notify)
+        self.compensation_notice = notice_of(definition.compensation.notification)
         self.digest = definition.digest
         self.by_name: dict[str, Node] = {}
         builder = _Builder(definition, policies or {}, self.by_name)
-        self.root = builder.fill(Graph(), definition.steps)
+        self.root = builder.fill(Graph(separate=definition.config.branches == "separate"), definition.steps)
         self.nodes = self.root.nodes
         self.hooks = builder.fill(Graph("on_error"), definition.config.on_error.steps)
         self.undoing = builder.fill(Graph("compensation", for_compensation=True), definition.compensation.steps)
@@ -166,7 +180,8 @@ class _Builder:
         elif isinstance(node.inner, Generated) and node.inner.task is not None:
             making = Step(name=step.name, type="python", config=node.inner.task, timeout=step.timeout, path=step.path)
             node.blocks["make"] = Graph("make", node)
-            node.blocks["make"].add(Node(making, node.position, node.blocks["make"], self._retry))
+            retry = self._retry if step.retry is None else None  # what the step says of tries concerns it as a whole
+            node.blocks["make"].add(Node(making, node.position, node.blocks["make"], retry))
         if step.compensate is not None:
             node.undo = self._undo(step, step.compensate, node)
         elif step.type == "workflow":
@@ -224,7 +239,7 @@ def _machine_waits(machine: Node, inner: Machine) -> Graph:
 def _inside(step: Step, layer: str) -> Step:
     """The step as it runs once: what concerns it as a whole is said outside. What asks for tries concerns each run."""
     actions = {
-        name: action
+        name: msgspec.structs.replace(action, notify=None)
         for name in ("on_failure", "on_timeout")
         if (action := getattr(step, name)) is not None and action.action == "retry"
     }

@@ -7,11 +7,14 @@ chose, one for every item or round of a loop. Which regions are open, and what o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from stepwell.base.errors import ErrorInfo
+from stepwell.decider.branches import Branches
 from stepwell.decider.graph import Graph, Link, Node
-from stepwell.decider.keys import instance_key
+from stepwell.decider.keys import instance_key, round_path
+
+_NO_NAMES: Final[Mapping[str, Any]] = {}
 
 
 class Instance:
@@ -38,14 +41,7 @@ class Instance:
 
     def inner_path(self, attempt: int = 1, index: int | None = None) -> str:
         """The path of a region that it opens in that attempt, for that round."""
-        parts = [self.region.path] if self.region.path else []
-        if self.visit > 1:
-            parts.append(f"#{self.visit}")
-        if attempt > 1 or (self.region.path and self.region.path.rpartition(",")[2][0] in "#~"):
-            parts.append(f"~{attempt}")  # else it could be mistaken for the try of what it stands in
-        if index is not None:
-            parts.append(str(index))
-        return ",".join(parts)
+        return round_path(self.region.path, self.visit, attempt, index)
 
 
 class Arrivals:
@@ -77,9 +73,11 @@ class Rounds:
         undecided: of each tangle, how many edges from outside are still undecided.
         closed: the tangles of which nothing can run any more.
         taken: edges that were taken at least once although their source may run again.
+        began: of each loop that has begun anew, as the how many-th beginning it last did.
+        since: of each instance (name, visit), how many beginnings there had been when it became due, or what led to it.
     """
 
-    __slots__ = ("closed", "running", "taken", "undecided", "visits")
+    __slots__ = ("began", "beginnings", "closed", "running", "since", "taken", "undecided", "visits")
 
     def __init__(self, graph: Graph) -> None:
         self.visits: dict[str, int] = {}
@@ -87,6 +85,9 @@ class Rounds:
         self.undecided = dict(graph.entering)
         self.closed = set[frozenset[str]]()
         self.taken = set[Link]()
+        self.began: dict[frozenset[str], int] = {}
+        self.beginnings = 0
+        self.since: dict[tuple[str, int], int] = {}
 
 
 class Region:
@@ -101,11 +102,13 @@ class Region:
         stopped: nothing of it begins any more.
         failure: the first error in it that nothing inside handled.
         holds_on: a failure in it does not stop the rest.
+        branches: what is counted where they are separate, else None.
         watched: what opened it looks at it whenever a step in it has ended.
     """
 
     __slots__ = (
         "arrivals",
+        "branches",
         "due",
         "failure",
         "graph",
@@ -131,7 +134,7 @@ class Region:
         self.graph = graph
         self.owner = owner
         self.path = path
-        outer = owner.region.names if owner is not None else {}
+        outer = owner.region.names if owner is not None else _NO_NAMES
         self.names: Mapping[str, Any] = {**outer, **names} if names else outer
         self.holds_on = holds_on
         self.watched = False
@@ -141,6 +144,7 @@ class Region:
         self.failure: ErrorInfo | None = None
         self.arrivals: dict[str, Arrivals] = {}
         self.rounds = Rounds(graph) if graph.is_cyclic else None
+        self.branches = Branches(self.rounds.visits) if graph.separate and self.rounds is not None else None
 
     @property
     def is_through(self) -> bool:

@@ -16,8 +16,10 @@ from stepwell.decider.joins import (
     after_dead,
     after_end,
     after_fallback,
+    after_passing,
     beginning,
     is_in_vain,
+    note_passed,
     note_unasked,
     unreachable,
 )
@@ -113,7 +115,7 @@ def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
         else:
             if key not in due.instances:
                 note_unasked(region, node, visit)
-            due.take(after_end(region, node, step))
+            due.take(after_end(region, node, step, visit))
     if region.failure is not None and not region.holds_on:
         region.stopped = True
     _restore_open(run, region, found, due.instances)
@@ -150,12 +152,17 @@ class _Due:
                 continue
             step = steps.get(instance_key(node.name, region.path))
             if step is None and self._run.settled == instance_key(node.name, region.path):
+                if said == "passed_by":
+                    note_passed(region, node)
                 continue
-            if said != "passed_by" and step is None:
+            if said == "passed_by":
+                pending.extend(after_passing(region, node))
+                continue
+            if step is None:
                 self._run.owed.append((region, node))
             if said == "dead" and step is not None and step.reason == "dead_path" and is_in_vain(region, node):
                 self._miss(node)
-            if said == "passed_by" or (said == "dead" and (step is None or step.reason == "dead_path")):
+            if said == "dead" and (step is None or step.reason == "dead_path"):
                 pending.extend(after_dead(region, node))
 
     def _miss(self, node: Node) -> None:

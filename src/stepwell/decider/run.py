@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
+from collections.abc import Mapping
+from heapq import heappop, heappush
+from typing import Final
 
 from stepwell.decider.graph import Node
 from stepwell.decider.plan import Plan
@@ -10,6 +12,13 @@ from stepwell.decider.region import Instance, Region
 from stepwell.decider.scope import Names
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import BEFORE_THE_END, PARKED_STEP, ExecutionStatus, StepStatus
+
+_RUNNING: Final = ExecutionStatus.RUNNING
+_PAUSED: Final = ExecutionStatus.PAUSED
+
+_NONE: Final[dict[str, Instance]] = {}
+"""Never changed: most executions need no such map, and what tens of thousands in memory do without, the garbage
+collector need not look at."""
 
 Due = tuple[int, tuple[int, ...], str, Instance]
 """An instance in line: position of its step, the rounds it is in, its key."""
@@ -36,13 +45,14 @@ class Run:
     """
 
     __slots__ = (
+        "_hooks",
+        "_names",
+        "_undoing",
         "compensated",
         "delayed",
         "generated",
         "held",
-        "hooks",
         "latest",
-        "names",
         "nested",
         "owed",
         "plan",
@@ -51,7 +61,6 @@ class Run:
         "settled",
         "state",
         "timers",
-        "undoing",
         "undone",
     )
 
@@ -59,20 +68,41 @@ class Run:
         self.plan = plan
         self.state = state
         self.root = Region(plan.root, holds_on=plan.drains)
-        self.undoing = Region(plan.undoing, holds_on=True)
-        self.hooks = Region(plan.hooks, holds_on=True)
-        self.nested: dict[str, Instance] = {}
+        self._undoing: Region | None = None
+        self._hooks: Region | None = None
+        self._names: Names | None = None
+        self.nested: dict[str, Instance] = _NONE
         self.ready: list[Due] = []
         self.timers: list[tuple[int, str]] = []
         self.delayed: list[tuple[Instance, int]] = []
         self.owed: list[tuple[Region, Node]] = []
-        self.held: dict[str, Instance] = {}
+        self.held: Mapping[str, Instance] = _NONE
         self.latest: dict[str, str] = {}
         self.compensated = 0
         self.settled = ""
         self.undone = 0
         self.generated: dict[str, dict[str, Node]] | None = None
-        self.names = Names(plan, state, self.latest)
+
+    # Most executions never come to the following three, and tens of thousands may be in memory.
+
+    @property
+    def undoing(self) -> Region:
+        if self._undoing is None:
+            self._undoing = Region(self.plan.undoing, holds_on=True)
+        return self._undoing
+
+    @property
+    def hooks(self) -> Region:
+        if self._hooks is None:
+            self._hooks = Region(self.plan.hooks, holds_on=True)
+        return self._hooks
+
+    @property
+    def names(self) -> Names:
+        """What its expressions see."""
+        if self._names is None:
+            self._names = Names(self.plan, self.state, self.latest)
+        return self._names
 
     def open_instance(self, key: str) -> Instance | None:
         """The instance of that key, if it has begun and not ended."""
@@ -84,13 +114,16 @@ class Run:
         if not timers and state.timeout is None and state.deadline is None and state.compensation_due is None:
             return None
         while timers and not self.is_due_at(*timers[0]):
-            heapq.heappop(timers)
-        if state.status is ExecutionStatus.PAUSED or state.unplaced:
+            heappop(timers)
+        if self.holds_back():
             return self._due_while_paused()
         due = timers[0][0] if timers else None
-        if state.status is ExecutionStatus.RUNNING and not state.hooks_began:
-            for bound in (state.deadline, self.active_until()):
-                due = bound if due is None or (bound is not None and bound < due) else due
+        if state.status is _RUNNING and not state.hooks_began:
+            if state.deadline is not None and (due is None or state.deadline < due):
+                due = state.deadline
+            until = self.active_until() if state.timeout is not None else None
+            if until is not None and (due is None or until < due):
+                due = until
         elif state.compensation_due is not None and (due is None or state.compensation_due < due):
             due = state.compensation_due
         return due
@@ -100,6 +133,11 @@ class Run:
         if self.state.deadline is not None and not self.state.hooks_began:
             instants.append(self.state.deadline)
         return min(instants, default=None)
+
+    def holds_back(self) -> bool:
+        """Whether no work of it begins: it is paused, or it goes on after its end and has not got its place again."""
+        state = self.state
+        return state.status is _PAUSED or (state.unplaced and state.status is _RUNNING)
 
     def begins_work(self, key: str) -> bool:
         """Whether what the step waits for would begin its work: that of a paused execution does not begin."""
@@ -122,20 +160,25 @@ class Run:
 
     def next_ready(self) -> Instance | None:
         """The first in line, out of the line; those that were withdrawn are passed over."""
-        while self.ready:
-            instance = heapq.heappop(self.ready)[-1]
-            if instance.in_line and not instance.region.stopped:
+        ready = self.ready
+        while ready:
+            instance = heappop(ready)[-1]
+            region = instance.region
+            if instance.in_line and not region.stopped:
                 instance.in_line = False
-                instance.region.due -= 1
+                region.due -= 1
                 return instance
         return None
 
     def make_ready(self, instance: Instance) -> None:
         """The step is due: it starts as soon as there is a place for it."""
+        if instance.in_line:
+            return  # its time has come twice: two of its instants were the same
+        region = instance.region
         instance.in_line = True
-        instance.region.due += 1
-        path = instance.region.path
-        heapq.heappush(self.ready, (instance.node.position, _rounds(path) if path else (), instance.key, instance))
+        region.due += 1
+        path = region.path
+        heappush(self.ready, (instance.node.position, _rounds(path) if path else (), instance.key, instance))
 
     def is_due_at(self, due: int, key: str) -> bool:
         """Whether the step still waits for that instant."""
@@ -146,17 +189,18 @@ class Run:
 
     def arm(self, due: int, key: str) -> None:
         """Note that something is due for the step."""
-        heapq.heappush(self.timers, (due, key))
+        heappush(self.timers, (due, key))
 
     def begin(self, instance: Instance) -> None:
         """The step has begun, or waits: it is open until it ends."""
-        region = instance.region
-        is_again = instance.key in region.open
-        region.open[instance.key] = instance
+        key, region = instance.key, instance.region
+        if key != instance.node.name and key not in region.open:
+            self.note_latest(instance.node.name, key, region.path)
+        region.open[key] = instance
         if region is not self.root:
-            self.nested[instance.key] = instance
-        if instance.key != instance.node.name and not is_again:
-            self.note_latest(instance.node.name, instance.key, region.path)
+            if self.nested is _NONE:
+                self.nested = {}
+            self.nested[key] = instance
 
     def note_latest(self, name: str, key: str, path: str) -> None:
         """Of a step that runs more than once, or in a block, this is its latest instance; runs of what `for_each` or
@@ -167,6 +211,14 @@ class Run:
         if node is not None and sum(part.isdigit() for part in path.split(",")) == node.graph.rounds:
             self.latest[name] = key
 
+    def dissolve(self) -> None:
+        """It is not needed any more. An open instance and its region refer to each other: without this the two, and all
+        that they refer to, would stay until the garbage collector comes by."""
+        for one in [*self.root.open.values(), *self.nested.values()]:
+            one.region.open.clear()
+            one.regions = None
+        self.nested.clear()
+
     def become(self, other: Run) -> None:
         """Take over everything from a run of the same execution that was built anew."""
         for name in self.__slots__:
@@ -174,10 +226,10 @@ class Run:
 
     def end(self, instance: Instance) -> None:
         """The step is no longer open."""
-        region = instance.region
-        region.open.pop(instance.key, None)
+        key, region = instance.key, instance.region
+        region.open.pop(key, None)
         if region is not self.root:
-            self.nested.pop(instance.key, None)
+            self.nested.pop(key, None)
 
 
 def _rounds(path: str) -> tuple[int, ...]:

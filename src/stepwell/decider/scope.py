@@ -7,6 +7,9 @@ from typing import Any, Final
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
+from stepwell.decider.branches import final
+from stepwell.decider.joins import is_timeout
+from stepwell.decider.keys import instance_key, round_path, split_key
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
 from stepwell.execution.state import ExecutionState, StepState
@@ -40,13 +43,17 @@ class Names:
         extra: Mapping[str, Any] | None = None,
         outcome: Outcome | None = None,
         region: Region | None = None,
+        reader: Instance | None = None,
     ) -> Scope:
         """The names as they stand; `now`, `step` and `purpose` fix what `now()`, `uuid()` and the like give.
 
-        Steps are read, and names of items are known, as in `region`.
+        Steps are read, and names of items are known, as in `region`; where branches are separate, as `reader` sees them.
         """
         names: Mapping[str, Any] = self._base
-        if region is not None and region.path:
+        if reader is not None and self._plan.root.separate:
+            steps = StepsLookup(self._plan, self.state, self._latest, reader.region, None, reader)
+            names = {**names, "vars": self.variables(reader), "steps": steps, **reader.region.names}
+        elif region is not None and region.path:
             names = {**names, "steps": StepsLookup(self._plan, self.state, self._latest, region), **region.names}
         elif region is not None and region.names:
             names = {**names, **region.names}
@@ -56,8 +63,33 @@ class Names:
 
     def finishing(self, instance: Instance, ended: StepState, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Names for what is evaluated just before the end of a step is recorded: how it ends, and new variables."""
-        steps = StepsLookup(self._plan, self.state, self._latest, instance.region, (instance.node.name, ended))
-        return {"steps": steps, "vars": {**self.state.variables, **variables}}
+        own = (instance.node.name, ended)
+        steps = StepsLookup(self._plan, self.state, self._latest, instance.region, own, instance)
+        return {"steps": steps, "vars": {**self.variables(instance), **variables}}
+
+    def variables(self, instance: Instance) -> Mapping[str, Any]:
+        """The variables as that instance sees them; what is inside of a step sees them as that does."""
+        if not self._plan.root.separate:
+            return self.state.variables
+        instance = _outermost(instance)
+        branches = instance.region.branches
+        way = branches.ways.get(instance.key) if branches is not None else None
+        if branches is None or way is None:
+            return self.state.variables
+        return branches.merged(way.published, self.state.variables, self.state.published)
+
+    def final_variables(self, root: Region) -> Mapping[str, Any]:
+        """The variables as they are at the end."""
+        if root.branches is None:
+            return self.state.variables
+        return root.branches.merged(final(root, self.state), self.state.variables, self.state.published)
+
+
+def _outermost(instance: Instance) -> Instance:
+    """The instance of a step of the definition that this one runs inside of, or is."""
+    while instance.region.owner is not None:
+        instance = instance.region.owner
+    return instance
 
 
 class AboutLookup(Lookup):
@@ -95,7 +127,7 @@ _ABOUT: Final[Mapping[str, Callable[[ExecutionState], str]]] = {
 class StepsLookup(Lookup):
     """`steps`: every step of the definition by name."""
 
-    __slots__ = ("_finishing", "_latest", "_plan", "_region", "_state")
+    __slots__ = ("_finishing", "_latest", "_plan", "_reader", "_region", "_state")
 
     def __init__(
         self,
@@ -104,7 +136,9 @@ class StepsLookup(Lookup):
         latest: Mapping[str, str],
         region: Region | None = None,
         finishing: tuple[str, StepState] | None = None,
+        reader: Instance | None = None,
     ) -> None:
+        self._reader = reader
         self._plan = plan
         self._state = state
         self._latest = latest
@@ -112,21 +146,26 @@ class StepsLookup(Lookup):
         self._finishing = finishing
 
     def __getitem__(self, name: str) -> Any:
+        key = self._key(name)
         if self._finishing is not None and self._finishing[0] == name:
-            return StepLookup(name, self._finishing[1])
-        step = self._state.steps.get(self._key(name))
+            return StepLookup(name, key, self._finishing[1], self._plan, self._state)
+        step = self._state.steps.get(key)
         if step is None:
             if self._plan.node(name) is None:
                 raise KeyError(name)
             step = _UNTOUCHED
-        return StepLookup(name, step, self._state)
+        return StepLookup(name, key, step, self._plan, self._state)
 
     def _key(self, name: str) -> str:
         """The instance that is meant: that of the innermost region that the reader is in, else the latest one."""
+        if self._reader is not None and self._reader.node.name == name:
+            return self._reader.key
         region = self._region
         while region is not None:
             if name in region.graph.nodes:
-                return region.key_of(name)
+                if region.branches is None or self._reader is None:
+                    return region.key_of(name)
+                return region.branches.seen_from(_outermost(self._reader).key, name) or region.key_of(name)
             region = region.owner.region if region.owner is not None else None
         return self._latest.get(name, name)
 
@@ -137,14 +176,22 @@ class StepsLookup(Lookup):
 _UNTOUCHED = StepState()
 
 
+def _item_record(index: int, step: StepState) -> dict[str, Any]:
+    has_output = step.status is StepStatus.COMPLETED or step.handled == "fallback"
+    record = {"index": index, "status": step.status.value, "output": step.output if has_output else None}
+    return record if step.error is None or has_output else {**record, "error": step.error.as_dict()}
+
+
 class StepLookup(Lookup):
     """`steps.x`: what is known of one step."""
 
-    __slots__ = ("_name", "_state", "_step")
+    __slots__ = ("_key", "_name", "_plan", "_state", "_step")
 
-    def __init__(self, name: str, step: StepState, state: ExecutionState | None = None) -> None:
+    def __init__(self, name: str, key: str, step: StepState, plan: Plan, state: ExecutionState) -> None:
         self._name = name
+        self._key = key
         self._step = step
+        self._plan = plan
         self._state = state
 
     def __getitem__(self, name: str) -> Any:
@@ -165,7 +212,7 @@ class StepLookup(Lookup):
         step = self._step
         if self.has_completed() or step.handled == "fallback":
             return step.output
-        compensating = self._state is not None and bool(self._state.compensation_reason)
+        compensating = bool(self._state.compensation_reason)
         if step.status is StepStatus.SKIPPED and step.reason in ("condition", "operator") and not compensating:
             return None
         raise UnavailableOutput(f"steps.{self._name}.output is not there: step {self._name!r} {_fate(step)}")
@@ -186,6 +233,21 @@ class StepLookup(Lookup):
     def has_completed(self) -> bool:
         """Whether it ended well, and was perhaps undone since."""
         return self._step.status in (StepStatus.COMPLETED, StepStatus.COMPENSATED)
+
+    def has_timed_out(self) -> bool:
+        """Whether it failed by running out of time."""
+        return self._step.status is StepStatus.FAILED and is_timeout(self._step)
+
+    def items(self) -> list[dict[str, Any]] | None:
+        """Of a step with `for_each` that has begun, `{index, status, output}` of every item, and the
+        `error` of one that has one; else null."""
+        node, begun = self._plan.node(self._name), self._state.steps.get(self._key)
+        if node is None or node.kind != "for_each" or begun is None or begun.items is None:
+            return None
+        _, path, visit = split_key(self._key)
+        paths = (round_path(path, visit, begun.attempts, index) for index in range(len(begun.items)))
+        items = (self._state.steps.get(instance_key(self._name, inner), _UNTOUCHED) for inner in paths)
+        return [_item_record(index, item) for index, item in enumerate(items)]
 
     def attempts(self) -> int:
         """How many attempts were scheduled."""
@@ -217,6 +279,8 @@ _FIELDS: Mapping[str, Any] = {
     "completed": StepLookup.has_completed,
     "failed": lambda step: step.has_status(StepStatus.FAILED),
     "skipped": lambda step: step.has_status(StepStatus.SKIPPED),
+    "timed_out": StepLookup.has_timed_out,
+    "items": StepLookup.items,
     "attempts": StepLookup.attempts,
     "started_at": lambda step: step.instant("started_at"),
     "completed_at": lambda step: step.instant("completed_at"),
@@ -229,8 +293,9 @@ def error_names(error: ErrorInfo, attempt: int) -> dict[str, Any]:
 
 
 def failed_outcome(error: ErrorInfo) -> Outcome:
-    """What `failed()`, `timed_out()` and the like say there."""
-    return Outcome(failed=True, timed_out=error.type == "timeout")
+    """What `failed()`, `timed_out()` and the like say there; `result()` is what the task gave with its error."""
+    given = error.details if error.details is not None else error.as_dict()
+    return Outcome(failed=True, timed_out=error.type == "timeout", result=given)
 
 
 def succeeded_outcome(result: Any) -> Outcome:

@@ -8,7 +8,7 @@ from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import ended, hold
 from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.control import CONTROL
-from stepwell.decider.edges import taken_edges
+from stepwell.decider.edges import record_published, taken_edges
 from stepwell.decider.failure import end_failed, fail
 from stepwell.decider.leaf import settings_of, start_leaf
 from stepwell.decider.locks import lock_name
@@ -16,7 +16,7 @@ from stepwell.decider.region import Instance, Region
 from stepwell.decider.turn import Turn
 from stepwell.decider.values import expression_failure
 from stepwell.execution.commands import TakeLock
-from stepwell.execution.history import StepSkipped, VariablesSet
+from stepwell.execution.history import StepSkipped
 from stepwell.execution.state import StepState
 from stepwell.execution.status import ENDED_STEP, StepStatus
 from stepwell.expression.errors import ExpressionError, UnavailableOutput
@@ -32,7 +32,7 @@ def start_step(turn: Turn, one: Instance) -> None:
     """
     node = one.node
     try:
-        if (node.when is not None or not node.is_plain) and not _is_retried(turn, one) and not _may_start(turn, one):
+        if not node.is_plain and not _is_retried(turn, one) and not _may_start(turn, one):
             return
         if node.kind == "leaf":
             start_leaf(turn, one, settings_of(turn, one))
@@ -54,8 +54,7 @@ def _skip_by_condition(turn: Turn, one: Instance) -> None:
     skipped = StepState(status=StepStatus.SKIPPED, reason="condition")
     taken = taken_edges(turn, one, skipped, Outcome(skipped=True), {"error": None})
     turn.emit(StepSkipped(turn.at, one.key, "condition", "its condition does not hold", taken.numbers))
-    if taken.variables:
-        turn.emit(VariablesSet(turn.at, one.key, taken.variables))
+    record_published(turn, one, {}, taken)
     ended(turn, one)
 
 
@@ -66,11 +65,12 @@ def skip(turn: Turn, one: Instance, reason: str, message: str) -> None:
 
 
 def _start_control(turn: Turn, one: Instance) -> None:
-    node = one.node
-    if node.kind in CONSTRUCTS:
-        CONSTRUCTS[node.kind].start(turn, one)
+    kind = one.node.kind
+    control = CONTROL.get(kind)
+    if control is not None:
+        control(turn, one, settings_of(turn, one))
     else:
-        CONTROL[node.kind](turn, one, settings_of(turn, one))
+        CONSTRUCTS[kind].start(turn, one)
 
 
 def _is_retried(turn: Turn, one: Instance) -> bool:
@@ -123,7 +123,7 @@ def _is_at_milestone(turn: Turn, one: Instance) -> bool:
         hold(turn, one, "milestone", detail=", ".join(milestone.after))
     else:
         turn.run.begin(one)
-    turn.run.held[one.key] = one
+    turn.run.held = {**turn.run.held, one.key: one}
     return False
 
 

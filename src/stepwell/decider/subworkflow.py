@@ -79,7 +79,7 @@ def take_child(turn: Turn, one: Instance, ended: ChildEnded) -> None:
 
 
 _NOT_STARTED: Final = frozenset(
-    {"unknown_workflow", "unknown_version", "invalid_input", "version_draft", "version_retired"}
+    {"unknown_workflow", "unknown_version", "invalid_input", "version_draft", "version_retired"} | {"workflow_disabled"}
 )
 """Errors of a sub-workflow that never began."""
 

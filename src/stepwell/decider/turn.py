@@ -10,7 +10,7 @@ import msgspec
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.execution.commands import Command
-from stepwell.execution.evolve import evolve
+from stepwell.execution.evolve import CHANGES
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.expression.scope import Outcome, Scope
@@ -49,8 +49,10 @@ class Turn(msgspec.Struct, eq=False):
     said: str = ""
 
     def emit(self, event: HistoryEvent) -> None:
-        """Record that this happened."""
-        evolve(self.state, event)
+        """Record that this happened: the same as `evolve`, without a call that every event would make."""
+        state = self.state
+        CHANGES[type(event)](state, event)
+        state.seq += 1
         self.events.append(event)
 
     def command(self, command: Command) -> None:
@@ -76,7 +78,7 @@ class Turn(msgspec.Struct, eq=False):
         error = self.state.failure or self.state.final_error if one.node.for_compensation else None
         if error is not None:
             extra = {"error": error.as_dict(), **(extra or {})}
-        return self.run.names.scope(self.at, one.key, purpose, extra, outcome, one.region)
+        return self.run.names.scope(self.at, one.key, purpose, extra, outcome, one.region, one)
 
     def render(
         self,

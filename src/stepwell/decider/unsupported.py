@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from stepwell.decider.constructs import CONSTRUCTS
-from stepwell.decider.control import CONTROL
-from stepwell.definition.model import CONTROL_TYPES, FailureAction, Path, Step, WorkflowDefinition, all_steps
+from stepwell.definition.model import (
+    BLOCK_TYPES,
+    CONTROL_TYPES,
+    FailureAction,
+    Path,
+    Step,
+    WorkflowDefinition,
+    all_steps,
+)
 
-_STEP_KEYS: Final = ("queue", "resources", "cache")
+_STEP_KEYS: Final = ("queue", "resources")
 
-_BOUNDED: Final = frozenset({"workflow", "approval", "wait_for_event"})
-"""Control types without blocks that take a `timeout`."""
+_ALONE: Final = CONTROL_TYPES - BLOCK_TYPES
+"""Control types that can undo a step or stand in for it: those without steps of their own."""
+
+_OVER_AT_ONCE: Final = frozenset({"noop", "set", "checkpoint", "fail", "wait"})
+"""Control types without a result of which a cache could save anything: there the key changes nothing."""
 
 
 def unsupported(definition: WorkflowDefinition, leaf_types: Collection[str]) -> list[tuple[Path, str]]:
@@ -21,7 +30,7 @@ def unsupported(definition: WorkflowDefinition, leaf_types: Collection[str]) -> 
     Args:
         leaf_types: the types that have a task handler; names of registered tasks are among them.
     """
-    found = list(_of_config(definition))
+    found: list[tuple[Path, str]] = []
     groups = (definition.steps, definition.compensation.steps, definition.config.on_error.steps)
     for step in (step for group in groups for step in all_steps(group)):
         found.extend(_of_step(step, leaf_types))
@@ -33,22 +42,14 @@ def unsupported(definition: WorkflowDefinition, leaf_types: Collection[str]) -> 
     return found
 
 
-def _of_config(definition: WorkflowDefinition) -> Iterator[tuple[Path, str]]:
-    config, path = definition.config, ("spec", "config")
-    if config.on_error.notify is not None:
-        yield (*path, "on_error", "notify"), "notifications"
-
-
 def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, str]]:
     if step.type in CONTROL_TYPES:
-        if step.type not in CONTROL and step.type not in CONSTRUCTS:
-            yield (*step.path, "type"), f"steps of type {step.type!r}"
-        elif step.type in CONTROL and step.type not in _BOUNDED and step.timeout is not None:
-            yield (*step.path, "timeout"), f"a timeout of a step of type {step.type!r}"
+        if step.cache is not None and step.type not in _OVER_AT_ONCE:
+            yield (*step.path, "cache"), f"a cache of a step of type {step.type!r}"
     elif step.type not in leaf_types:
         yield (*step.path, "type"), f"steps of type {step.type!r}"
     undo = step.compensate
-    if undo is not None and undo.type not in leaf_types and undo.type not in CONTROL:
+    if undo is not None and undo.type not in leaf_types and undo.type not in _ALONE:
         yield undo.path, f"steps of type {undo.type!r}"
     for key in _STEP_KEYS:
         if getattr(step, key) is not None:
@@ -58,10 +59,6 @@ def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, st
 
 
 def _of_action(action: FailureAction | None, leaf_types: Collection[str]) -> Iterator[tuple[Path, str]]:
-    if action is None:
-        return
-    if action.notify is not None:
-        yield action.path, "notifications"
-    body = action.fallback.body if action.fallback is not None else None
-    if body is not None and body.type not in leaf_types and body.type not in CONTROL:
+    body = action.fallback.body if action is not None and action.fallback is not None else None
+    if body is not None and body.type not in leaf_types and body.type not in _ALONE:
         yield body.path, f"steps of type {body.type!r}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, assert_never
 
 from stepwell.base.errors import Conflict
@@ -15,10 +15,20 @@ from stepwell.decider.compensation import (
     start_problem,
 )
 from stepwell.decider.control import CONTROL
+from stepwell.decider.region import Instance
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Turn
 from stepwell.decider.verbs_legal import check_legal, refusal
-from stepwell.decider.verbs_redo import carry_out, check_deadline, cut_off, failed_again, from_step, rebuild, reset_step
+from stepwell.decider.verbs_redo import (
+    carry_out,
+    check_deadline,
+    check_reopens,
+    cut_off,
+    failed_again,
+    from_step,
+    rebuild,
+    reset_step,
+)
 from stepwell.decider.verbs_rollback import roll_back
 from stepwell.decider.verbs_steps import complete_step, skip_step
 from stepwell.decider.verbs_tree import SHOWN, Tree
@@ -124,6 +134,8 @@ def _cancel(turn: Turn, verb: Cancel) -> None:
     compensates = verb.compensate if verb.compensate is not None else config.compensate_on_cancel
     turn.emit(CancelRequested(turn.at, verb.by, verb.reason, stops, compensates))
     why = f"cancelled by {verb.by}" + (f": {verb.reason}" if verb.reason else "")
+    if not stops:  # a sub-workflow starts nothing new either, and ends as its own definition says
+        tell_children(turn, "cancel", verb.by, verb.reason)
     for region in (turn.run.root, turn.run.hooks):
         if stops:
             cancel_all(turn, region, why)
@@ -183,16 +195,16 @@ def _retry(turn: Turn, verb: Retry) -> None:
 
     Raises:
         NotFound: code `unknown-step`. Conflict: (code `step-not-failed`) one of them has not failed; (code
-            `nothing-to-retry`) no step failed so that it could be tried again; (code `deadline-passed`).
+            `cannot-reopen`) it stands in what cannot go on from there; (code `nothing-to-retry`) no step failed so that
+            it could be tried again; (code `deadline-passed`).
     """
     run = turn.run
     check_deadline(turn, "retry")
     tree = Tree(run)
-    chosen = [tree.find(name).key for name in verb.steps]
-    for key in chosen:
-        if run.state.steps[key].status is not StepStatus.FAILED:
-            status = run.state.steps[key].status
-            raise Conflict(f"step {key!r} has not failed: it is {status}", code="step-not-failed")
+    named = [tree.find(name) for name in verb.steps]
+    chosen = [one.key for one in named]
+    for one in named:
+        _check_failed(run, one, chosen)
     redo = failed_again(tree, chosen or None)
     if not redo.reset and not chosen:
         redo = cut_off(tree)
@@ -205,6 +217,17 @@ def _retry(turn: Turn, verb: Retry) -> None:
     said = Intervened(turn.at, "retry", verb.by, verb.reason, {"steps": failed, "settings": bool(covers)})
     carry_out(turn, redo, said, anew=False, settings=covers)
     turn.said = f"tried again: {_listed(failed)}"
+
+
+def _check_failed(run: Run, one: Instance, chosen: Collection[str]) -> None:
+    """Raises: Conflict: see `_retry`."""
+    status = run.state.steps[one.key].status
+    if status is not StepStatus.FAILED:
+        raise Conflict(f"step {one.key!r} has not failed: it is {status}", code="step-not-failed")
+    owner = one.region.owner
+    while owner is not None and owner.key not in chosen:
+        check_reopens(owner, run.state.steps[owner.key], one.key)
+        owner = owner.region.owner
 
 
 def _has_failed(run: Run, key: str) -> bool:

@@ -29,7 +29,38 @@ _BY_FAILURE: Final = ("has failed", "timed out", "ran out of time", "was stopped
 """How the reasons end for which steps are cancelled because something failed; others were cancelled on purpose."""
 _ORDERED: Final = frozenset({"loop", "repeat"})
 """Constructs of which a round builds on the one before."""
-CAN_REOPEN: Final = frozenset({"conditional", "parallel_group", "loop", "for_each", "repeat"})
+_CAN_REOPEN: Final = frozenset({"conditional", "parallel_group", "loop", "for_each", "repeat"})
+"""Constructs that can begin in their middle, because their state says all about it."""
+_REOPENED: Final = frozenset({StepStatus.RUNNING, *ENDED_STEP}) - {StepStatus.SKIPPED, StepStatus.COMPENSATED}
+
+
+def is_reopenable(one: Instance) -> bool:
+    """Whether it is a construct that can go on in its middle after it has ended. One that had a lock meanwhile has
+    given that back: it begins as a whole, by asking for it."""
+    return one.node.kind in _CAN_REOPEN and one.node.step.mutex is None
+
+
+def check_reopens(one: Instance, step: StepState, wanted: str) -> None:
+    """Refuse what would have to begin in the middle of a construct that cannot.
+
+    Args:
+        wanted: the key of what was asked for inside of it.
+
+    Raises:
+        Conflict: code `cannot-reopen`.
+    """
+    if step.status not in _REOPENED:
+        because = f"which is {step.status}: what runs inside it next is another try"
+    elif step.block == "fallback":
+        because = "which failed, and for which something else stands in"
+    elif one.node.kind not in _CAN_REOPEN:
+        because = f"of type {one.node.step.type!r}, which cannot go on from there"
+    elif one.node.step.mutex is not None and step.status is not StepStatus.RUNNING:
+        because = "which has given its lock back"
+    else:
+        return
+    message = f"step {wanted!r} stands in {one.key!r}, {because}"
+    raise Conflict(message, code="cannot-reopen", hint=f"run {one.key!r} again as a whole")
 
 
 class Redo:
@@ -83,20 +114,27 @@ def _cut_short(tree: Tree, region: Region) -> Redo:
     for one, step in tree.of(region):
         if step.status is StepStatus.CANCELLED and step.reason.endswith(_BY_FAILURE):
             redo.take(_cancelled(tree, one, step))
-        elif step.status is StepStatus.COMPLETED and one.node.kind in CAN_REOPEN:
+        elif step.status is StepStatus.COMPLETED and one.node.kind in _CAN_REOPEN and not _had_enough(one):
             inside = Redo()
             for inner in tree.inside(one, step):
                 inside.take(_cut_short(tree, inner))
-            if inside.reset:
+            if inside.reset and not is_reopenable(one):
+                _reset(tree, redo, one)
+            elif inside.reset:
                 redo.take(inside)
                 redo.reopened[one.key] = step.iteration
     return redo
 
 
+def _had_enough(one: Instance) -> bool:
+    """Whether it is a group that needs only some of its steps: when it has completed, the others were not missing."""
+    return one.node.kind == "parallel_group" and (one.node.step.config.get("wait_for") or "all") != "all"
+
+
 def _failed(tree: Tree, one: Instance, step: StepState, chosen: Collection[str] | None) -> Redo:
     is_chosen = step.handled in UNANSWERED if chosen is None else one.key in chosen
     redo = Redo()
-    if one.node.kind in CAN_REOPEN and step.block != "fallback":
+    if is_reopenable(one) and step.block != "fallback":
         for inner in tree.inside(one, step):
             redo.take(failed_again(tree, None if is_chosen else chosen, inner))
         if redo.reset:
@@ -107,14 +145,14 @@ def _failed(tree: Tree, one: Instance, step: StepState, chosen: Collection[str] 
         for link in one.node.links:
             stand_in = one.region.key_of(link.target.name)
             if link.on == "fallback" and stand_in in tree.run.state.steps:
-                redo.reset[stand_in] = None
+                _reset(tree, redo, Instance(link.target, one.region, one.region.visit_of(link.target.name)))
     return redo
 
 
 def _cancelled(tree: Tree, one: Instance, step: StepState) -> Redo:
     """A construct that was stopped keeps what had completed in it, and goes on."""
     redo = Redo()
-    regions = tree.inside(one, step) if one.node.kind in CAN_REOPEN else []
+    regions = tree.inside(one, step) if is_reopenable(one) else []
     if not regions:
         _reset(tree, redo, one)
         return redo
@@ -158,11 +196,7 @@ def from_step(tree: Tree, one: Instance, *, keep_items: bool = False) -> Redo:
         owner = one.region.owner
         if owner is None:
             return redo
-        if owner.node.kind not in CAN_REOPEN or one.region.graph.name == "fallback":
-            message = (
-                f"step {one.key!r} stands in {owner.key!r}, of type {owner.node.kind!r}, which cannot go on from there"
-            )
-            raise Conflict(message, code="cannot-reopen", hint=f"run {owner.key!r} again as a whole")
+        check_reopens(owner, tree.run.state.steps[owner.key], one.key)
         redo.reopened[owner.key] = _round_of(tree, redo, one, owner)
         one = owner
 
@@ -171,6 +205,9 @@ def _failed_items(tree: Tree, one: Instance, step: StepState) -> Redo:
     redo = Redo()
     if one.node.kind != "for_each":
         raise Conflict(f"step {one.key!r} has no for_each: there are no items to keep", code="no-items")
+    if step.status is not StepStatus.RUNNING and not is_reopenable(one):
+        message = f"step {one.key!r} cannot keep its items: it has given its lock back"
+        raise Conflict(message, code="cannot-reopen", hint=f"run {one.key!r} again as a whole")
     for region in tree.inside(one, step):
         for item, item_step in tree.of(region):
             if item_step.status not in (StepStatus.COMPLETED, StepStatus.SKIPPED):
@@ -202,7 +239,8 @@ def _round_of(tree: Tree, redo: Redo, one: Instance, owner: Instance) -> int:
     index = int(one.region.path.rpartition(",")[2])
     for region in tree.inside(owner, step):
         if int(region.path.rpartition(",")[2]) > index:
-            redo.reset.update((each.key, None) for each, _ in tree.everything(region))
+            for each, _ in tree.of(region):
+                _reset(tree, redo, each)
     return index
 
 
@@ -251,10 +289,11 @@ def carry_out(
     withdraw(turn, redo.reset, f"{said.verb} by {said.by}")
     for key in redo.reset:
         reset_step(turn, key, anew=anew, settings=covers.get(key), had_letter=left_letters)
-    for key, iteration in redo.reopened.items():
+    reopened = {key: iteration for key, iteration in redo.reopened.items() if key not in redo.reset}
+    for key, iteration in reopened.items():
         reopen(turn, key, iteration)
     rebuild(turn, settled)
-    for key in redo.reopened:
+    for key in reopened:
         wake(turn, key)
 
 

@@ -12,7 +12,7 @@ from stepwell.decider.compensation import compensate_instances
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Turn
-from stepwell.decider.verbs_redo import CAN_REOPEN, Redo, check_deadline, rebuild, reopen, reset_step, wake
+from stepwell.decider.verbs_redo import Redo, check_deadline, is_reopenable, rebuild, reopen, reset_step, wake
 from stepwell.decider.verbs_tree import Tree, inside_keys
 from stepwell.execution.commands import EndExecution, ResolveDeadLetter
 from stepwell.execution.history import ExecutionFailed, ExecutionResumed, Intervened, RolledBack
@@ -29,7 +29,8 @@ def roll_back(turn: Turn, verb: Rollback) -> None:
 
     Raises:
         NotFound: (code `unknown-checkpoint`) naming those that were reached. Conflict: (code `cannot-reopen`) the
-            checkpoint lies within a construct that cannot begin in its middle; code `deadline-passed`.
+            checkpoint lies within a construct that cannot begin in its middle, or is undone as a whole; code
+            `deadline-passed`.
     """
     run, state = turn.run, turn.state
     check_deadline(turn, ROLLBACK)
@@ -103,17 +104,32 @@ def _after_in(tree: Tree, region: Region, seq: int, redo: Redo) -> None:
         if not _had_begun(tree, one, step, seq):
             redo.reset.update(dict.fromkeys((one.key, *inside_keys(tree, one))))
             continue
-        if one.node.kind not in CAN_REOPEN or step.block == "fallback":
-            message = (
-                f"the checkpoint lies within {one.key!r}, of type {one.node.kind!r}, which cannot go on from there"
-            )
-            raise Conflict(message, code="cannot-reopen", hint="roll back to one before or behind it")
+        _check_goes_on(one, step)
         rounds = [-1]
         for inner in tree.inside(one, step):
             _after_in(tree, inner, seq, redo)
             if _any_before(tree, inner, seq) and inner.path.rpartition(",")[2].isdigit():
                 rounds.append(int(inner.path.rpartition(",")[2]))
         redo.reopened[one.key] = max(rounds)
+
+
+def _check_goes_on(one: Instance, step: StepState) -> None:
+    """Refuse what lies within a construct that cannot begin in its middle, or that is undone as a whole.
+
+    Raises:
+        Conflict: code `cannot-reopen`.
+    """
+    if step.block == "fallback":
+        because = "for which something else stands in"
+    elif not is_reopenable(one):
+        what = "with a lock" if one.node.step.mutex is not None else f"of type {one.node.step.type!r}"
+        because = f"{what}, which cannot go on from there"
+    elif one.node.undo is not None and step.status is StepStatus.COMPLETED:
+        because = "which has completed and is undone as a whole"
+    else:
+        return
+    message = f"the checkpoint lies within {one.key!r}, {because}"
+    raise Conflict(message, code="cannot-reopen", hint="roll back to one before or behind it")
 
 
 def _had_begun(tree: Tree, one: Instance, step: StepState, seq: int) -> bool:

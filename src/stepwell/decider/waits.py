@@ -27,13 +27,17 @@ from stepwell.expression.errors import ExpressionError, UnavailableOutput, Undef
 
 
 def start_wait(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
-    """`wait {for | until}`."""
+    """`wait {for | until}`; a `timeout` that is up before lets it fail then."""
     try:
         due = _due(config, turn.at)
     except ValueError as error:
         fail(turn, one, ErrorInfo("invalid_config", f"wait: {error}"), turn.at)
         return
-    turn.emit(TimerStarted(turn.at, one.key, due))
+    allowed = one.node.timeout
+    is_short = allowed is not None and turn.at + allowed < due
+    if allowed is not None and is_short:
+        due = turn.at + allowed
+    turn.emit(TimerStarted(turn.at, one.key, due, is_short))
     turn.run.begin(one)
     turn.run.arm(due, one.key)
 
@@ -74,8 +78,11 @@ def take_event(turn: Turn, one: Instance, arrived: EventArrived) -> None:
     event, step = arrived.event, turn.state.steps[one.key]
     if step.event_type != event.type or step.status is not StepStatus.WAITING:
         return
-    if event_identity(event.source, event.id) in turn.state.consumed and (arrived.early or event.type == ANSWER):
+    if event.is_for_another_than(turn.state.id):
         return
+    seen = turn.state.consumed.get(event_identity(event.source, event.id))
+    if seen is not None and (event.type == ANSWER or (arrived.early and seen < step.since)):
+        return  # it had woken another step before this one began to wait
     try:
         wanted = matches(step.filter, event.data) and _condition_holds(turn, one, event)
     except ExpressionError as error:
@@ -92,6 +99,8 @@ def note_late(turn: Turn, key: str, event: Event) -> None:
     """An event came for a step that waits no more: recorded when its time was up, else of no consequence."""
     step = turn.state.steps.get(key)
     if step is None or step.event_type != event.type or not is_timed_out(step):
+        return
+    if event.is_for_another_than(turn.state.id):
         return
     if event_identity(event.source, event.id) in turn.state.consumed or not matches(step.filter, event.data):
         return
@@ -141,7 +150,7 @@ def end_wait(turn: Turn, one: Instance) -> None:
         end_waiting_for_child(turn, one)
         return
     if step.event_type is None:
-        complete(turn, one, None, started)
+        _end_timer(turn, one, step, started)
         return
     if one.node.kind == "approval" and end_approval(turn, one, step):
         return
@@ -149,3 +158,12 @@ def end_wait(turn: Turn, one: Instance) -> None:
     turn.command(ForgetWait(one.key, step.event_type, step.filter))
     what = "nobody answered" if one.node.kind == "approval" else f"no event {step.event_type!r} came"
     fail_or_retry(turn, one, ErrorInfo("timeout", f"{what} within {waited}", retryable=True), started)
+
+
+def _end_timer(turn: Turn, one: Instance, step: StepState, started: int) -> None:
+    if not step.short:
+        complete(turn, one, None, started)
+        return
+    allowed = format_duration((step.due if step.due is not None else turn.at) - started)
+    message = f"step {one.node.name!r} timed out after {allowed}, before its wait was over"
+    fail_or_retry(turn, one, ErrorInfo("timeout", message, retryable=True), started)

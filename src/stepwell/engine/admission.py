@@ -47,8 +47,12 @@ class Admission:
         return self._places.load()
 
     def enter(self, hot: Hot) -> bool:
-        """Give the execution a place, or put it in line: False."""
-        if self._places.take(hot):
+        """Give the execution a place, or put it in line: False.
+
+        A place that is free while others stand in line is theirs; one who is in line has to wait for his turn, or what
+        is held for him would be left lying.
+        """
+        if hot.has_place or (self._places.waiting_since() is None and self._places.take(hot)):
             return True
         self._places.stand_in_line(hot, self._clock.now())
         if self._queue_timeout is not None:
@@ -64,12 +68,12 @@ class Admission:
         if hot.has_place or self.enter(hot):
             self._dispatch(command)
         else:
-            hot.held.append(command)
+            hot.held = [*hot.held, command]
 
     def admit(self) -> None:
         """Give free places to those who wait for one."""
         while (hot := self._places.next_in_line()) is not None:
-            held, hot.held = [command for command in hot.held if _is_wanted(hot, command)], []
+            held, hot.held = [command for command in hot.held if _is_wanted(hot, command)], ()
             for command in held:
                 self._dispatch(command)
             if hot.run.state.status is ExecutionStatus.PENDING and not hot.refused:

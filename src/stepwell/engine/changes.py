@@ -12,13 +12,14 @@ from stepwell.base.values import masked
 from stepwell.decider.compensation_places import node_of
 from stepwell.decider.keys import INSTEAD, split_key
 from stepwell.decider.run import Run
-from stepwell.engine.children import post_of
+from stepwell.engine.children import POSTING, post_of
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import (
     AwaitEvent,
     Command,
     EndExecution,
     ForgetWait,
+    KeepResult,
     ReleaseLock,
     ResolveDeadLetter,
     RunStep,
@@ -27,7 +28,7 @@ from stepwell.execution.commands import (
 from stepwell.execution.matching import match_key_of_filter
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import ExecutionStatus, StepStatus
-from stepwell.ports import Change, DeadLetter, InboxItem, LockRequest, Wait
+from stepwell.ports import Change, DeadLetter, InboxItem, KeptResult, LockRequest, Wait
 
 _UNANSWERED: Final = frozenset({"", "up", "compensate", "stand_in"})
 """How the failure of a step was not handled by the step itself."""
@@ -41,10 +42,13 @@ def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: 
         kind = type(command)
         if kind is RunStep:  # by far the most
             continue
-        post = post_of(command, run, change.handle, codec)
-        if post is not None:
+        if kind in POSTING and (post := post_of(command, run, change.handle, codec)) is not None:
             posts.append(post)
-        if isinstance(command, AwaitEvent):
+        if isinstance(command, EndExecution):
+            change.locks_released_all = run.plan.uses_locks or bool(state.held_for)  # by an earlier version
+            if state.status is ExecutionStatus.FAILED:
+                change.dead_letters = dead_letters(run, codec)
+        elif isinstance(command, AwaitEvent):
             change.waits_begun = (*change.waits_begun, _wait(command, state))
         elif isinstance(command, ForgetWait):
             wait = _wait(command, state)
@@ -61,15 +65,18 @@ def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: 
             change.locks_released = (*change.locks_released, claim)
         elif isinstance(command, ResolveDeadLetter):
             change.dead_letters_resolved = (*change.dead_letters_resolved, command.id)
-        elif isinstance(command, EndExecution):
-            change.locks_released_all = run.plan.uses_locks
-            if state.status is ExecutionStatus.FAILED:
-                change.dead_letters = dead_letters(run, codec)
+        elif isinstance(command, KeepResult):
+            change.results_kept = (*change.results_kept, _kept(command, state, codec, at))
     return posts
 
 
 def _wait(command: AwaitEvent | ForgetWait, state: ExecutionState) -> Wait:
     return Wait(command.step, command.event_type, match_key_of_filter(command.filter), state.created_at)
+
+
+def _kept(command: KeepResult, state: ExecutionState, codec: Codec, at: int) -> KeptResult:
+    value = codec.encode_value([command.result, command.scope])
+    return KeptResult(key=command.key, execution=state.id, made_at=at, expires_at=command.expires_at, value=value)
 
 
 def dead_letters(run: Run, codec: Codec) -> list[DeadLetter]:

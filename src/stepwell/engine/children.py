@@ -51,6 +51,11 @@ class ChildEnd(msgspec.Struct, frozen=True, array_like=True):
     error: ErrorInfo | None = None
 
 
+POSTING: Final = frozenset({StartChild, TellChild, CompensateChild, AnswerParent, EndExecution})
+"""The commands that may put something into an inbox. To ask of what type a command is takes longer the more are asked
+about before it; most begin or end a wait, and put nothing there."""
+
+
 def post_of(command: Command, run: Run, handle: Handle, codec: Codec) -> InboxItem | None:
     """What a command puts into an inbox, if anything."""
     state = run.state
@@ -120,7 +125,7 @@ class Children:
         self,
         codec: Codec,
         named: NamedPlans | None,
-        begin: Callable[[Plan, Start, InboxItem], None],
+        begin: Callable[[Plan, Start, InboxItem], object],
         refuse: Callable[[InboxItem, InboxItem], None],
     ) -> None:
         self._codec = codec

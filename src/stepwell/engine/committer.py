@@ -70,7 +70,9 @@ class Committer:
         """Stop, once what was submitted is written."""
         if self._task is None:
             return
-        await self.drained()
+        drained = asyncio.create_task(self.drained())
+        await asyncio.wait((drained, self._task), return_when=asyncio.FIRST_COMPLETED)
+        drained.cancel()  # where the loop that ends has cancelled the task, nobody writes any more
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
@@ -102,22 +104,22 @@ class Committer:
 
     async def _write_pending(self) -> None:
         """Write until nothing is pending. What a commit allows is done while the next commit is at the disk."""
-        writing = self._begin_write()
-        while writing is not None:
-            written, posted = await writing
-            self._writing = []
-            writing = self._begin_write()
-            if writing is not None:
+        ahead: asyncio.Task[tuple[list[Entry], bool]] | None = None
+        entries = self._next()
+        while entries:
+            written, posted = await (ahead or self._write(entries))
+            ahead, entries = None, self._next()
+            if entries:
+                ahead = asyncio.create_task(self._write(entries))
                 await asyncio.sleep(0)  # lets it reach the store before this one's consequences take the thread
             self._on_committed(written, posted)
-            writing = writing or self._begin_write()
+            entries = entries or self._next()
 
-    def _begin_write(self) -> asyncio.Task[tuple[list[Entry], bool]] | None:
-        if not self._pending:
-            return None
-        self._writing = self._pending[:MOST_IN_ONE_COMMIT]
-        self._pending = self._pending[MOST_IN_ONE_COMMIT:]
-        return asyncio.create_task(self._write(self._writing))
+    def _next(self) -> list[Entry]:
+        """What is to be written next; none when nothing is pending."""
+        pending = self._pending
+        self._writing, self._pending = pending[:MOST_IN_ONE_COMMIT], pending[MOST_IN_ONE_COMMIT:]
+        return self._writing
 
     async def _write(self, entries: list[Entry]) -> tuple[list[Entry], bool]:
         while entries:

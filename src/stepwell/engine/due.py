@@ -47,13 +47,18 @@ class Due:
         self._alarm = Alarm(clock, self._ring)
         self._rung = asyncio.Event()
 
-    def arm(self, hot: Hot) -> None:
+    def arm(self, hot: Hot, now: int) -> None:
         """Note when the execution is due next."""
         due = hot.run.next_due()
-        if due is None or (hot.timer_due is not None and hot.timer_due <= due):
+        if due is not None:
+            self.note(hot, due, now)
+
+    def note(self, hot: Hot, due: int, now: int) -> None:
+        """Note that the execution is due then."""
+        if hot.timer_due is not None and hot.timer_due <= due:
             return
         self._alarm.set(due)
-        if not hot.may_leave(self._clock.now()):  # else its row says when it is due
+        if not hot.may_leave(now, due):  # else its row says when it is due
             hot.timer_due = due
             heapq.heappush(self._heap, (due, hot.handle.id))
             if len(self._heap) > self._compact_at:
@@ -98,7 +103,7 @@ class Due:
                 continue
             hot.timer_due = None
             self._take(hot, TimersDue())
-            self.arm(hot)
+            self.arm(hot, now)
 
     async def _fire_parked(self, shard: int) -> None:
         # What was taken must be stored before looking again: its row says until then that it is due.

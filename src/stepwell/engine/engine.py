@@ -39,14 +39,19 @@ from stepwell.engine.inbox import Inbox, input_of
 from stepwell.engine.loaded import Loaded, PlanSource, snapshot_of
 from stepwell.engine.operating import VERB, Answer, Operating
 from stepwell.engine.ownership import RENEW_EVERY, Ownership
+from stepwell.engine.requests import REQUEST, Requests, StartRequest, item_of
+from stepwell.engine.reusing import Reuse
+from stepwell.engine.telling import Telling
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import (
     AnswerParent,
     AwaitEvent,
     Command,
     CompensateChild,
+    Deliver,
     EndExecution,
     ForgetWait,
+    KeepResult,
     ReleaseLock,
     ResolveDeadLetter,
     RunStep,
@@ -58,7 +63,7 @@ from stepwell.execution.commands import (
 from stepwell.execution.event import Event
 from stepwell.execution.evolve import begin, fold
 from stepwell.execution.history import ExecutionCreated
-from stepwell.execution.inputs import Begin, Input
+from stepwell.execution.inputs import Begin, Input, ResultFound
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
 from stepwell.execution.verbs import Verb
@@ -79,6 +84,7 @@ from stepwell.ports import (
 )
 
 _log = logging.getLogger(__name__)
+_UNCONNECTED: Final = "connect a dispatcher before opening the engine"
 FORGET_EVERY: Final = 10 * MINUTE
 """Events whose time has passed are deleted this often."""
 
@@ -124,7 +130,7 @@ class Engine:
         service_gates: Mapping[str, Gates] | None = None,
         named_plans: NamedPlans | None = None,
     ) -> None:
-        self._children = Children(codec, named_plans, self._begin_child, self._refuse_child)
+        self._children = Children(codec, named_plans, self._begin_asked, self._refuse_child)
         self._entropy = entropy
         self._store = store
         self._codec = codec
@@ -138,6 +144,9 @@ class Engine:
         self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
         self._service_gates = service_gates or {}
         self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
+        self._telling = Telling(clock, lambda work: self._work().dispatch(work))
+        self._reuse = Reuse(store, codec, clock, self._dispatch, self._take_found, self._spawn)
+        self._requests = Requests(store, codec, self._loaded.plan, self._begin_requested, self._consume)
         self._operating = Operating(
             codec, clock, plans, self._load_owned, self._submit, self._committer.submit, self._quarantine
         )
@@ -182,6 +191,8 @@ class Engine:
 
     async def close(self) -> None:
         """Stop: work in flight is stopped without a result, and goes on when the execution is next resumed."""
+        if self._failure is None:
+            await self._telling.settle()
         self._admission.close()
         self._gatekeeper.close()
         self._renew_alarm.clear()
@@ -235,7 +246,10 @@ class Engine:
         waiters = self._waiters.setdefault(execution, [])
         waiters.append(future)
         try:
-            if self._loaded.get(execution) is None:
+            hot = self._loaded.get(execution)
+            if hot is not None and hot.run.state.status in ENDED_EXECUTION and not hot.uncommitted:
+                return hot.run.state  # it is in memory still, for somebody is being told
+            if hot is None:
                 stored = await self._stored(execution)
                 if stored.summary.status in ENDED_EXECUTION:
                     return self._fold(stored)
@@ -249,6 +263,11 @@ class Engine:
             waiters.remove(future)
             if not waiters and self._waiters.get(execution) is waiters:
                 del self._waiters[execution]
+
+    async def told(self) -> None:
+        """Wait until nobody is being told anything, and that is recorded; but not for long."""
+        await self._telling.settle()
+        await self._committer.drained()
 
     async def operate(self, execution: str, verb: Verb) -> Answer:
         """Do what an operator asks for; durable when it returns.
@@ -296,13 +315,23 @@ class Engine:
         """
         return self._fold(await self._stored(execution))
 
-    async def publish(self, event: Event) -> Published:
-        """Store an event and wake what waits for it. Durable when it returns."""
+    async def publish(self, event: Event, requests: Sequence[StartRequest] = ()) -> Published:
+        """Store an event and wake what waits for it. Durable when it returns.
+
+        Args:
+            requests: what it starts, unless it is a duplicate; started, and durable, when this returns.
+        """
         self._check_alive()
         now = self._clock.now()
-        published = await self._store.publish(event, now, now + self._limits.keep_events)
-        if published.waits:
+        posts = [item_of(request, self._codec, self._ownership.home) for request in requests]
+        begun = self._requests.expect(requests)
+        published = await self._store.publish(event, now, now + self._limits.keep_events, posts)
+        if published.duplicate:
+            for request in requests:
+                self._requests.dealt_with(request.execution)
+        elif published.waits or posts:
             self._inbox.look()
+        await asyncio.gather(*begun)
         return published
 
     def load(self) -> dict[str, int | None]:
@@ -317,9 +346,17 @@ class Engine:
         """An attempt has ended: the dispatcher's callback."""
         if self._gatekeeper.passages:
             self._gatekeeper.ended(report)
+        if self._telling.under_way:
+            self._telling.ended(report)
         hot = self._loaded.get(report.execution)
         if hot is not None and self._failure is None:
             self._take(hot, report)
+
+    def _take_found(self, execution: str, found: ResultFound) -> None:
+        """The result of an attempt was in the cache."""
+        hot = self._loaded.get(execution)
+        if hot is not None and self._failure is None:
+            self._take(hot, found)
 
     # ── Starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -363,13 +400,33 @@ class Engine:
             self._forget(hot)
             raise
 
-    def _begin_child(self, plan: Plan, start: Start, item: InboxItem) -> None:
+    async def _begin_requested(self, plan: Plan, start: Start, item: InboxItem) -> None:
+        """Create what an inbox item asks for.
+
+        Raises:
+            InvalidInput: nothing is stored. DuplicateStart: its start key was used by somebody else.
+        """
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        hot = self._begin_asked(plan, start, item, started)
+        try:
+            await started
+        except DuplicateStart:
+            self._forget(hot)
+            raise
+
+    def _consume(self, item: InboxItem) -> None:
+        self._committer.submit(Entry(None, None, None, (item.id,)))
+
+    def _begin_asked(
+        self, plan: Plan, start: Start, item: InboxItem, started: asyncio.Future[str] | None = None
+    ) -> Hot:
         now = self._clock.now()
         created = create(plan, start, now)
         hot = Hot(Handle(created.id, item.shard), Run(plan, begin(created)))
         self._loaded.add(hot)
         decision = self._first_decision(hot, created, now)
-        self._submit(hot, decision, now, (item.id,), create=_new_execution(plan, created))
+        self._submit(hot, decision, now, (item.id,), create=_new_execution(plan, created), started=started)
+        return hot
 
     def _refuse_child(self, item: InboxItem, told: InboxItem) -> None:
         self._committer.submit(Entry(None, None, None, (item.id,), posts=[told]))
@@ -407,22 +464,30 @@ class Engine:
         posts: Sequence[InboxItem] = (),
         moved_to: NewVersion | None = None,
     ) -> None:
-        state = hot.run.state
+        run, codec = hot.run, self._codec
+        state, seq = run.state, run.state.seq
+        goes_on = state.in_flight and state.status is hot.at_work_as  # as it did before: its row stays as it is
         change = Change(
             handle=hot.handle,
-            seq=state.seq,
-            events=self._codec.encode_events(decision.events) if decision.events else b"",
+            seq=seq,
+            events=codec.encode_events(decision.events) if decision.events else b"",
             create=create,
-            summary=hot.new_summary(),
+            summary=None if goes_on else hot.new_summary(),
             moved_to=moved_to,
         )
-        commanded = note_commands(change, decision.commands, hot.run, self._codec, at)
-        if state.seq >= hot.snapshot_due:
-            change.snapshot = self._codec.encode_state(state)
-            hot.note_snapshot(state.seq)
+        for command in decision.commands:
+            if type(command) is not RunStep:  # by far the most are, of which nothing is written
+                commanded = note_commands(change, decision.commands, run, codec, at)
+                posts = [*commanded, *posts] if commanded else posts
+                break
+        if seq >= hot.snapshot_due:
+            change.snapshot = codec.encode_state(state)
+            hot.note_snapshot(seq)
         hot.uncommitted += 1
-        self._committer.submit(Entry(hot, change, decision, consumed, started, [*commanded, *posts]))
-        self._due.arm(hot)
+        self._committer.submit(Entry(hot, change, decision, consumed, started, posts))
+        due = run.next_due()
+        if due is not None:
+            self._due.note(hot, due, at)
 
     def _on_committed(self, entries: Sequence[Entry], posted: bool) -> None:
         for entry in entries:
@@ -440,42 +505,57 @@ class Engine:
     def _act(self, hot: Hot, decision: Decision) -> None:
         """The decision is durable: carry it out."""
         hot.uncommitted -= 1
+        run = hot.run
         if self._observer is not None:
-            self._observer.committed(hot.handle.id, hot.run.plan.definition, decision.events)
+            self._observer.committed(hot.handle.id, run.plan.definition, decision.events)
         for command in decision.commands:
-            if type(command) is RunStep:  # by far the most, so looked at first
-                self._admission.run_step(hot, command)
-            else:
+            if type(command) is not RunStep:
                 self._carry_out(hot, command)
-        if not hot.run.state.in_flight and not hot.uncommitted:  # what is not committed has not stopped any work yet
+            elif hot.has_place:  # by far the most
+                self._dispatch(command)
+            else:
+                self._admission.run_step(hot, command)
+        if not run.state.in_flight and not hot.uncommitted:  # what is not committed has not stopped any work yet
             self._admission.leave(hot)
-            if hot.may_leave(self._clock.now()):
+            if hot.handle.id in self._waiters and run.state.status in ENDED_EXECUTION:
+                self._tell_waiters(hot)  # of the end, or of what was stored after it
+            if hot.may_leave(self._clock.now(), run.next_due()):
                 self._loaded.drop(hot)
 
     def _carry_out(self, hot: Hot, command: Command) -> None:
         match command:
+            case EndExecution():
+                self._tell_waiters(hot)
+            case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock():
+                pass  # its row was written, or deleted, with the events
             case RunStep():
                 self._admission.run_step(hot, command)
             case StopStep():
                 hot.held = [held for held in hot.held if held.assignment.id != command.assignment_id]
                 self._work().stop(command.assignment_id)
                 self._gatekeeper.stop(command.assignment_id)  # only now is its place free
-            case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock():
-                pass  # its row was written, or deleted, with the events
+                self._reuse.stop(command.assignment_id)
             case StartChild() | TellChild() | CompensateChild() | AnswerParent():
                 pass  # it was put into an inbox, with the events
-            case ResolveDeadLetter():
-                pass  # it was deleted with the events
-            case EndExecution():
-                for future in self._waiters.get(hot.handle.id, ()):
-                    if not future.done():
-                        future.set_result(hot.run.state)
+            case ResolveDeadLetter() | KeepResult():
+                pass  # it was deleted, or written, with the events
+            case Deliver():
+                self._telling.send(command.assignment)
             case _:
                 assert_never(command)
 
+    def _tell_waiters(self, hot: Hot) -> None:
+        for future in self._waiters.get(hot.handle.id, ()):
+            if not future.done():
+                future.set_result(hot.run.state)
+
     def _dispatch(self, command: RunStep) -> None:
-        if command.gates is None and not self._service_gates:  # by far the most
-            self._work().dispatch(command.assignment)
+        if command.cached is not None:
+            self._reuse.look_up(command, command.cached)
+        elif command.gates is None and not self._service_gates:  # by far the most
+            dispatcher = self._dispatcher
+            assert dispatcher is not None, _UNCONNECTED
+            dispatcher.dispatch(command.assignment)
         else:
             self._gatekeeper.dispatch(command.assignment, command.gates)
 
@@ -490,6 +570,9 @@ class Engine:
             return
         if item.kind == START:
             await self._children.start(item, self._entropy(16), self._limits.default_timeout)
+            return
+        if item.kind == REQUEST:
+            self._spawn(self._requests.take(item, self._entropy(16), self._limits.default_timeout))
             return
         came_in = input_of(item, self._codec)
         if hot is None or came_in is None:
@@ -516,7 +599,7 @@ class Engine:
     def _let_leave(self, execution: str) -> None:
         """Forget the execution, if it was only looked at."""
         hot = self._loaded.get(execution)
-        if hot is not None and not hot.uncommitted and hot.may_leave(self._clock.now()):
+        if hot is not None and not hot.uncommitted and hot.may_leave(self._clock.now(), hot.run.next_due()):
             self._loaded.drop(hot)
 
     async def _recover(self, shard: int) -> None:
@@ -531,7 +614,7 @@ class Engine:
             else:
                 for command in outstanding(hot.run):
                     self._carry_out(hot, command)
-                self._due.arm(hot)
+                self._due.arm(hot, self._clock.now())
         self._admission.admit()
 
     def _renew_leases(self) -> None:
@@ -542,6 +625,7 @@ class Engine:
     def _forget_events(self) -> None:
         self._forget_alarm.set(self._clock.now() + FORGET_EVERY)
         self._spawn(self._tried_again_later(self._store.forget_events(self._clock.now())))
+        self._spawn(self._tried_again_later(self._store.forget_results(self._clock.now())))
 
     async def _tried_again_later(self, work: Awaitable[Any]) -> None:
         """Do what is done every so often anyway: a store that is busy now will do it the next time.
@@ -580,6 +664,7 @@ class Engine:
                 future.set_exception(problem)
 
     def _fail_waiters(self, error: StepwellError) -> None:
+        self._requests.fail(error)
         waiters, self._waiters = self._waiters, {}
         for future in (future for futures in waiters.values() for future in futures):
             if not future.done():
@@ -613,7 +698,7 @@ class Engine:
         self._admission.admit()
 
     def _work(self) -> Dispatcher:
-        assert self._dispatcher is not None, "connect a dispatcher before opening the engine"
+        assert self._dispatcher is not None, _UNCONNECTED
         return self._dispatcher
 
     async def _stored(self, execution: str) -> StoredExecution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from stepwell.base.durations import SECOND
@@ -10,6 +11,10 @@ from stepwell.decider.run import Run
 from stepwell.execution.commands import RunStep
 from stepwell.execution.status import ENDED_EXECUTION, WAITING, ExecutionStatus
 from stepwell.ports import Handle, Summary
+
+_PAUSED: Final = ExecutionStatus.PAUSED
+_RUNNING: Final = ExecutionStatus.RUNNING
+_SHOWN: Final = {status: status.value for status in ExecutionStatus}
 
 FIRST_SNAPSHOT: Final = 300
 """History events before the first snapshot; then one each time the history has doubled, so that writing snapshots costs
@@ -24,6 +29,7 @@ class Hot:
 
     Attributes:
         summary: what the store was last told.
+        at_work_as: the status in which it was at work after the last turn; None when it was not.
         snapshot_due: the number of events with which the next snapshot is due (see `FIRST_SNAPSHOT`).
         uncommitted: changes on their way to the store; it is not forgotten before they are there.
         timer_due: when the engine's heap of timers has it due, or None.
@@ -34,7 +40,7 @@ class Hot:
     """
 
     __slots__ = (
-        "_at_work_as",
+        "at_work_as",
         "handle",
         "has_place",
         "held",
@@ -52,10 +58,10 @@ class Hot:
         self.run = run
         self.summary = summary
         self.note_snapshot(snapshot_seq)
-        self._at_work_as: ExecutionStatus | None = None
+        self.at_work_as: ExecutionStatus | None = None
         self.uncommitted = 0
         self.has_place = False
-        self.held: list[RunStep] = []
+        self.held: Sequence[RunStep] = ()
         self.refused = False
         self.queued_at: int | None = None
         self.timer_due: int | None = None
@@ -66,27 +72,30 @@ class Hot:
         state = self.run.state
         if state.in_flight or state.status in ENDED_EXECUTION:
             return False
-        return state.waiting > 0 or state.status is ExecutionStatus.PAUSED or state.compensation_awaited
+        return state.waiting > 0 or state.status is _PAUSED or state.compensation_awaited
 
-    def may_leave(self, now: int) -> bool:
-        """Whether the execution need not be in memory: it has ended, or is parked and not due soon."""
+    def may_leave(self, now: int, due: int | None) -> bool:
+        """Whether the execution need not be in memory: it has ended, or is parked and not due soon; and nobody is being
+        told of it. `due` is when it is due next."""
+        if self.run.state.untold:
+            return False
         if self.run.state.status in ENDED_EXECUTION:
             return True
         if not self.is_parked:
             return False
-        due = self.run.next_due()
         return due is None or due - now > KEEP_IN_MEMORY
 
     def new_summary(self) -> Summary | None:
-        """The summary after a turn, when it is another one than the store has."""
+        """The summary after a turn, when it is another one than the store has.
+
+        Who has work in flight in the same status as after the last turn (`at_work_as`) need not ask: there is none.
+        """
         state, last = self.run.state, self.summary
-        if state.in_flight and state.status is self._at_work_as:
-            return None  # at work before and after
         parked = self.is_parked
         wake_at = self.run.next_due() if parked else None
         status = _shown_status(state.status, parked)
-        self._at_work_as = state.status if state.in_flight else None
-        hot = not parked and state.status not in ENDED_EXECUTION
+        self.at_work_as = state.status if state.in_flight else None
+        hot = (not parked and state.status not in ENDED_EXECUTION) or state.untold > 0
         if last is not None and (last.status, last.wake_at, last.hot) == (status, wake_at, hot):
             return None
         self.summary = Summary(
@@ -105,4 +114,4 @@ class Hot:
 
 
 def _shown_status(status: ExecutionStatus, parked: bool) -> str:
-    return WAITING if parked and status is ExecutionStatus.RUNNING else status.value
+    return WAITING if parked and status is _RUNNING else _SHOWN[status]

@@ -43,6 +43,7 @@ class Loaded:
     def drop(self, hot: Hot) -> None:
         """Forget it. Everything decided must be stored."""
         self._hot.pop(hot.handle.id, None)
+        hot.run.dissolve()
 
     def clear(self) -> None:
         """Forget all."""

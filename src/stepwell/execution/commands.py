@@ -14,10 +14,14 @@ from stepwell.policy.gates import Gates
 
 
 class RunStep(msgspec.Struct, frozen=True, gc=False):
-    """Dispatch this attempt, through the gates of its step if it has any."""
+    """Dispatch this attempt, through the gates of its step if it has any.
+
+    `cached`: its result is looked up in the cache under this key first; `ResultFound` comes in when it is there.
+    """
 
     assignment: Assignment
     gates: Gates | None = None
+    cached: str | None = None
 
 
 class StopStep(msgspec.Struct, frozen=True, gc=False):
@@ -108,6 +112,21 @@ class ResolveDeadLetter(msgspec.Struct, frozen=True, gc=False):
     id: str
 
 
+class Deliver(msgspec.Struct, frozen=True, gc=False):
+    """Have a delivery of a notification made. It belongs to no step; its report comes in under its own name."""
+
+    assignment: Assignment
+
+
+class KeepResult(msgspec.Struct, frozen=True, gc=False):
+    """Put the result of a completed step into the cache: what it gave, and until when it may be reused, or None."""
+
+    key: str
+    result: Any
+    scope: dict[str, Any] | None
+    expires_at: int | None
+
+
 class EndExecution(msgspec.Struct, frozen=True, gc=False):
     """The execution has ended; nothing of it is outstanding any more. Its parent, if it has one, is told."""
 
@@ -124,5 +143,7 @@ Command: TypeAlias = (
     | CompensateChild
     | AnswerParent
     | ResolveDeadLetter
+    | Deliver
+    | KeepResult
     | EndExecution
 )

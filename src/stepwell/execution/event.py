@@ -13,6 +13,10 @@ ANSWER: Final = "stepwell.approval.answered"
 """The type of the events with which people answer approvals: `data` is `{execution, step, response, by}`."""
 
 
+SIGNAL: Final = "stepwell.signal"
+"""The source of the events that are meant for one execution: `subject` is its id."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A CloudEvent (CloudEvents 1.0 attribute names).
 
@@ -42,6 +46,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             "subject": self.subject,
             "time": to_rfc3339(self.time),
         }
+
+    def is_for_another_than(self, execution: str) -> bool:
+        """Whether it is a signal to another execution."""
+        return self.source == SIGNAL and self.subject != execution
 
     @staticmethod
     def from_dict(seen: Mapping[str, Any]) -> Event:

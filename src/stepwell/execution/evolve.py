@@ -1,4 +1,7 @@
-"""`evolve(state, event)`: what a history event does to the state. No decisions here: what is folded was decided."""
+"""`evolve(state, event)`: what a history event does to the state. No decisions here: what is folded was decided.
+
+What happens to every step does not store what is there already: storing into a struct takes longer than looking.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any, Final
 
 from stepwell.base.errors import InvalidTransition
 from stepwell.execution.event import ANSWER
+from stepwell.execution.evolve_beside import BESIDE_CHANGES
 from stepwell.execution.evolve_verbs import VERB_CHANGES
 from stepwell.execution.history import (
     UNHANDLED,
@@ -15,6 +19,7 @@ from stepwell.execution.history import (
     AttemptFailed,
     BlockEntered,
     BlockStarted,
+    BranchPublished,
     ChildStarted,
     CompensationAwaited,
     CompensationEnded,
@@ -50,8 +55,8 @@ from stepwell.execution.history import (
     VariablesSet,
     WaitStarted,
 )
-from stepwell.execution.moving import move_construct, move_execution, move_step
-from stepwell.execution.state import ExecutionState, StepState, event_identity
+from stepwell.execution.moving import move_construct, move_execution, move_step, moved
+from stepwell.execution.state import ExecutionState, event_identity, published_key
 from stepwell.execution.status import BEFORE_THE_END
 
 
@@ -100,7 +105,7 @@ def evolve(state: ExecutionState, event: HistoryEvent) -> None:
     Raises:
         InvalidTransition: the event is not legal in the current status; the state is unchanged.
     """
-    _CHANGES[type(event)](state, event)
+    CHANGES[type(event)](state, event)
     state.seq += 1
 
 
@@ -114,32 +119,38 @@ def _started(state: ExecutionState, event: ExecutionStarted) -> None:
 
 
 def _scheduled(state: ExecutionState, event: StepScheduled) -> None:
-    step = move_step(state, event)
+    step = moved(state, event.step, StepScheduled, event.at)
     step.attempts = event.attempt
-    step.due = None
-    step.held = ""
-    if step.scheduled_at is None:  # a retry runs with the input of the first attempt
-        before = state.resets.get(event.step)
-        same = before.scheduled_at if before is not None else None
-        step.scheduled_at = event.at if same is None else same
+    if step.due is not None:
+        step.due = None
+    if step.held:
+        step.held = ""
+    if step.scheduled_at is not None:
+        return  # a retry runs with the input of the first attempt
+    before = state.resets.get(event.step) if state.resets else None
+    same = before.scheduled_at if before is not None else None
+    step.scheduled_at = event.at if same is None else same
+    if event.input is not None:
         step.input = event.input
+    if event.attempt > 1:
         step.attempts_before = event.attempt - 1
 
 
-def _ended(state: ExecutionState, event: StepCompleted | StepFailed) -> StepState:
-    step = move_step(state, event)
+def _completed(state: ExecutionState, event: StepCompleted) -> None:
+    step = moved(state, event.step, StepCompleted, event.at)
     step.started_at = event.started_at
     step.completed_at = event.at
-    step.taken = event.taken
-    step.due = None
     step.order = state.seq + 1
-    return step
-
-
-def _completed(state: ExecutionState, event: StepCompleted) -> None:
-    step = _ended(state, event)
-    step.output, step.names = event.output, event.names
-    step.error = None
+    if step.taken != event.taken:
+        step.taken = event.taken
+    if step.due is not None:
+        step.due = None
+    if step.output is not event.output:
+        step.output = event.output
+    if step.names is not event.names:
+        step.names = event.names
+    if step.error is not None:
+        step.error = None
 
 
 def _block_started(state: ExecutionState, event: BlockStarted) -> None:
@@ -183,6 +194,7 @@ def _approval_requested(state: ExecutionState, event: ApprovalRequested) -> None
     step.attempts += 1
     step.scheduled_at = step.started_at = event.at
     step.event_type, step.filter, step.due, step.held = ANSWER, event.filter, event.due, ""
+    step.since = state.seq + 1
     step.input = event.question
 
 
@@ -207,10 +219,14 @@ def _child_started(state: ExecutionState, event: ChildStarted) -> None:
 def _fallback_started(state: ExecutionState, event: FallbackStarted) -> None:
     step = move_construct(state, event)
     step.error, step.started_at, step.due, step.block = event.error, event.started_at, None, "fallback"
+    step.held = ""
 
 
 def _failed(state: ExecutionState, event: StepFailed) -> None:
-    step = _ended(state, event)
+    step = move_step(state, event)
+    step.started_at, step.completed_at, step.due = event.started_at, event.at, None
+    step.taken = event.taken
+    step.order = state.seq + 1
     step.error = event.error
     step.output = event.output
     step.handled = event.handled
@@ -222,7 +238,7 @@ def _attempt_failed(state: ExecutionState, event: AttemptFailed) -> None:
     step = move_step(state, event)
     step.started_at = event.started_at
     step.error = event.error
-    step.due = event.retry_at
+    step.due, step.held = event.retry_at, ""
 
 
 def _skipped(state: ExecutionState, event: StepSkipped) -> None:
@@ -245,26 +261,32 @@ def _wait_started(state: ExecutionState, event: WaitStarted) -> None:
     step.attempts += 1
     step.scheduled_at = step.started_at = event.at
     step.event_type, step.filter, step.due, step.held = event.event_type, event.filter, event.due, ""
+    step.since = state.seq + 1
 
 
 def _timer_started(state: ExecutionState, event: TimerStarted) -> None:
     step = move_step(state, event)
-    step.attempts = 1
+    step.attempts += 1
     step.scheduled_at = step.started_at = event.at
     step.due, step.held = event.due, ""
+    step.short = event.short
 
 
 def _received(state: ExecutionState, event: EventReceived) -> None:
     move_step(state, event)
-    state.consumed.add(event_identity(event.event.source, event.event.id))
+    state.consumed.setdefault(event_identity(event.event.source, event.event.id), state.seq + 1)
 
 
 def _late(state: ExecutionState, event: EventLate) -> None:
-    state.consumed.add(event_identity(event.source, event.event_id))
+    state.consumed.setdefault(event_identity(event.source, event.event_id), state.seq + 1)
 
 
 def _variables_set(state: ExecutionState, event: VariablesSet) -> None:
     state.variables.update(event.values)
+
+
+def _branch_published(state: ExecutionState, event: BranchPublished) -> None:
+    state.published[published_key(event.step, event.edge)] = event.values
 
 
 def _failing(state: ExecutionState, event: ExecutionFailing) -> None:
@@ -298,7 +320,7 @@ def _compensation_started(state: ExecutionState, event: CompensationStarted) -> 
     move_execution(state, event)
     _compensates(state, event)
     state.compensation_awaited = False
-    state.to_undo = list(event.steps)
+    state.to_undo = event.steps
     state.compensation_due = event.due
     state.compensation_listed, state.compensation_instead = event.listed, event.instead
 
@@ -321,7 +343,7 @@ def _completed_late(state: ExecutionState, event: LateCompletion) -> None:
     step.reason = ""
     step.order = state.seq + 1
     if event.place >= 0:
-        state.to_undo.insert(event.place, event.step)
+        state.to_undo = (*state.to_undo[: event.place], event.step, *state.to_undo[event.place :])
 
 
 def _undoing_asked(state: ExecutionState, event: UndoingAsked) -> None:
@@ -354,6 +376,7 @@ def _execution_failed(state: ExecutionState, event: ExecutionFailed) -> None:
     move_execution(state, event)
     state.unplaced = False
     state.error = event.error
+    state.output = event.output
     state.completed_at = event.at
 
 
@@ -364,7 +387,7 @@ def _execution_cancelled(state: ExecutionState, event: ExecutionCancelled) -> No
     state.completed_at = event.at
 
 
-_CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
+CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
     ExecutionCreated: _created_again,
     ExecutionStarted: _started,
     StepScheduled: _scheduled,
@@ -378,6 +401,7 @@ _CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
     EventReceived: _received,
     EventLate: _late,
     VariablesSet: _variables_set,
+    BranchPublished: _branch_published,
     ExecutionFailing: _failing,
     CompensationStarted: _compensation_started,
     CompensationEnded: _compensation_ended,
@@ -404,4 +428,6 @@ _CHANGES: Final[dict[type, Callable[[ExecutionState, Any], None]]] = {
     ExecutionHeld: _execution_held,
     ExecutionAdmitted: _execution_admitted,
     **VERB_CHANGES,
+    **BESIDE_CHANGES,
 }
+"""What an event of each type does, but for being counted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from stepwell.execution.evolve_beside import leave_notifications
 from stepwell.execution.history import (
     CancelRequested,
     CheckpointReached,
@@ -75,7 +76,7 @@ def _forget_compensation(state: ExecutionState) -> None:
     state.compensation = None
     state.compensation_reason = state.compensation_by = state.compensation_problem = state.compensation_instead = ""
     state.compensation_then, state.compensation_listed = "fail", True
-    state.to_undo = []
+    state.to_undo = ()
     state.compensation_due = state.turned = None
     state.compensation_awaited = False
 
@@ -83,6 +84,7 @@ def _forget_compensation(state: ExecutionState) -> None:
 def _step_reset(state: ExecutionState, event: StepReset) -> None:
     step = move_step(state, event)
     del state.steps[event.step]
+    state.cached.pop(event.step, None)
     before = state.resets.get(event.step, Reset())
     kept = _numbered_attempts(step) or before.attempts
     state.resets[event.step] = Reset(
@@ -138,6 +140,7 @@ def _migrated(state: ExecutionState, event: ExecutionMigrated) -> None:
         return
     state.steps = {renamed_key(key, event.names): step for key, step in state.steps.items()}
     state.resets = {renamed_key(key, event.names): reset for key, reset in state.resets.items()}
+    state.cached = {renamed_key(key, event.names): cached for key, cached in state.cached.items()}
     if state.failed_step is not None:
         state.failed_step = renamed_key(state.failed_step, event.names)
 
@@ -162,6 +165,7 @@ def _forked(state: ExecutionState, event: ExecutionForked) -> None:
     for step in state.steps.values():
         if step.due is not None:
             step.due += event.passed
+    leave_notifications(state)
 
 
 VERB_CHANGES: Final[Mapping[type, Callable[[ExecutionState, Any], None]]] = {

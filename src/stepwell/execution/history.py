@@ -134,10 +134,11 @@ class WaitStarted(_Happened, frozen=True, array_like=True, tag=9):
 
 
 class TimerStarted(_Happened, frozen=True, array_like=True, tag=10):
-    """The step waits until `due`."""
+    """The step waits until `due`. `short`: its time is up then, and it would have had to wait longer."""
 
     step: str
     due: int
+    short: bool = False
 
 
 class EventReceived(_Happened, frozen=True, array_like=True, tag=11):
@@ -212,9 +213,14 @@ class ExecutionCompleted(_Happened, frozen=True, array_like=True, tag=17):
 
 
 class ExecutionFailed(_Happened, frozen=True, array_like=True, tag=18):
-    """The end, with what went wrong."""
+    """The end, with what went wrong.
+
+    Attributes:
+        output: what is given all the same, where the definition says so.
+    """
 
     error: ErrorInfo
+    output: Any = None
 
 
 class ExecutionCancelled(_Happened, frozen=True, array_like=True, tag=19):
@@ -497,6 +503,64 @@ class ExecutionAdmitted(_Happened, frozen=True, array_like=True, tag=61):
     """An execution that goes on after its end has its place under the workflow's `concurrency` again."""
 
 
+class NotificationRequested(_Happened, frozen=True, array_like=True, tag=62):
+    """Somebody is to be told something. However that ends, it changes nothing else.
+
+    Attributes:
+        about: `failure` (of the step), `error` (the execution fails), `compensation-awaited`, `compensation-started`,
+            `compensation-ended`.
+        deliveries: the channel and the recipient of each; an empty recipient is whoever the channel leads to.
+        step: whose failure it is about, or empty.
+    """
+
+    about: str
+    deliveries: tuple[tuple[str, str], ...]
+    title: str
+    message: str
+    priority: str = ""
+    step: str = ""
+
+
+class NotificationSettled(_Happened, frozen=True, array_like=True, tag=63):
+    """A delivery of a notification was made, or is given up because of `reason`.
+
+    `notification` and `delivery` are numbers, counted from 1: the how many-th notification of the execution, and which
+    of its deliveries.
+    """
+
+    notification: int
+    delivery: int
+    delivered: bool
+    reason: str = ""
+
+
+class ResultKeyed(_Happened, frozen=True, array_like=True, tag=64):
+    """The result of the step is looked up in the cache, and is put into it, under this key: a digest."""
+
+    step: str
+    key: str
+
+
+class ResultReused(_Happened, frozen=True, array_like=True, tag=65):
+    """The result of the step was in the cache since `made_at`, from that execution; its completion follows."""
+
+    step: str
+    execution: str
+    made_at: int
+
+
+class BranchPublished(_Happened, frozen=True, array_like=True, tag=66):
+    """Where branches are separate: variables got values for what follows from the step along one of its edges.
+
+    Attributes:
+        edge: the place of the edge among those of the step; None: along all of them.
+    """
+
+    step: str
+    edge: int | None
+    values: dict[str, Any]
+
+
 HistoryEvent: TypeAlias = (
     ExecutionCreated
     | ExecutionStarted
@@ -546,4 +610,9 @@ HistoryEvent: TypeAlias = (
     | RolledBack
     | ExecutionMigrated
     | ExecutionForked
+    | NotificationRequested
+    | NotificationSettled
+    | ResultKeyed
+    | ResultReused
+    | BranchPublished
 )

@@ -55,6 +55,22 @@ class LockGranted(msgspec.Struct, frozen=True, gc=False):
     name: str
 
 
+class ResultFound(msgspec.Struct, frozen=True, gc=False):
+    """The result of the step's attempt was in the cache; nothing was dispatched.
+
+    Attributes:
+        scope: see `Report`.
+        execution, made_at: where, and when, it was made.
+    """
+
+    step: str
+    attempt: int
+    result: Any
+    scope: dict[str, Any] | None
+    execution: str
+    made_at: int
+
+
 class CompensateSelf(msgspec.Struct, frozen=True, gc=False):
     """The execution `parent`, which started this one as a sub-workflow, undoes its step; `step` is that undoing."""
 
@@ -88,6 +104,7 @@ Input: TypeAlias = (
     | ChildEnded
     | CompensateSelf
     | ChildCompensated
+    | ResultFound
     | Report
     | Verb
 )

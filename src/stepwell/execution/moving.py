@@ -10,20 +10,44 @@ from stepwell.execution.status import PARKED_STEP, StepStatus
 from stepwell.execution.transitions import EXECUTION_TRANSITIONS, STEP_TRANSITIONS
 
 
-def move_step(state: ExecutionState, event: Any, *, counted: bool = True) -> StepState:
-    step = state.steps.get(event.step)
-    before = step.status if step is not None else StepStatus.PENDING
-    after = _MOVES[type(event)].get(before)
+def move_step(state: ExecutionState, event: Any) -> StepState:
+    """Move the step of the event; one that nothing happened to yet gets a state."""
+    return moved(state, event.step, type(event), event.at)
+
+
+def moved(state: ExecutionState, key: str, what: type, at: int, counted: bool = True) -> StepState:
+    """Move a step because `what` happened to it.
+
+    Two of three events of a history come this way, so what happens most is done here, and nothing is stored into a
+    struct that stands there already: storing takes longer than looking. The event itself is not asked for, since the
+    interpreter is quick only where what it looks at is always of one type.
+
+    Args:
+        counted: whether a step that runs after this is in flight itself.
+    """
+    step = state.steps.get(key)
+    before = step.status if step is not None else _PENDING
+    after = _MOVES[what].get(before)
     if after is None:
-        raise InvalidTransition(f"{event.step}: {type(event).__name__} while {before}")
+        raise InvalidTransition(f"{key}: {what.__name__} while {before}")
     if step is None:
-        step = state.steps[event.step] = StepState()
-    if after is not before:
+        step = state.steps[key] = StepState(after)
+    elif after is before:
+        return step
+    else:
         step.status = after
-        if before in _COUNTED and (step.block is None or before is not StepStatus.RUNNING):
-            _leave(state, before, event.at)
-        if after in _COUNTED and counted:
-            _enter(state, after, event.at)
+        if before is _RUNNING:
+            if step.block is None:
+                _end_flight(state, at)
+        elif before in PARKED_STEP:
+            state.waiting -= 1
+    if after is _RUNNING:
+        if counted:
+            state.in_flight += 1
+            if state.active_since is None:
+                state.active_since = at
+    elif after in PARKED_STEP:
+        state.waiting += 1
     return step
 
 
@@ -31,37 +55,26 @@ def move_construct(state: ExecutionState, event: Any) -> StepState:
     """The step runs, but is not itself in flight: what is inside it is."""
     before = state.steps.get(event.step)
     was_in_flight = before is not None and before.status is StepStatus.RUNNING and before.block is None
-    step = move_step(state, event, counted=False)
+    step = moved(state, event.step, type(event), event.at, False)
     if was_in_flight:
-        _leave(state, StepStatus.RUNNING, event.at)
+        _end_flight(state, event.at)
     return step
 
+
+_PENDING: Final = StepStatus.PENDING
+_RUNNING: Final = StepStatus.RUNNING
 
 _MOVES: Final[dict[type, dict[StepStatus, StepStatus]]] = {}
 for (_before, _event), _after in STEP_TRANSITIONS.items():
     _MOVES.setdefault(_event, {})[_before] = _after
 
-_COUNTED: Final = frozenset({StepStatus.RUNNING, *PARKED_STEP})
-"""The statuses of which the state counts the steps."""
 
-
-def _enter(state: ExecutionState, status: StepStatus, at: int) -> None:
-    if status is StepStatus.RUNNING:
-        state.in_flight += 1
-        if state.active_since is None:
-            state.active_since = at
-    else:
-        state.waiting += 1
-
-
-def _leave(state: ExecutionState, status: StepStatus, at: int) -> None:
-    if status is StepStatus.RUNNING:
-        state.in_flight -= 1
-        if state.in_flight == 0 and state.active_since is not None:
-            state.active_before += at - state.active_since
-            state.active_since = None
-    else:
-        state.waiting -= 1
+def _end_flight(state: ExecutionState, at: int) -> None:
+    """A step is no longer in flight."""
+    state.in_flight -= 1
+    if state.in_flight == 0 and state.active_since is not None:
+        state.active_before += at - state.active_since
+        state.active_since = None
 
 
 def move_execution(state: ExecutionState, event: Any) -> None:

@@ -33,6 +33,8 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
         earlier: `items` of its earlier tries, by their numbers: what ran for them may have to be undone.
         child: the id of the execution that it started as a sub-workflow, or empty.
         attempts_before: how many attempts were made before it was last reset: retry policies do not count those.
+        since: the number of the history event with which its wait for an event began.
+        short: when it is due its time is up, and it has not waited as long as it should.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -60,6 +62,8 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
     earlier: dict[int, list[Any]] | None = None
     child: str = ""
     attempts_before: int = 0
+    short: bool = False
+    since: int = 0
 
 
 class Reset(msgspec.Struct, array_like=True, gc=False, frozen=True):
@@ -88,6 +92,48 @@ class Checkpoint(msgspec.Struct, array_like=True, gc=False, frozen=True):
     variables: dict[str, Any]
 
 
+class Delivery(msgspec.Struct, array_like=True, gc=False):
+    """One recipient who is told over one channel.
+
+    Attributes:
+        outcome: `pending`, `delivered`, `undelivered`, or `elsewhere` (the execution that this one was forked from sees
+            to it).
+        reason: why it could not be made.
+        at: when its end was recorded.
+    """
+
+    channel: str
+    recipient: str
+    outcome: str = "pending"
+    reason: str = ""
+    at: int | None = None
+
+
+class Notification(msgspec.Struct, array_like=True, gc=False):
+    """What somebody is told; see `NotificationRequested`. Once nothing of it is pending, `message` is empty."""
+
+    at: int
+    about: str
+    step: str
+    title: str
+    message: str
+    priority: str
+    deliveries: list[Delivery]
+
+
+class CachedResult(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """How a step stands to the cache of results.
+
+    Attributes:
+        key: under which its result is looked up and put.
+        execution, made_at: where, and when, the result was made that it has from there; empty when it has none.
+    """
+
+    key: str
+    execution: str = ""
+    made_at: int = 0
+
+
 class Cancellation(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """How the execution is being cancelled; see `CancelRequested`."""
 
@@ -95,6 +141,11 @@ class Cancellation(msgspec.Struct, array_like=True, gc=False, frozen=True):
     reason: str
     stop: bool
     compensate: bool
+
+
+def published_key(step: str, edge: int | None) -> str:
+    """Under which is kept what an instance of a step publishes along one of its edges, or (None) along all."""
+    return step if edge is None else f"{step}>{edge}"
 
 
 class ExecutionState(msgspec.Struct, gc=False):
@@ -105,7 +156,8 @@ class ExecutionState(msgspec.Struct, gc=False):
         steps: by name, in the order in which something first happened to them.
         failure: the first unhandled error of a step, or one that the execution as a whole met; see `Run.is_stopping`.
         failed_step: the step that raised it, or None when it is the execution's own.
-        consumed: `source id` of the events that woke a step here, so that none is taken twice.
+        consumed: `source id` of the events that woke a step here, and the number of the history event that first said
+            so: a wait that began after that is not woken by them.
         in_flight: how many steps are running.
         waiting: how many steps wait for an event, a timer or their next attempt.
         active_before, active_since: time spent active (with a step in flight) up to, and since, `active_since`.
@@ -127,6 +179,10 @@ class ExecutionState(msgspec.Struct, gc=False):
         rolling_back: the checkpoint that it is being rolled back to, or empty.
         compensation_asked: who asked for the compensation first; `compensation_by` may have turned its end since.
         turned: why an operator cancelled the execution while it compensated, or None.
+        notifications: in the order in which they were asked for.
+        untold: how many of their deliveries are pending.
+        cached: of the steps whose results go through the cache, by key.
+        published: where branches are separate, what was published, by `published_key`.
     """
 
     id: str
@@ -149,7 +205,7 @@ class ExecutionState(msgspec.Struct, gc=False):
     failure: ErrorInfo | None = None
     failed_step: str | None = None
     error: ErrorInfo | None = None
-    consumed: set[str] = set()
+    consumed: dict[str, int] = {}
     in_flight: int = 0
     waiting: int = 0
     active_before: int = 0
@@ -159,7 +215,7 @@ class ExecutionState(msgspec.Struct, gc=False):
     cancel_reason: str = ""
     hooks_began: bool = False
     final_error: ErrorInfo | None = None
-    to_undo: list[str] = []
+    to_undo: tuple[str, ...] = ()
     compensation_awaited: bool = False
     compensation_then: str = "fail"
     compensation_by: str = ""
@@ -182,6 +238,10 @@ class ExecutionState(msgspec.Struct, gc=False):
     cancel: Cancellation | None = None
     forked_from: str | None = None
     rolling_back: str = ""
+    notifications: list[Notification] = []
+    untold: int = 0
+    cached: dict[str, CachedResult] = {}
+    published: dict[str, dict[str, Any]] = {}
 
     def is_out_of_time(self) -> bool:
         """Whether a bound of the execution as a whole was passed."""

@@ -103,6 +103,7 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     (S.WAITING, EventReceived): S.WAITING,
     (S.WAITING, AttemptFailed): S.RETRYING,
     (S.RETRYING, WaitStarted): S.WAITING,
+    (S.RETRYING, TimerStarted): S.WAITING,
     (S.WAITING, StepCompleted): S.COMPLETED,
     (S.WAITING, StepFailed): S.FAILED,
     (S.WAITING, StepCancelled): S.CANCELLED,
@@ -110,8 +111,9 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     (S.COMPLETED, StepCompensated): S.COMPENSATED,
     (S.CANCELLED, LateCompletion): S.COMPLETED,
     (S.PENDING, UndoingAsked): S.WAITING,
-    # What an operator does. A pause asked for by a failure may come before the step has begun.
+    # What an operator does. A pause asked for by a failure may come before the step, or its next try, has begun.
     (S.PENDING, AttemptFailed): S.RETRYING,
+    (S.RETRYING, AttemptFailed): S.RETRYING,
     (S.RUNNING, StepReset): S.PENDING,
     (S.RETRYING, StepReset): S.PENDING,
     (S.WAITING, StepReset): S.PENDING,

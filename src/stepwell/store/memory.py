@@ -19,6 +19,7 @@ from stepwell.ports import (
     ExecutionQuery,
     HistoryRow,
     InboxItem,
+    KeptResult,
     Lease,
     Lifecycle,
     Lock,
@@ -36,6 +37,7 @@ from stepwell.ports import (
 from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_place_of
 from stepwell.store.lifecycle import found, wanted
 from stepwell.store.memory_content import Content, Ownership, Record
+from stepwell.store.placing import placed
 
 
 class MemoryStore(Store):
@@ -133,7 +135,10 @@ class MemoryStore(Store):
         return sum(not record.has_ended for record in self._of(shard))
 
     async def shards(self) -> Sequence[int]:
-        return sorted({record.handle.shard for record in self._opened().unfinished()})
+        content = self._opened()
+        records = content.by_key.values()
+        unfinished = {record.handle.shard for record in records if not record.has_ended or record.summary.hot}
+        return sorted(unfinished | content.asked())
 
     async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
         due = sorted((at, record.key, record.handle.id) for at, record in self._parked(shard) if at <= now)
@@ -173,6 +178,14 @@ class MemoryStore(Store):
     async def locks(self, name: str | None = None) -> Sequence[Lock]:
         return self._opened().locks.listed(name)
 
+    # ── The cache of results ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def kept_result(self, key: str, now: int) -> KeptResult | None:
+        return self._opened().kept_result(key, now)
+
+    async def forget_results(self, now: int) -> int:
+        return self._opened().forget_results(now)
+
     # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
@@ -183,14 +196,16 @@ class MemoryStore(Store):
         items = [Waiting(self.content.by_key[key].handle.id, step) for key, step in shown]
         return WaitPage(items, wait_cursor_of(*shown[-1]) if len(found) > limit else None)
 
-    async def publish(self, event: Event, now: int, keep_until: int) -> Published:
+    async def publish(self, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()) -> Published:
         content = self._opened()
         owned = content.owned(now)
         items = content.publish(event, now, keep_until)
         if items is None:
             return Published(duplicate=True, waits=0, engine_present=bool(owned))
-        self._ring(items)
-        concerned = {item.shard for item in items}
+        posted = placed(posts, owned, content.shards)
+        content.put(posted)
+        self._ring([*items, *posted])
+        concerned = {item.shard for item in (*items, *posted)}
         present = concerned <= set(owned) if concerned else bool(owned)
         return Published(duplicate=False, waits=len(items), engine_present=present)
 

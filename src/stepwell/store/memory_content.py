@@ -23,6 +23,7 @@ from stepwell.ports import (
     Handle,
     HistoryRow,
     InboxItem,
+    KeptResult,
     NewExecution,
     StoredDefinition,
     StoredExecution,
@@ -115,6 +116,7 @@ class Content:
         self.registry = Registry()
         self.dead_letters = DeadLetters()
         self.locks = Locks()
+        self.results: dict[str, KeptResult] = {}
         self.shards: dict[int, Ownership] = {}
         self.connected: list[Callable[[Collection[int]], None]] = []  # told which shards' inboxes were posted to
         self._events_so_far = 0
@@ -201,6 +203,8 @@ class Content:
             record.snapshot_seq, record.snapshot = change.seq, change.snapshot
         if (to := change.moved_to) is not None:
             record.created = replace(record.created, version=to.version, digest=to.digest)
+        for result in change.results_kept:
+            self.results[result.key] = result
         for wait in change.waits_ended:
             self.waits.get((wait.event_type, wait.key), {}).pop((record.key, wait.step), None)
         for wait in change.waits_begun:
@@ -214,6 +218,20 @@ class Content:
         self.records[handle.id] = self.by_key[handle.key] = record
         if created.start_key is not None:
             self.start_keys[created.start_key] = handle.id
+
+    # The cache of results
+
+    def kept_result(self, key: str, now: int) -> KeptResult | None:
+        """See `ports.Store.kept_result`."""
+        kept = self.results.get(key)
+        return None if kept is None or _has_expired(kept, now) else kept
+
+    def forget_results(self, now: int) -> int:
+        """See `ports.Store.forget_results`."""
+        gone = [key for key, kept in self.results.items() if _has_expired(kept, now)]
+        for key in gone:
+            del self.results[key]
+        return len(gone)
 
     # Events and the inbox
 
@@ -265,11 +283,20 @@ class Content:
 
     def free_shard(self, now: int) -> int:
         """The lowest shard without a living owner and unfinished executions, or a new one."""
-        busy = {record.handle.shard for record in self.unfinished()}
+        busy = {record.handle.shard for record in self.unfinished()} | self.to_start()
         for shard, known in sorted(self.shards.items()):
             if shard not in busy and not known.is_alive(now):
                 return shard
-        return max(self.shards, default=-1) + 1
+        return max((*self.shards, *busy), default=-1) + 1
+
+    def to_start(self) -> set[int]:
+        """The shards in whose inbox somebody asks for a start."""
+        return {item.shard for item in self.inbox.values() if item.kind == "start"}
+
+    def asked(self) -> set[int]:
+        """The shards in whose inbox lies what nobody but their owner will ever act on."""
+        kinds = ("start", "start_child", "compensate_self")
+        return {item.shard for item in self.inbox.values() if item.kind in kinds}
 
     def owned(self, now: int) -> Collection[int]:
         """The shards with a living owner."""
@@ -281,6 +308,10 @@ class Content:
             known = self.shards.get(shard)
             if known is not None and known.fence == fence:
                 known.owner = None
+
+
+def _has_expired(kept: KeptResult, now: int) -> bool:
+    return kept.expires_at is not None and kept.expires_at <= now
 
 
 def _contradiction(what: str) -> StoreError:

@@ -28,6 +28,7 @@ from stepwell.ports import (
     ExecutionQuery,
     HistoryRow,
     InboxItem,
+    KeptResult,
     Lease,
     Lifecycle,
     Lock,
@@ -49,6 +50,7 @@ from stepwell.store import (
     sqlite_locks,
     sqlite_reads,
     sqlite_registry,
+    sqlite_results,
     sqlite_shards,
 )
 from stepwell.store.lifecycle import found, wanted
@@ -195,13 +197,26 @@ class SqliteStore(Store):
     async def locks(self, name: str | None = None) -> Sequence[Lock]:
         return await self._read_aside(lambda connection: sqlite_locks.locks(connection, name))
 
+    # ── The cache of results ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def kept_result(self, key: str, now: int) -> KeptResult | None:
+        return self._read(lambda connection: sqlite_results.kept_result(connection, key, now))
+
+    async def forget_results(self, now: int) -> int:
+        forgotten = 0
+        while True:
+            count = await self._write(lambda connection: sqlite_results.forget(connection, now))
+            forgotten += count
+            if count < sqlite_results.FORGET_AT_ONCE:
+                return forgotten
+
     # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
 
     async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
         return await self._read_aside(lambda connection: sqlite_reads.waiting(connection, event_type, limit, cursor))
 
-    async def publish(self, event: Event, now: int, keep_until: int) -> Published:
-        handed = await self._write(lambda connection: sqlite_events.publish(connection, event, now, keep_until))
+    async def publish(self, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()) -> Published:
+        handed = await self._write(lambda connection: sqlite_events.publish(connection, event, now, keep_until, posts))
         self._ring(handed.owners)
         return handed.published
 

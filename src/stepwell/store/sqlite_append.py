@@ -7,6 +7,7 @@ history costs its one row.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import apsw
@@ -14,7 +15,7 @@ import msgspec
 
 from stepwell.base.errors import StoreError
 from stepwell.ports import Batch, Change, DuplicateStart, Handle, InboxItem, Summary, Wait
-from stepwell.store import sqlite_dead_letters, sqlite_locks
+from stepwell.store import sqlite_dead_letters, sqlite_locks, sqlite_results
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
 from stepwell.store.sqlite_shards import fence_lost
 from stepwell.store.sqlite_thread import transaction
@@ -29,6 +30,16 @@ _END_WAITS: Final = RowStatement("end_waits")
 _POST: Final = RowStatement("post")
 _CONSUME: Final = RowStatement("consume")
 _MOVE: Final = RowStatement("move_to_versions")
+_rare_of: Final = attrgetter(
+    "dead_letters",
+    "dead_letters_resolved",
+    "locks_taken",
+    "locks_released",
+    "locks_released_all",
+    "moved_to",
+    "results_kept",
+)
+"""What few changes do. Every change is asked, so it is asked at once and not one after another."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -59,7 +70,7 @@ def only_history(batch: Batch) -> Sequence[Any] | None:
             or change.snapshot is not None
             or change.waits_begun
             or change.waits_ended
-            or _is_rare(change)
+            or any(_rare_of(change))
         ):
             return None
         values += (handle.key, change.seq, change.events)
@@ -123,14 +134,7 @@ def _write(connection: apsw.Connection, batch: Batch) -> tuple[Mapping[Handle, i
 
 def _is_rare(change: Change) -> bool:
     """Whether it does what few changes do."""
-    return bool(
-        change.dead_letters
-        or change.dead_letters_resolved
-        or change.locks_taken
-        or change.locks_released
-        or change.locks_released_all
-        or change.moved_to is not None
-    )
+    return any(_rare_of(change))
 
 
 def _check_fences(connection: apsw.Connection, batch: Batch) -> None:
@@ -245,6 +249,7 @@ def _write_rare(
     moves = {change.handle.id: change.moved_to for change in rare if change.moved_to is not None}
     _MOVE.run(connection, [value for id_, to in moves.items() for value in (keys[id_], to.version, to.digest)])
     sqlite_dead_letters.apply(connection, rare)
+    sqlite_results.apply(connection, rare)
     return sqlite_locks.apply(connection, rare, keys)
 
 

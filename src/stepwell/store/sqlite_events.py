@@ -12,6 +12,7 @@ from stepwell.execution.event import Event
 from stepwell.execution.matching import match_keys_of_event
 from stepwell.ports import InboxItem, Published
 from stepwell.store.event_index import filing_keys
+from stepwell.store.placing import placed
 from stepwell.store.sqlite_append import post as post_items
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
 from stepwell.store.sqlite_shards import Shard, all_shards
@@ -32,7 +33,9 @@ class Handed(NamedTuple):
     owners: Sequence[Shard]
 
 
-def publish(connection: apsw.Connection, event: Event, now: int, keep_until: int) -> Handed:
+def publish(
+    connection: apsw.Connection, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()
+) -> Handed:
     """See `ports.Store.publish`."""
     keys = match_keys_of_event(event.data)
     with transaction(connection):
@@ -46,7 +49,11 @@ def publish(connection: apsw.Connection, event: Event, now: int, keep_until: int
         waits = connection.changes()
         concerned = {shard for (shard,) in select(connection, "shards_of_event", (number,))}
         shards = all_shards(connection)
-    owned = {shard.shard for shard in shards if shard.is_owned(now)}
+        owned = {shard.shard for shard in shards if shard.is_owned(now)}
+        if posts:
+            items = placed(posts, owned, {shard.shard for shard in shards})
+            post_items(connection, items)
+            concerned |= {item.shard for item in items}
     engine_present = concerned <= owned if concerned else bool(owned)
     owners = [shard for shard in shards if shard.shard in concerned]
     return Handed(Published(False, waits, engine_present), owners)

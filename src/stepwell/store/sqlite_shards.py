@@ -91,7 +91,10 @@ def _free_shard(connection: apsw.Connection, shards: Collection[Shard], now: int
         unfinished = select(connection, "has_unfinished", (shard.shard,))
         if not unfinished and not shard.is_owned(now):
             return shard.shard
-    return max((shard.shard + 1 for shard in shards), default=0)
+    new = max((shard.shard + 1 for shard in shards), default=0)
+    while select(connection, "has_unfinished", (new,)):
+        new += 1  # something is to be started there, and nobody has been there yet
+    return new
 
 
 def _owned(shard: Shard) -> Conflict:

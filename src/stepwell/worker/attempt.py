@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, Literal
@@ -67,10 +67,13 @@ class Attempt(TaskContext):
     """
 
     __slots__ = (
-        "_cut_short", "_equipment", "_phase", "_texts", "_timer", "assignment", "id", "queue_until", "started_at",
-        "task",
+        "_cut_short", "_equipment", "_phase", "_texts", "_timer", "_wanted", "_within", "_work", "assignment", "id",
+        "queue_until", "started_at", "task",
     )  # fmt: skip
     assignment: Assignment
+    _wanted: Any  # what the event loop is asked for, while it has to wait
+    _within: Callable[..., Any]  # calls a function in its context
+    _work: Coroutine[Any, Any, TaskResult]
     queue_until: int
     started_at: int
 
@@ -92,37 +95,58 @@ class Attempt(TaskContext):
     def open(self, value: Any) -> Any:
         return opened(value, self._equipment.secrets, self._texts)
 
+    def hide(self, text: str) -> str:
+        return Mask(self._texts).hide(text) if self._texts else text
+
     async def run_sync(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await self._equipment.threads.run(function, *args, **kwargs)
 
     # Its course
 
-    @types.coroutine
-    def done_in(self, task: asyncio.Task[None]) -> Generator[Any, Any, bool]:
-        """Do the work, from beginning to end, in the running task; whether it had to wait for anything.
+    def begin(self, task: asyncio.Task[None]) -> bool:
+        """Do the work in the running task, up to where it first has to wait; whether it has to. If so, `rest` follows.
 
-        What it sets in context variables stays in it.
+        What it sets in context variables stays in it. Most attempts end here: hence a call, which takes less than
+        waiting for something that never waits.
         """
         if self._phase == "ended":  # stopped before it began
             return False
+        equipment, assignment = self._equipment, self.assignment
         self._phase, self.task = "begun", task
-        self.started_at = self._equipment.clock.now()
-        course, within = self._course(), copy_context().run
+        self.started_at = equipment.clock.now()
+        within = copy_context().run
         try:
-            wanted = within(course.send, None)
-        except StopIteration:
-            return False
-        self._wait()
-        try:
-            while True:
-                try:
-                    answer = yield wanted
-                except BaseException as error:
-                    wanted = within(course.throw, error)
-                else:
-                    wanted = within(course.send, answer)
-        except StopIteration:
-            return True
+            handler = equipment.handlers.get(assignment.type)
+            if handler is None:
+                raise _nobody_does(assignment.type, equipment.handlers)
+            work = handler.run(opened(assignment.config, equipment.secrets, self._texts), self)
+            if type(work) is not types.CoroutineType:
+                work = _awaited(work)
+            try:
+                self._wanted = within(work.send, None)
+            except StopIteration as ended:
+                outcome = ended.value
+            else:
+                self._work, self._within = work, within
+                self._wait()
+                return True
+            report = self._completed(outcome)
+        except BaseException as error:
+            report = self._broken_off(error)
+        self._end(report)
+        return False
+
+    @types.coroutine
+    def rest(self) -> Generator[Any, Any, None]:
+        """Go on to the end."""
+        is_waiting = True
+        while is_waiting:
+            try:
+                answer = yield self._wanted
+            except BaseException as error:
+                is_waiting = self._go_on(self._work.throw, error)
+            else:
+                is_waiting = self._go_on(self._work.send, answer)
 
     def stop(self) -> None:
         """Cancel the work; no report follows."""
@@ -143,39 +167,46 @@ class Attempt(TaskContext):
             scope=scope,
         )
 
-    async def _course(self) -> None:
-        report = None
+    def _go_on(self, resume: Callable[[Any], Any], value: Any) -> bool:
+        """Let the handler go on, to its end or to where it has to wait again; whether it has to."""
         try:
-            assignment, equipment = self.assignment, self._equipment
-            handler = equipment.handlers.get(assignment.type)
-            if handler is None:
-                raise _nobody_does(assignment.type, equipment.handlers)
-            config = opened(assignment.config, equipment.secrets, self._texts)
-            report = self._completed(await handler.run(config, self))
-        except asyncio.CancelledError as cancelled:
-            if self.task is not None and self.task.cancelling() > 0:
-                raise
-            report = self._failed(cancelled)  # not this attempt: something the handler waited for was cancelled
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:  # a task that calls sys.exit must not end the engine
-            report = self._failed(error)
-        finally:
-            self._end(report)
+            try:
+                self._wanted = self._within(resume, value)
+            except StopIteration as ended:
+                outcome = ended.value
+            else:
+                return True
+            report = self._completed(outcome)
+        except BaseException as error:
+            report = self._broken_off(error)
+        self._end(report)
+        return False
+
+    def _broken_off(self, error: BaseException) -> Report:
+        """The report on work that was ended by an exception, unless that means the lane or all of the process.
+
+        Raises:
+            BaseException: it does.
+        """
+        is_for_the_lane = isinstance(error, asyncio.CancelledError) and self.task is not None and self.task.cancelling()
+        if is_for_the_lane or isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+            self._end(None)
+            raise error
+        # Nothing else ends an engine: not a task that calls sys.exit, nor one that waits for something cancelled.
+        return self.report(failure_of(error, self.assignment, self._texts))
 
     def _completed(self, outcome: TaskResult) -> Report:
-        try:
-            result = normalised(outcome.value)
-            scope = None if outcome.scope is None else normalised(outcome.scope, "the scope")
-        except ValueError as error:
-            raise TaskError("invalid_result", f"{error}") from None
-        if self._texts:
-            mask = Mask(self._texts)
-            result, scope = mask.seal(result), mask.seal(scope)
+        result, scope = outcome.value, outcome.scope
+        if result is not None or scope is not None:
+            try:
+                result = normalised(result)
+                scope = None if scope is None else normalised(scope, "the scope")
+            except ValueError as error:
+                raise TaskError("invalid_result", f"{error}") from None
+            if self._texts:
+                mask = Mask(self._texts)
+                result, scope = mask.seal(result), mask.seal(scope)
         return self.report(None, result, scope)
-
-    def _failed(self, error: BaseException) -> Report:
-        return self.report(failure_of(error, self.assignment, self._texts))
 
     def _wait(self) -> None:
         """It has to wait: from now on it may run out of time."""
@@ -218,6 +249,11 @@ class Attempt(TaskContext):
         if self._cut_short is not None:
             report = self.report(timeout_of(self.assignment)) if self._cut_short == "expired" else None
         self._equipment.on_end(self, report)
+
+
+async def _awaited(work: Awaitable[TaskResult]) -> TaskResult:
+    """What a handler gave that was not written as a coroutine, as one."""
+    return await work
 
 
 def _nobody_does(type_: str, handlers: Mapping[str, TaskHandler]) -> TaskError:

@@ -42,7 +42,9 @@ class Lanes:
         task, ready = asyncio.current_task(), self._ready
         assert task is not None, "a lane is a task"
         for _ in range(len(ready)):  # what comes meanwhile is for the next round
-            if await ready.popleft().done_in(task):
+            attempt = ready.popleft()
+            if attempt.begin(task):
+                await attempt.rest()
                 return
             if task.cancelling():  # meant for that attempt, and not for those behind it
                 self.spread()

@@ -69,17 +69,23 @@ class LocalWorker(Dispatcher):
         """Attempts at work, in line, and the limit."""
         return {"at_work": len(self._running), "in_line": len(self._queue), "limit": self._max_concurrent}
 
+    def at_work(self, execution: str) -> int:
+        """How many attempts of an execution are at work at this moment."""
+        return sum(attempt.assignment.execution == execution for attempt in tuple(self._running))
+
     def dispatch(self, assignment: Assignment) -> None:
         """Begin the work, or queue it. Ignored when the same assignment is queued or running, or after `close`."""
-        id_ = assignment.id
-        if id_ in self._known or self._closed:
+        id_, known, running = assignment.id, self._known, self._running
+        if id_ in known or self._closed:
             return
-        attempt = self._known[id_] = Attempt(assignment, id_, self._equipment)
-        if len(self._running) < self._max_concurrent:
-            self._running.add(attempt)
+        attempt = known[id_] = Attempt(assignment, id_, self._equipment)
+        if len(running) < self._max_concurrent:
+            running.add(attempt)
             self._lanes.put(attempt)
         else:
-            self._enqueue(attempt)
+            self._queue[id_] = attempt
+            if self._queue_timeout is not None:
+                self._bound(attempt, self._queue_timeout)
 
     def stop(self, assignment_id: str) -> None:
         """Cancel the work, queued or running; no report follows. Ignored when there is none of this id."""
@@ -119,23 +125,24 @@ class LocalWorker(Dispatcher):
 
     def _ended(self, attempt: Attempt, report: Report | None) -> None:
         """An attempt is over: its place is free."""
-        self._running.discard(attempt)
-        if self._known.get(attempt.id) is attempt:
-            del self._known[attempt.id]
-        if self._queue and not self._closed:
+        running, known = self._running, self._known
+        running.discard(attempt)
+        if known.get(attempt.id) is attempt:
+            del known[attempt.id]
+        if self._closed:
+            return
+        if self._queue:
             _, following = self._queue.popitem(last=False)
-            self._running.add(following)
+            running.add(following)
             self._lanes.put(following)
-        if report is not None and not self._closed:
+        if report is not None:
             self._on_report(report)
 
     # The queue
 
-    def _enqueue(self, attempt: Attempt) -> None:
-        self._queue[attempt.id] = attempt
-        if self._queue_timeout is None:
-            return
-        attempt.queue_until = self._clock.now() + self._queue_timeout
+    def _bound(self, attempt: Attempt, timeout: int) -> None:
+        """It waits no longer than that."""
+        attempt.queue_until = self._clock.now() + timeout
         if self._queue_timer is None:
             self._watch_queue()
 

@@ -34,7 +34,10 @@ UPDATE shards SET owner = NULL, wake_port = NULL WHERE shard = ? AND fence = ?
 SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM shards WHERE shard = ? AND fence = ? AND owner IS NOT NULL)
 
 -- name: has_unfinished
-SELECT 1 FROM executions WHERE shard = ? AND status NOT IN ('completed', 'failed', 'cancelled') LIMIT 1
+SELECT 1 FROM executions WHERE shard = ?1 AND status NOT IN ('completed', 'failed', 'cancelled')
+UNION ALL
+SELECT 1 FROM inbox WHERE shard = ?1 AND kind = 'start'
+LIMIT 1
 
 -- ── Executions: writing ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -125,6 +128,9 @@ SELECT count(*) FROM executions WHERE shard = ? AND status NOT IN ('completed', 
 SELECT shard FROM shards
 WHERE EXISTS (SELECT 1 FROM executions AS e
               WHERE e.shard = shards.shard AND e.status NOT IN ('completed', 'failed', 'cancelled'))
+   OR EXISTS (SELECT 1 FROM executions AS e WHERE e.shard = shards.shard AND e.hot = 1)
+UNION
+SELECT shard FROM inbox WHERE kind IN ('start', 'start_child', 'compensate_self')
 ORDER BY shard
 
 -- name: due
@@ -269,6 +275,18 @@ DELETE FROM inbox WHERE id IN (VALUES (?))
 SELECT i.id, i.shard, i.kind, coalesce(i.payload, e.body), i.execution, i.step
 FROM inbox AS i LEFT JOIN events AS e ON e.number = i.event
 WHERE i.shard = ? AND i.id > ? ORDER BY i.id LIMIT ?
+
+-- ── The cache of results ─────────────────────────────────────────────────────────────────────────────────────────────
+
+-- name: keep_results
+INSERT OR REPLACE INTO results (key, execution, made_at, expires_at, value) VALUES (?, ?, ?, ?, ?)
+
+-- name: kept_result
+SELECT key, execution, made_at, expires_at, value FROM results
+WHERE key = ? AND (expires_at IS NULL OR expires_at > ?)
+
+-- name: forget_results
+DELETE FROM results WHERE number IN (SELECT number FROM results WHERE expires_at <= ? LIMIT ?)
 
 -- ── Definitions ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
