@@ -14,6 +14,7 @@ from stepwell.execution.history import (
     AttemptFailed,
     BlockEntered,
     BlockStarted,
+    BranchPublished,
     CancelRequested,
     CheckpointReached,
     ChildStarted,
@@ -43,6 +44,10 @@ from stepwell.execution.history import (
     IterationStarted,
     LateCompletion,
     LockTaken,
+    NotificationRequested,
+    NotificationSettled,
+    ResultKeyed,
+    ResultReused,
     RolledBack,
     StepCancelled,
     StepCompensated,
@@ -163,11 +168,13 @@ class Board:
                 self._take_undoing(event)
             case ExecutionPaused() | ExecutionResumed() | RolledBack() | Intervened() | StepReset() | StepReopened():
                 self._take_verb(event)
-            case EventReceived() | EventLate() | VariablesSet() | EventIgnored() | AnswerRefused():
+            case EventReceived() | EventLate() | VariablesSet() | BranchPublished() | EventIgnored() | AnswerRefused():
                 pass
             case ExecutionAdmitted() | IterationStarted() | LockTaken() | StepsAdded() | CheckpointReached():
                 pass
             case ExecutionMigrated() | ExecutionForked():
+                pass
+            case NotificationRequested() | NotificationSettled() | ResultKeyed() | ResultReused():
                 pass
             case _:
                 assert_never(event)

@@ -23,18 +23,29 @@ def columns(headings: Sequence[str], rows: Iterable[Sequence[str]], *, cut: str,
         bold: the numbers of the rows that are shown bold, from 0.
     """
     table = [tuple(headings), *rows]
-    widths = [max(map(_width, column)) for column in zip(*table, strict=True)]
-    kept = [number for number, cells in enumerate(zip(*table[1:], strict=True)) if any(cells)]
+    cells = list(zip(*table, strict=True))
+    widths = [_widest(column) for column in cells]
+    kept = [number for number, column in enumerate(cells) if any(column[1:])]
     if cut in headings:
         number = headings.index(cut)
         others = sum(widths[each] + len(_GAP) for each in kept if each != number)
         widths[number] = min(widths[number], max(console_for(sys.stdout).width - others, _LEAST))
     colours, bolded = takes_colour(sys.stdout), {0, *(number + 1 for number in bold)}
-    lines = []
-    for number, row in enumerate(table):
-        line = _GAP.join(_fitted(row[each], widths[each]) for each in kept).rstrip()
-        lines.append(click.style(line, bold=True) if colours and number in bolded else line)
+    fitted = [_column(cells[each], widths[each]) for each in kept]
+    lines = [_GAP.join(row).rstrip() for row in zip(*fitted, strict=True)]
+    if colours:
+        lines = [click.style(line, bold=True) if number in bolded else line for number, line in enumerate(lines)]
     return "\n".join(lines)
+
+
+def _widest(cells: Sequence[str]) -> int:
+    return max(map(len if "".join(cells).isascii() else _width, cells))
+
+
+def _column(cells: Sequence[str], width: int) -> list[str]:
+    """The cells, each as wide as the column."""
+    fits = "".join(cells).isascii() and max(map(len, cells)) <= width
+    return [cell.ljust(width) for cell in cells] if fits else [_fitted(cell, width) for cell in cells]
 
 
 def _fitted(text: str, width: int) -> str:

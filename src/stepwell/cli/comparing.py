@@ -30,7 +30,7 @@ def show_difference(old: str, new: str, setup: Setup, output: str) -> int:
     with output_kept_clean():
         configuration = configuration_of(setup)
         known = catalogue_for_checking(setup).known()
-    before, after = [load_or_raise(source_of(given, configuration), known=known) for given in (old, new)]
+    before, after = [load_or_raise(source_of(given, configuration, setup), known=known) for given in (old, new)]
     document = difference(before, after)
     emit(document, output, lambda: "\n".join(_lines(document)))
     return 0

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from stepwell.base.clock import SystemClock
 from stepwell.cli.documents import emit, json_text
-from stepwell.cli.narration import OUTCOMES, message_of, one_line
+from stepwell.cli.narration import HANDLED, OUTCOMES, message_of, one_line
 from stepwell.cli.opening import configuration_of, existing_store, reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.tables import facts, has_room, rendered, status_text, table
@@ -106,6 +106,8 @@ def _execution_text(report: Report) -> str:
     parts: list[RenderableType] = [facts(_facts(report)), "", _steps(report["steps"])]
     if report["compensation_steps"]:
         parts += ["", Text("compensation", "bold"), _steps(report["compensation_steps"])]
+    if report["notifications"]:
+        parts += ["", Text("notifications", "bold"), _notifications(report["notifications"])]
     if report["output"] is not None:
         parts += ["", Text("output", "bold"), json_text(report["output"])]
     return rendered(*parts)
@@ -149,11 +151,37 @@ def _steps(steps: list[Report]) -> RenderableType:
     return table("", "step", "status", "tries", "time", "note", cut="step", fold="note", rows=rows)
 
 
+def _notifications(notifications: list[Report]) -> RenderableType:
+    rows = (
+        (
+            told["title"] if place == 0 else "",
+            each["channel"] or "",
+            each["recipient"] or "",
+            Text(each["status"], "red" if each["status"] == "undelivered" else ""),
+            one_line(each["reason"] or ""),
+        )
+        for told in notifications
+        for place, each in enumerate(told["deliveries"])
+    )
+    return table("what", "channel", "recipient", "status", "reason", cut="what", fold="reason", rows=rows)
+
+
 def _note(step: Report) -> RenderableType:
     if step["error"]:
-        return Text(_error(step["error"]), "red" if step["status"] == "failed" else "yellow")
-    parts = [step.get("reason"), _waits_for(step), f"until {local_time(step['due_at'])}" if step.get("due_at") else ""]
+        handled = HANDLED.get(step.get("handled", ""), "")
+        return Text(f"{_error(step['error'])}{handled}", "red" if step["status"] == "failed" else "yellow")
+    parts = [
+        _from_cache(step),
+        step.get("reason"),
+        _waits_for(step),
+        f"until {local_time(step['due_at'])}" if step.get("due_at") else "",
+    ]
     return one_line(", ".join(part for part in parts if part))
+
+
+def _from_cache(step: Report) -> str:
+    cached = step.get("from_cache")
+    return f"from the cache, of execution {cached['execution_id']}" if cached else ""
 
 
 def _waits_for(step: Report) -> str:

@@ -14,6 +14,7 @@ from stepwell.execution.history import (
     AttemptFailed,
     BlockEntered,
     BlockStarted,
+    BranchPublished,
     CancelRequested,
     CheckpointReached,
     ChildStarted,
@@ -43,6 +44,10 @@ from stepwell.execution.history import (
     IterationStarted,
     LateCompletion,
     LockTaken,
+    NotificationRequested,
+    NotificationSettled,
+    ResultKeyed,
+    ResultReused,
     RolledBack,
     StepCancelled,
     StepCompensated,
@@ -105,12 +110,18 @@ def told(event: HistoryEvent) -> str:
             return note
         case CompensationAwaited() | StepCompensated() | LateCompletion() | UndoingAsked() | EndTurned():
             return note
-        case ExecutionCreated() | ExecutionStarted() | StepScheduled() | EventLate() | VariablesSet():
+        case (
+            ExecutionCreated() | ExecutionStarted() | StepScheduled() | EventLate() | VariablesSet() | BranchPublished()
+        ):
             return ""
         case ExecutionPaused() | ExecutionResumed() | CancelRequested() | Intervened() | RolledBack():
             return note
         case CheckpointReached() | ExecutionMigrated() | ExecutionForked():
             return note
+        case NotificationRequested() | NotificationSettled() | ResultReused():
+            return note
+        case ResultKeyed():
+            return ""
         case ExecutionAdmitted() | IterationStarted() | LockTaken() | StepReset() | StepReopened():
             return ""
         case _:
@@ -160,8 +171,25 @@ def note_of(event: HistoryEvent) -> str:
             return _note_of_place(event)
         case CompensationEnded():
             return f"compensation {OUTCOMES.get(event.outcome, event.outcome)}"
+        case NotificationRequested() | NotificationSettled():
+            return _note_of_telling(event)
+        case ResultReused():
+            return f"its result is reused, from execution {event.execution}"
         case _:
             return ""
+
+
+def _note_of_telling(event: NotificationRequested | NotificationSettled) -> str:
+    match event:
+        case NotificationRequested():
+            return one_line(f"{count(len(event.deliveries), 'notification')}: {event.title}")
+        case NotificationSettled():
+            which = f"notification {event.notification}.{event.delivery}"
+            return one_line(
+                f"{which} was delivered" if event.delivered else f"{which} was not delivered: {event.reason}"
+            )
+        case _:
+            assert_never(event)
 
 
 def _note_of_undoing(

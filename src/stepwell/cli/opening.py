@@ -1,6 +1,7 @@
 """From what the user said to a configuration, a catalogue and an open store.
 
-What opens a store is imported when one is opened: commands that only check definitions need none of it.
+What opens a store, and reads what is recorded, is imported when that is done: commands that only check definitions
+need none of it.
 """
 
 from __future__ import annotations
@@ -8,15 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stepwell.app.checking import Catalogue, catalogue_of, check
-from stepwell.app.configuration import Configuration, load_configuration, read_configuration
-from stepwell.app.definitions import Definitions
+from stepwell.app.configuration import Configuration, completed, load_configuration, read_configuration
+from stepwell.app.notifications import channels_of
+from stepwell.app.plugins import plugins_of
 from stepwell.app.policies import policies_of
-from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries, import_module
-from stepwell.app.registry import Registry
 from stepwell.app.services import services_of
 from stepwell.base.errors import StoreError
 from stepwell.base.spans import Source
@@ -26,12 +26,17 @@ from stepwell.definition.context import Known
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.loading import Loaded
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, WorkflowDefinition
-from stepwell.execution.codec import Codec
-from stepwell.execution.history import HistoryEvent
+from stepwell.dialects.loading import settings_in
 from stepwell.ports import Cipher, Store
 from stepwell.services.registry import StaticServices
 from stepwell.store.factory import sqlite_path
 from stepwell.tasks.builtin import builtin_handlers
+
+if TYPE_CHECKING:
+    from stepwell.app.definitions import Definitions
+    from stepwell.app.reading import Reading
+    from stepwell.execution.codec import Codec
+    from stepwell.execution.history import HistoryEvent
 
 
 def configuration_of(setup: Setup) -> Configuration:
@@ -41,6 +46,16 @@ def configuration_of(setup: Setup) -> Configuration:
         ConfigurationError: naming everything that is wrong.
     """
     configuration = load_configuration(setup.config, store=setup.store)
+    set_up_logging(configuration.logging.level)
+    return configuration
+
+
+def configured_for(definition: WorkflowDefinition, configuration: Configuration) -> Configuration:
+    """The configuration, with what the file of a workflow says about the engine where it says nothing itself."""
+    more = settings_in(definition)
+    if not more:
+        return configuration
+    configuration = completed(configuration, more)
     set_up_logging(configuration.logging.level)
     return configuration
 
@@ -57,10 +72,29 @@ def registries_of(setup: Setup) -> Registries:
 def catalogue_for(configuration: Configuration, registries: Registries) -> Catalogue:
     """What can be run here."""
     services = StaticServices(services_of(configuration))
-    handlers = builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services)
-    catalogue = catalogue_of(registries, set(handlers), set(services.names()), policies_of(configuration))
-    catalogue.workflows = _registered_names(configuration)
+    plugins = plugins_of(configuration.plugins)
+    plugins.register(registries)
+    brought = _brought_by_packs(configuration, registries)
+    handlers = {
+        **builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services),
+        **plugins.handlers(),
+    }
+    names, policies, channels = set(services.names()), policies_of(configuration), channels_of(configuration)
+    catalogue = catalogue_of(registries, set(handlers), names, policies, channels.keys(), plugins)
+    registered = _registered_names(configuration)
+    catalogue.workflows = registered | brought if registered is not None else brought or None
     return catalogue
+
+
+def _brought_by_packs(configuration: Configuration, registries: Registries) -> Set[str]:
+    """The names of the workflows of the configured packs, whose actions are registered with that."""
+    if not configuration.packs:
+        return frozenset()
+
+    from stepwell.app.packs import add_packs
+
+    add_packs(configuration.packs, registries)
+    return {name for packs in registries.packs.values() for pack in packs for name in pack.workflows}
 
 
 def _registered_names(configuration: Configuration) -> Set[str] | None:
@@ -70,6 +104,8 @@ def _registered_names(configuration: Configuration) -> Set[str] | None:
         return None
 
     import asyncio
+
+    from stepwell.app.registry import Registry
 
     async def read() -> Set[str]:
         async with existing_store(configuration) as store:
@@ -96,16 +132,20 @@ class _PartlyKnown(Catalogue):
         self._knows_services = services
         self._knows_tasks = tasks
         self.workflows = whole.workflows
+        self.channels = whole.channels if services else None
 
     def known(self) -> Known:
         known = self._whole.known()
         return Known(
             step_types=known.step_types if self._knows_tasks else None,
+            settings=known.settings,
+            broken=known.broken,
             tasks=known.tasks if self._knows_tasks else None,
             rules=known.rules if self._knows_tasks else None,
             services=known.services if self._knows_services else None,
             policies=known.policies if self._knows_services else None,
             workflows=self.workflows,
+            channels=self.channels,
         )
 
     def leaf_types(self) -> set[str]:
@@ -115,7 +155,7 @@ class _PartlyKnown(Catalogue):
 
 def catalogue_for_checking(setup: Setup) -> Catalogue:
     """For commands that run nothing: services and policies are known with a configuration only, tasks and rules with
-    `--import`, workflows with a store.
+    `--import`, workflows with a store or packs.
 
     Raises:
         ConfigurationError: the configuration or a module is wrong.
@@ -185,8 +225,16 @@ async def existing_store(configuration: Configuration, *, migrate: bool = False)
 
 def reading_of(store: Store) -> Reading:
     """Reads what is recorded in the store."""
-    definitions = Definitions(store, catalogue_of(Registries(), set(), None))
-    return Reading(store, reading_codec(), definitions)
+    from stepwell.app.reading import Reading
+
+    return Reading(store, reading_codec(), definitions_of(store))
+
+
+def definitions_of(store: Store) -> Definitions:
+    """The definitions of the store, for reading them."""
+    from stepwell.app.definitions import Definitions
+
+    return Definitions(store, catalogue_of(Registries(), set(), None))
 
 
 class _Unopened(Cipher):
@@ -205,6 +253,8 @@ _NIL: Final = b"\xc0"
 
 def reading_codec() -> Codec:
     """Decodes what is recorded, for showing it."""
+    from stepwell.execution.codec import Codec
+
     return Codec(_Unopened())
 
 

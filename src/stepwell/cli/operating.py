@@ -11,6 +11,7 @@ import msgspec
 
 from stepwell.app.checking import catalogue_of
 from stepwell.app.definitions import Definitions
+from stepwell.app.notifications import channels_of
 from stepwell.app.operating import LONGEST_WAIT, Done, Move, Operators, names_of
 from stepwell.app.registries import Registries
 from stepwell.app.session import cipher_for, owner_name
@@ -229,6 +230,7 @@ async def _operators(asking: Asking) -> AsyncIterator[Operators]:
     configuration = configuration_of(asking.setup)
     async with existing_store(configuration) as store:
         codec = Codec(cipher_for(configuration, say))
-        definitions = Definitions(store, catalogue_of(Registries(), set(), None))
+        catalogue = catalogue_of(Registries(), set(), None, channels=channels_of(configuration).keys())
+        definitions = Definitions(store, catalogue)
         wait = LONGEST_WAIT if asking.wait is None else asking.wait
         yield Operators(store, codec, definitions, SystemClock(), owner_name(), wait)

@@ -70,11 +70,12 @@ class Dialect(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         from stepwell.base.suggest import hint_for
-        from stepwell.dialects.table import DIALECTS
+        from stepwell.dialects.table import DIALECTS, dialect_named
 
-        if value not in DIALECTS:
+        dialect = dialect_named(str(value))
+        if dialect is None:
             self.fail(f"there is no dialect {value!r}; {hint_for(value, list(DIALECTS))}", param, ctx)
-        return str(value)
+        return dialect.name
 
 
 def path_type() -> click.Path:

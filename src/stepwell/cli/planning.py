@@ -35,14 +35,15 @@ def show_plan(given: str, setup: Setup, output: str) -> int:
     with output_kept_clean():
         configuration = configuration_of(setup)
         known = catalogue_for_checking(setup).known()
-    source = source_of(given, configuration)
+    source = source_of(given, configuration, setup)
     loaded = load(source, known=known)
     if loaded.definition is None:
         raise InvalidDefinition(loaded.diagnostics, source)
     write_findings(loaded.diagnostics, source, sys.stderr)
     services = {name: service.timeout for name, service in configuration.services.items()}
     figures = figures_of(loaded.definition, services, configuration.execution.default_timeout)
-    emit(_document(figures, loaded), output, lambda: _text(figures))
+    document = _document(figures, loaded) if output != "table" else None
+    emit(document, output, lambda: _text(figures))
     return 0
 
 

@@ -1,25 +1,28 @@
-"""`event publish`: an event for whatever waits, in this process or another."""
+"""`event publish`: an event for whatever waits or is started by it, in this process or another."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import Any
+from typing import Any, assert_never
+
+from msgspec import to_builtins
 
 from stepwell.app.configuration import Configuration
 from stepwell.app.session import limits_of
+from stepwell.app.triggering import Firing, PublishedEvent, Triggering
 from stepwell.base.clock import SystemClock
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import UsageError
 from stepwell.base.values import check_json
 from stepwell.cli.documents import emit
 from stepwell.cli.given import read_json
-from stepwell.cli.opening import configuration_of, existing_store
+from stepwell.cli.opening import configuration_of, definitions_of, existing_store, reading_codec
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 from stepwell.cli.words import count
+from stepwell.definition.diagnostics import printable
 from stepwell.execution.event import Event
-from stepwell.ports import Published
 
 
 def publish_event(
@@ -47,10 +50,14 @@ def publish_event(
         "duplicate": published.duplicate,
         "waits": published.waits,
         "engine_present": published.engine_present,
+        "firings": [to_builtins(firing) for firing in published.firings],
     }
     emit(document, output, lambda: "" if quiet else _told(event, published, keep))
-    if published.waits and not published.engine_present and not quiet:
-        say("no engine is running on this store: the event is kept, and is seen when the execution is resumed")
+    if not published.engine_present and not quiet:
+        if published.waits:
+            say("no engine is running on this store: the event is kept, and is seen when the execution is resumed")
+        if published.started:
+            say("no engine is running on this store: what it starts begins when an engine takes up what is unfinished")
     return 0
 
 
@@ -72,17 +79,40 @@ def _event(type_: str, source: str, id_: str, subject: str | None, data: Any) ->
     return Event(id=id_, type=type_, source=source, subject=subject, data=data, time=SystemClock().now())
 
 
-async def _publish(event: Event, configuration: Configuration, keep: int) -> Published:
+async def _publish(event: Event, configuration: Configuration, keep: int) -> PublishedEvent:
     now = SystemClock().now()
     async with existing_store(configuration) as store:
-        return await store.publish(event, now, now + keep)
+        triggering = Triggering(store, definitions_of(store).stored)
+        return await triggering.publish(event, reading_codec(), now, now + keep)
 
 
-def _told(event: Event, published: Published, keep: int) -> str:
+def _told(event: Event, published: PublishedEvent, keep: int) -> str:
     if published.duplicate:
         return f"event {event.id} from {event.source} was accepted before; nothing was done"
+    did = []
     if published.waits:
         does = "it woke" if published.engine_present else "it is for"
-        return f"event {event.id} accepted; {does} {count(published.waits, 'wait')}"
-    kept = format_duration(keep)
-    return f"event {event.id} accepted; nothing waits for it yet, and it is kept for {kept} for waits that begin later"
+        did.append(f"{does} {count(published.waits, 'wait')}")
+    if published.started:
+        did.append(f"it starts {count(len(published.started), 'execution')}")
+    if not did:
+        kept = format_duration(keep)
+        did.append(f"nothing waits for it yet, and it is kept for {kept} for waits that begin later")
+    lines = [f"event {event.id} accepted; {', and '.join(did)}"]
+    return "\n".join([*lines, *(f"  {printable(_line(firing))}" for firing in published.firings)])
+
+
+def _line(firing: Firing) -> str:
+    """What a trigger made of the event, for people."""
+    workflow = f"{firing.workflow} {firing.version}"
+    match firing.outcome:
+        case "started":
+            return f"started {workflow}: execution {firing.execution_id}"
+        case "present":
+            return f"started {workflow} before: execution {firing.execution_id}"
+        case "filtered":
+            return f"did not start {workflow}: {firing.reason}"
+        case "refused":
+            return f"cannot start {workflow}: {firing.reason}"
+        case _:
+            assert_never(firing.outcome)

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from stepwell.app.configuration import Configuration
+from stepwell.app.notifications import channels_of
 from stepwell.app.policies import policies_of
 from stepwell.app.process import settle_process
 from stepwell.app.registries import Registries
@@ -26,6 +27,7 @@ from stepwell.cli.opening import (
     catalogue_for,
     checked,
     configuration_of,
+    configured_for,
     events_of,
     reading_codec,
     reading_of,
@@ -70,8 +72,9 @@ def run_workflow(workflow: str, given: str | None, key: str | None, request: Req
         configuration = configuration_of(request.setup)
         registries = registries_of(request.setup)
         value = read_json(given, "the input") if given is not None else None
-        source = source_to_run(workflow, configuration, quiet=request.quiet)
+        source = source_to_run(workflow, configuration, request.setup, quiet=request.quiet)
         plan = _checked_plan(source, configuration, registries)
+        configuration = configured_for(plan.definition, configuration)
         create(plan, Start(id="", input=value, seed=b""), SystemClock().now())  # would the start be accepted?
         ended = asyncio.run(_Run(request, configuration, registries).start(plan, value, key))
     return _finish(ended, request)
@@ -94,14 +97,15 @@ def _checked_plan(source: Source, configuration: Configuration, registries: Regi
         error.hint = _what_is_missing(error, configuration, registries)
         raise
     write_findings(loaded.diagnostics, source, sys.stderr)
-    return Plan(definition, policies_of(configuration))
+    return Plan(definition, policies_of(configuration), sorted(channels_of(configuration)))
 
 
 def _what_is_missing(error: InvalidDefinition, configuration: Configuration, registries: Registries) -> str | None:
     """How names that are defined outside of the document are made known, when none of their kind is."""
     codes = {finding.code for finding in error.diagnostics}
     hints = []
-    if codes & {"unknown-type", "unknown-task", "unknown-rule"} and not list(registries.tasks.names()):
+    of_tasks = codes & {"unknown-type", "unknown-task", "unknown-rule", "unknown-action"}
+    if of_tasks and not list(registries.tasks.names()):
         hints.append("tasks and rules of your own are made known with --import MODULE")
     if "unknown-service" in codes and not configuration.services:
         hints.append("services are named in stepwell.yaml, or in the file given with --config")
@@ -115,6 +119,11 @@ def _finish(ended: Ended, request: Request) -> int:
     if ended.error is not None:
         raise ended.error
     return exit_status_of(ended.report)
+
+
+def _is_telling(report: dict[str, Any]) -> bool:
+    """Whether somebody is still to be told something, although the execution has ended."""
+    return any(each["status"] == "pending" for told in report["notifications"] for each in told["deliveries"])
 
 
 class _Run:
@@ -149,7 +158,9 @@ class _Run:
     async def _go_on(self, store: Store, execution: str) -> Ended:
         reading = reading_of(store)
         if await reading.is_over(execution):
-            return Ended(await reading.execution(execution))
+            report = await reading.execution(execution)
+            if not _is_telling(report):
+                return Ended(report)
         shard = await reading.shard_of(execution)
         past = [event async for event in events_of(store, reading_codec(), execution)]
         try:
@@ -173,6 +184,8 @@ class _Run:
             with progress.shown() if progress is not None else nullcontext():
                 work = session.engine.ended(execution)
                 state = await self._interrupts.wait_for(work, self._request.timeout)
+                if state.untold:
+                    await session.engine.told()
             return Ended(execution_report(plan, state))
         except (Interrupted, OutOfTime) as why:
             report = execution_report(plan, await session.engine.state(execution))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stepwell.app.configuration import Configuration
-from stepwell.app.definitions import read_file
+from stepwell.app.files import read_file
 from stepwell.app.registry import Reference, Registry, reference_unless_file, stored_source
 from stepwell.base.errors import NotFound, UsageError
 from stepwell.base.spans import Source
@@ -31,6 +31,9 @@ def source_of(given: str, configuration: Configuration, setup: Setup) -> Source:
         UsageError: (code `unreadable-file`) there is no such file, and no store in which it could be registered.
         NotFound: (code `unknown-workflow`, `unknown-version`) there is no such file, and it is not registered.
     """
+    packed = _in_packs(given, configuration)
+    if packed is not None:
+        return packed
     reference = _registered(given, configuration)
     if reference is None:
         return file_source(Path(given), setup)
@@ -45,6 +48,9 @@ def source_to_run(given: str, configuration: Configuration, setup: Setup, *, qui
     Raises:
         Conflict: (code `version-draft`, `version-retired`) it must not be started.
     """
+    packed = _in_packs(given, configuration)
+    if packed is not None:
+        return packed
     reference = _registered(given, configuration)
     if reference is None:
         return file_source(Path(given), setup)
@@ -54,6 +60,16 @@ def source_to_run(given: str, configuration: Configuration, setup: Setup, *, qui
     if warning is not None and not quiet:
         say(f"warning: {warning}")
     return source
+
+
+def _in_packs(given: str, configuration: Configuration) -> Source | None:
+    """The workflow of that name in the configured packs: it is registered, if it is not yet, when an engine opens."""
+    if not configuration.packs or reference_unless_file(given) is None:
+        return None
+
+    from stepwell.app.packs import packs_in
+
+    return next((pack.workflows[given] for pack in packs_in(configuration.packs) if given in pack.workflows), None)
 
 
 def _registered(given: str, configuration: Configuration) -> Reference | None:

@@ -9,7 +9,7 @@ from stepwell.cli.options import Setup, output_option, quiet_option, setup_optio
 
 @click.group("event")
 def command() -> None:
-    """Send events to waiting steps."""
+    """Send events to waiting steps, and to the triggers of workflows."""
 
 
 @command.command("publish")
@@ -31,7 +31,8 @@ def publish(
     output: str,
     quiet: bool,
 ) -> int:
-    """Publish an event: every step that waits for it goes on, in whatever process runs it.
+    """Publish an event: every step that waits for it goes on, in whatever process runs it, and every registered
+    workflow with a trigger for it is started.
 
     \b
     stepwell event publish user.email_verified -d '{"user_id": "u-17"}'
