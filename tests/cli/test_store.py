@@ -276,7 +276,7 @@ def test_the_doctor_finds_nothing_wrong_and_leaves_nothing_behind(stepwell: Step
     assert status == 0
     assert {how for how, _ in found.values()} == {"ok"}
     assert list(found) == [
-        "python", "libraries", "sqlite", "clock", "configuration", "modules", "store", "file system", "key",
+        "python", "libraries", "sqlite", "clock", "configuration", "modules", "plug-ins", "store", "file system", "key",
     ]  # fmt: skip
     assert found["store"] == ("ok", "stepwell.db is not there yet; the first run makes it")
     assert list(folder.iterdir()) == []

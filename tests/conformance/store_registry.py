@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any, Literal
 
 import pytest
@@ -225,6 +226,23 @@ class RegistryConformance(StorePlace):
                 await call
             assert raised.value.code == "unknown-version"
             assert raised.value.hint
+
+    async def test_the_mark_changes_with_everything_that_is_registered_and_with_nothing_else(
+        self, store: Store
+    ) -> None:
+        marks = [await store.registry_mark()]
+        await register(store)
+        marks.append(await store.registry_mark())
+        await register(store)
+        await store.registrations()
+        assert await store.registry_mark() == marks[-1]
+        await store.set_lifecycle("shop", "1.0.0", "deprecated", at=2, by="ann")
+        marks.append(await store.registry_mark())
+        await store.set_lifecycle("shop", "1.0.0", "active", at=3, by="ann")
+        marks.append(await store.registry_mark())
+        await store.set_default("shop", "1.0.0", at=4, by="ann")
+        marks.append(await store.registry_mark())
+        assert all(one != other for one, other in itertools.combinations(marks, 2))
 
     async def test_registrations_survive_closing(self, store: Store) -> None:
         await register(store, "1.0.0", tags=("t",))

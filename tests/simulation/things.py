@@ -50,12 +50,12 @@ class Thing:
         numbered = [*own]
         if self.visit > 1:
             numbered.append(f"#{self.visit}")
+        instead = ",".join([*numbered, "fallback"])
         if self.attempt > 1 or element_of(self.key)[:1] in ("#", "~"):
             numbered.append(f"~{self.attempt}")
         yield ",".join(numbered)
         if self.block == "fallback":
-            yield ",".join([*own, "fallback"])
-            yield ",".join([*numbered, "fallback"])
+            yield instead
         if self.block == "make":
             yield ",".join([*numbered, "make"])
         for index in range(self.rounds):

@@ -102,20 +102,19 @@ class Triggering:
         self._store = store
         self._load = load
         self._watching: dict[str, Sequence[_Watching]] = {}
+        self._mark: Any = None
+        self._active: Sequence[tuple[Registration, _Watching]] = ()
         self._counts: Counter[tuple[str, int, Outcome]] = Counter()
 
     async def occasion(self, event: Event) -> Occasion:
         """What the event starts. Nothing is started yet."""
         firings: list[Firing] = []
         requests: list[StartRequest] = []
-        for registration in await self._store.registrations(lifecycle="active"):
-            if not registration.is_default:
-                continue
-            for watching in await self._of(registration):
-                if watching.pattern.fullmatch(event.type):
-                    firing, request = await self._fire(watching, registration, event)
-                    firings.append(firing)
-                    requests += [request] if request is not None else []
+        for registration, watching in await self._triggers():
+            if watching.pattern.fullmatch(event.type):
+                firing, request = await self._fire(watching, registration, event)
+                firings.append(firing)
+                requests += [request] if request is not None else []
         return Occasion(firings, requests)
 
     async def publish(self, event: Event, codec: Codec, now: int, keep_until: int) -> PublishedEvent:
@@ -139,6 +138,15 @@ class Triggering:
             )
             line[outcome] = count
         return list(found.values())
+
+    async def _triggers(self) -> Sequence[tuple[Registration, _Watching]]:
+        """The triggers that count, read anew only when something has changed."""
+        mark = await self._store.registry_mark()
+        if mark != self._mark:
+            counting = [each for each in await self._store.registrations(lifecycle="active") if each.is_default]
+            self._active = [(each, watching) for each in counting for watching in await self._of(each)]
+            self._mark = mark
+        return self._active
 
     async def _of(self, registration: Registration) -> Sequence[_Watching]:
         known = self._watching.get(registration.digest)

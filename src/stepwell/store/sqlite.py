@@ -268,6 +268,9 @@ class SqliteStore(Store):
     ) -> Sequence[Registration]:
         return wanted(await self._read_aside(sqlite_registry.everything), name, tag, lifecycle)
 
+    async def registry_mark(self) -> Any:
+        return self._read(sqlite_registry.mark)
+
     async def set_lifecycle(
         self, name: str, version: str, to: Lifecycle, *, at: int, by: str, reason: str | None = None
     ) -> Registration:

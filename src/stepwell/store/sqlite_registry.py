@@ -65,6 +65,12 @@ def everything(connection: apsw.Connection) -> Sequence[Registration]:
     return [_registration(row) for row in select(connection, "registrations")]
 
 
+def mark(connection: apsw.Connection) -> tuple[int, int]:
+    """See `ports.Store.registry_mark`: every change adds to a log."""
+    ((versions_, logged),) = select(connection, "registry_mark")
+    return versions_, logged
+
+
 def _write(connection: apsw.Connection, registrations: Sequence[Registration]) -> None:
     for each in registrations:
         tags, log = _encode(each.tags).decode(), _encode(each.log).decode()

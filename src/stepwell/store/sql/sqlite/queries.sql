@@ -300,6 +300,9 @@ SELECT digest, name, version, dialect, source_name, text FROM definitions WHERE 
 -- name: registrations
 SELECT name, version, digest, lifecycle, tags, is_chosen, log FROM registrations
 
+-- name: registry_mark
+SELECT count(*), coalesce(sum(length(log)), 0) FROM registrations
+
 -- name: versions
 SELECT name, version, digest, lifecycle, tags, is_chosen, log FROM registrations WHERE name = ?
 
