@@ -42,6 +42,13 @@ def test_several_threads_run_workflows_on_one_engine() -> None:
     assert [report["steps"][0]["output"] for report in reports] == [0, 1, 2, 3]
 
 
+def test_threads_come_and_go_on_one_engine() -> None:
+    engine = WorkflowEngine(MEMORY, tasks=[add])
+    with ThreadPoolExecutor(4) as threads:
+        reports = list(threads.map(lambda n: engine.run(ADD, {"a": n}), range(40)))
+    assert [report["output"]["sum"] for report in reports] == [n + 2 for n in range(40)]
+
+
 def test_errors_come_through() -> None:
     engine = WorkflowEngine(MEMORY)
     with pytest.raises(InvalidDefinition):

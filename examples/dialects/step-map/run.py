@@ -9,7 +9,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stepwell import ExecutionContext, ExecutionResult, StepExecutor, StepExecutorFactory, StepType, WorkflowExecutionEngine
+from stepwell import (
+    ExecutionContext,
+    ExecutionResult,
+    StepExecutor,
+    StepExecutorFactory,
+    StepType,
+    WorkflowExecutionEngine,
+)
 
 HERE = Path(__file__).parent
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from stepwell.base.errors import UsageError
 
@@ -25,6 +26,7 @@ class LoopThread:
         self._lock = threading.Lock()
         self._users = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._thread: threading.Thread | None = None
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -33,8 +35,8 @@ class LoopThread:
             return run_on(loop, work)
 
     def owns(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether it is this one's loop."""
-        return loop is self._loop
+        """Whether it is this one's loop, or was: it may have ended since somebody looked."""
+        return loop in self._loops
 
     @contextmanager
     def _used(self) -> Iterator[asyncio.AbstractEventLoop]:
@@ -51,6 +53,7 @@ class LoopThread:
 
     def _begin(self) -> asyncio.AbstractEventLoop:
         loop = self._loop = asyncio.new_event_loop()
+        self._loops.add(loop)
         self._thread = threading.Thread(target=_turn, args=(loop,), name="stepwell", daemon=True)
         self._thread.start()
         return loop

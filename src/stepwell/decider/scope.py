@@ -47,7 +47,7 @@ class Names:
     ) -> Scope:
         """The names as they stand; `now`, `step` and `purpose` fix what `now()`, `uuid()` and the like give.
 
-        Steps are read, and names of items are known, as in `region`; where branches are separate, as `reader` sees them.
+        Steps are read, and names of items are known, as in `region`; where branches are separate, as `reader` does.
         """
         names: Mapping[str, Any] = self._base
         if reader is not None and self._plan.root.separate:

@@ -122,9 +122,13 @@ def test_a_reference_is_one_of_four_things(reference: str, type_: str) -> None:
     assert (made["type"], wrong) == (type_, [])
 
 
-@pytest.mark.parametrize("reference", ["ops.nothing", "core.nothing", "stepwell.loop", "stepwell.nothing"])
+@pytest.mark.parametrize("reference", ["ops.nothing", "core.nothing", "stepwell.loop"])
 def test_anything_else_is_refused_when_tasks_are_known(reference: str) -> None:
     assert step(reference) == (None, ["unknown-action"])
+
+
+def test_a_step_type_of_any_origin_is_one_of_stepwell() -> None:
+    assert step("stepwell.slugify", text="x") == ({"type": "slugify", "config": {"text": "x"}}, [])
 
 
 def test_without_knowing_tasks_a_reference_is_one() -> None:

@@ -34,9 +34,11 @@ spec:
     on_error: {strategy: compensate, steps: [{name: told, type: noop, when: "{{ error.type == 'x' }}"}]}
     policies: {slow: {rate_limit: {limit: 5, per: 1s}}, tight: {bulkhead: {max_concurrent: 2, fallback: {v: 1}}}}
     strict_failures: true
+    enabled: false
   input: {schema: {type: object, properties: {customer: {type: string}}}}
   vars: {count: 0, items: [1, 2]}
   triggers:
+    - schedule: {every: 5m, jitter: 10s}
     - event: "ticket:*"
       filter: {priority: high}
       map: {customer: "{{ event.data.id }}"}

@@ -255,5 +255,5 @@ async def test_the_second_example_asks_before_a_release(risky: bool, answer: Any
 
 
 def test_a_plan_can_be_made_of_every_example() -> None:
-    for file in sorted(EXAMPLES.glob("*.yaml")):
-        assert Plan(definition(file.read_text())).nodes
+    for name in ("deploy.yaml", "release.yaml"):
+        assert Plan(definition((EXAMPLES / name).read_text())).nodes

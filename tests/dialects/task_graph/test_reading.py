@@ -125,6 +125,11 @@ def test_an_action_is_a_task_or_a_workflow_of_that_name() -> None:
     )  # fmt: skip
 
 
+def test_a_task_without_a_pack_is_one_when_it_is_registered() -> None:
+    (step,) = with_known("tasks: [{name: a, action: build}]", Known(tasks={"build"})).steps
+    assert step.type == "build"
+
+
 def test_a_registered_task_goes_before_what_is_built_in() -> None:
     (step,) = with_known("tasks: [{name: a, action: core.echo}]", Known(tasks={"core.echo"})).steps
     assert step.type == "core.echo"
@@ -598,3 +603,7 @@ def test_keys_of_a_step_map_beside_tasks_are_ambiguous() -> None:
 def test_nothing_is_known_of_tasks_without_a_catalogue() -> None:
     definition: WorkflowDefinition = definition_of(graph("tasks: [{name: a, action: ops.whatever}]"))
     assert definition.steps[0].type == "ops.whatever"
+
+
+def test_an_action_is_not_taken_for_a_misspelt_step_type() -> None:
+    assert found("tasks: [{name: a, action: ops.notify}, {name: b, action: ops.shel}]") == []

@@ -34,11 +34,9 @@ def check(text: str) -> None:
     assert meaning(again(definition)) == meaning(definition)
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda file: file.name)
-def test_the_examples_are_written_as_they_were_read(file: Path) -> None:
-    text = file.read_text()
-    if text.startswith("#") and "tasks:" in text and "\nref:" in text:
-        check(text)
+@pytest.mark.parametrize("name", ["deploy.yaml", "release.yaml", "packs/delivery/workflows/nightly.yaml"])
+def test_the_examples_are_written_as_they_were_read(name: str) -> None:
+    check((EXAMPLES / name).read_text())
 
 
 def test_an_untouched_definition_is_its_own_text() -> None:
@@ -219,7 +217,7 @@ def test_a_chain_of_native_steps_is_said_whole() -> None:
     assert document["tasks"] == [
         {"name": "a", "action": "stepwell.transform", "input": {"value": "{{ parameters.x }}"},
          "retry": {"count": 2, "delay": 2, "backoff": "exponential", "on_error": "{{ error.retryable }}"}},
-        {"name": "b", "action": "stepwell.python", "input": {"task": "my_task", "args": {"y": "{{ task.a.result }}"}},
+        {"name": "b", "action": "stepwell.my_task", "input": {"y": "{{ task.a.result }}"},
          "depends_on": ["a"], "on_success": "c",
          "retry": {"count": 2, "delay": 2, "backoff": "exponential", "on_error": "{{ error.retryable }}"}},
         {"name": "c", "action": "stepwell.wait", "input": {"until": "2026-01-01T00:00:00Z"},

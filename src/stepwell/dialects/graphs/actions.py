@@ -1,7 +1,7 @@
 """What an action reference such as `ops.build` or `core.echo` runs, as a native step.
 
-A reference is, in this order: a registered task; an action that is built in (`core.*`); a native step type
-(`stepwell.http`, with the settings of that type as input); a registered workflow, which is run as a sub-workflow.
+A reference is, in this order: a registered task; an action that is built in (`core.*`); a step type (`stepwell.http`,
+with the settings of that type as input); a registered workflow, which is run as a sub-workflow.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from typing import Any, Final
 
 from stepwell.definition.context import Known
 from stepwell.definition.findings import Findings
-from stepwell.definition.model import BLOCK_TYPES, CONTROL_TYPES, LEAF_TYPES, Path
+from stepwell.definition.model import BLOCK_TYPES, Path
 from stepwell.dialects.graphs.schemas import schema_of
 from stepwell.dialects.origin import Taken
 
 NATIVE_PACK: Final = "stepwell"
-"""`stepwell.TYPE` is the native step type."""
-
-NATIVE_TYPES: Final = (LEAF_TYPES | CONTROL_TYPES) - BLOCK_TYPES
+"""`stepwell.TYPE` is the step type: a native one without steps of its own, a plug-in's, or a task."""
 
 RESPONSE: Final[Mapping[str, str]] = {
     "status_code": "{{ response_status }}",
@@ -54,8 +52,8 @@ def action_step(reference: str, given: Input, known: Known, findings: Findings, 
     pack, _, name = reference.partition(".")
     if pack == "core" and name in _CORE:
         return _built_in(name, given, findings, path)
-    if pack == NATIVE_PACK and name in NATIVE_TYPES:
-        return {"type": name, "config": dict(given)}
+    if pack == NATIVE_PACK and name not in BLOCK_TYPES:
+        return {"type": Taken(name, path), "config": dict(given)}
     if reference in (known.workflows or ()):
         return workflow_step(reference, given, path)
     if known.tasks is None:

@@ -89,7 +89,7 @@ def of_items(task: str) -> Expressions:
 def items_result(task: str) -> nodes.Expr:
     """What `result()` is there."""
     own = f"steps.{task}" if task.isidentifier() else f"steps['{task}']"
-    given = "it.output if it.error == none else (it.error.details if it.error.details else it.error)"
+    given = "it.output if it.status != 'failed' else (it.error.details if it.error.details else it.error)"
     text = f"result() if succeeded() else select({own}.items, {given})"
     tree, _ = read_expression(text, 0, "")
     return tree

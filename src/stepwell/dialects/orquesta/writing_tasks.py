@@ -20,7 +20,6 @@ from stepwell.dialects.orquesta.names import literal
 from stepwell.dialects.orquesta.saying import Saying
 from stepwell.dialects.orquesta.tasks import delaying_step
 from stepwell.expression.errors import ExpressionSyntaxError
-from stepwell.expression.unparsing import unparse
 from stepwell.policy.retry import RetryPolicy
 
 _UNSAID: Final[Mapping[str, str]] = {
@@ -232,15 +231,17 @@ class Tasks:
         except ExpressionSyntaxError as error:
             self._writing.lost(path, f"a condition of {step.name!r}: {error.message}")
             return "<% false %>"
-        return self._saying.condition(_without_items(tree, step), path)
+        return self._after(step).condition(tree, path)
 
     def _published(self, step: Step, edge: Edge) -> list[Any]:
         path = (*edge.path, "publish")
+        saying = self._after(step)
         own = step.publish if edge.on in ("success", "complete") else ()
-        return [
-            {name: self._saying.template(_text_without_items(value, step), (*path, name))}
-            for name, value in (*own, *edge.publish)
-        ]
+        return [{name: saying.template(value, (*path, name))} for name, value in (*own, *edge.publish)]
+
+    def _after(self, step: Step) -> Saying:
+        """What follows the step is said so."""
+        return Saying(self._writing, items_result(step.name)) if step.for_each is not None else self._saying
 
     def _publishing(self, step: Step) -> dict[str, Any]:
         path = (*step.path, "publish")
@@ -314,34 +315,3 @@ def _named_items(tree: nodes.Expr) -> tuple[list[str], nodes.Expr] | None:
     names = [pair.key.value for pair in parts if isinstance(pair.key, nodes.Const)]
     at = [nodes.Getitem(nodes.Name("it", "load"), nodes.Const(number), "load") for number in range(len(parts))]
     return (names, items) if names and [pair.value for pair in parts] == at else None
-
-
-def _without_items(tree: nodes.Expr, step: Step) -> nodes.Expr:
-    """What `result()` was exchanged for behind a task that runs for items is `result()` again."""
-    if step.for_each is None:
-        return tree
-    exchanged_for = items_result(step.name)
-
-    def again(node: nodes.Node) -> nodes.Node:
-        if node == exchanged_for:
-            return nodes.Call(nodes.Name("result", "load"), [], [], None, None)
-        for field in node.fields:
-            value = getattr(node, field)
-            if isinstance(value, nodes.Node):
-                setattr(node, field, again(value))
-            elif isinstance(value, list):
-                setattr(node, field, [again(each) if isinstance(each, nodes.Node) else each for each in value])
-        return node
-
-    found = again(tree)
-    assert isinstance(found, nodes.Expr), "an expression stays one"
-    return found
-
-
-def _text_without_items(value: Any, step: Step) -> Any:
-    if step.for_each is None or not isinstance(value, str):
-        return value
-    tree = _whole(value)
-    if tree is None:
-        return value
-    return f"{{{{ {unparse(_without_items(tree, step))} }}}}"

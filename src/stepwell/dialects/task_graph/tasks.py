@@ -87,7 +87,7 @@ def _work(task: TaskDoc, path: Path, book: Book) -> dict[str, Any]:
         return {"type": "noop"}
     place = (*path, "action")
     reference, given = _action(task, path, book)
-    if not is_reference(reference):
+    if not is_reference(reference) and reference not in {*(book.known.tasks or ()), *(book.known.step_types or ())}:
         message = f"task {task.name!r}: {reference!r} is not the reference of an action; expected `pack.action`"
         book.findings.add("wrong-value", message, place)
         return {"type": "noop"}

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 from stepwell.base.durations import SECOND, format_duration
-from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, FailureAction, Iteration, Repetition, Step
+from stepwell.definition.model import CONTROL_TYPES, FailureAction, Iteration, Repetition, Step
 from stepwell.dialects.dialect import Writing
 from stepwell.dialects.graphs.actions import RESPONSE, SAID
 from stepwell.dialects.graphs.commands import failing_step
@@ -179,12 +179,8 @@ def _action(step: Step, config: dict[str, Any]) -> dict[str, Any]:
             return _with_input("core.http", {_HTTP.get(key, key): value for key, value in config.items()})
         case "workflow" if set(config) <= {"name", "input"} and is_reference(str(config.get("name"))):
             return {"type": "workflow", **_with_input(config["name"], config.get("input") or {})}
-        case kind if kind in LEAF_TYPES or kind in CONTROL_TYPES:
-            return _with_input(f"stepwell.{kind}", config)
-        case kind if is_reference(kind):
-            return _with_input(kind, config)
         case kind:
-            return _with_input("stepwell.python", {"task": kind, "args": config})
+            return _with_input(kind if is_reference(kind) else f"stepwell.{kind}", config)
 
 
 _HTTP: Final = {"query": "query_params"}
