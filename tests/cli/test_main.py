@@ -69,7 +69,8 @@ def test_only_what_this_release_does_is_listed() -> None:
         "execution skip-step", "execution terminate", "execution watch", "execution why",
         "event", "event publish", "approval", "approval list", "approval respond",
         "workflow", "workflow activate", "workflow apply", "workflow convert", "workflow default",
-        "workflow deprecate", "workflow diff", "workflow graph", "workflow list", "workflow retire", "workflow schema", "workflow show",
+        "workflow deprecate", "workflow diff", "workflow graph",
+        "workflow list", "workflow retire", "workflow schema", "workflow show",
         "dlq", "dlq discard", "dlq list", "dlq retry", "dlq show",
         "db", "db migrate", "db status", "db verify", "doctor", "completion",
     ]  # fmt: skip

@@ -6,7 +6,8 @@ import ast
 from pathlib import Path
 
 import stepwell.dialects
-from stepwell.definition.codes import CODES, DIALECT_CODES, NATIVE_CODES
+from stepwell.definition.codes import CODES, NATIVE_CODES
+from stepwell.definition.dialect_codes import DIALECT_CODES
 
 
 def test_every_code_is_used_and_every_used_code_is_listed() -> None:

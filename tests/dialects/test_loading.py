@@ -5,8 +5,8 @@ from __future__ import annotations
 from stepwell.base.spans import Source
 from stepwell.definition.findings import Findings
 from stepwell.dialects.loading import load
-from stepwell.dialects.table import dialect_named
 from stepwell.dialects.origin import Taken, settle, source_path
+from stepwell.dialects.table import dialect_named
 
 NATIVE = """\
 apiVersion: workflow/v1

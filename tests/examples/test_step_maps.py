@@ -28,7 +28,7 @@ def without_times(results: Any) -> Any:
 
 def test_the_script_prints_statuses_results_and_timings(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, FOLDER / "run.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, FOLDER / "greetings.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     for line in (r"greeting: completed after \d+\.\d+ s", r"  shout \(\d+\.\d+ s\): .*HELLO.*", r"  count .*words.*"):

@@ -99,7 +99,7 @@ async def test_a_body_that_its_schema_refuses_is_not_sent_and_an_answer_is_check
     schema = {"required": ["title"], "properties": {"title": {"type": "string"}}}
     error = await failure(handler, url=server.url, method="POST", body={"title": 5}, request_schema=schema)
     assert (error.type, error.retryable, server.seen) == ("validation_error", False, [])
-    assert error.message == "the request does not satisfy its schema: title: 5 is not of type \"string\""
+    assert error.message == 'the request does not satisfy its schema: title: 5 is not of type "string"'
     wanted = {"properties": {"id": {"type": "integer"}}}
     error = await failure(handler, url=server.url, query={"title": "t"}, request_schema=schema, response_schema=wanted)
     assert (error.type, error.details) == (

@@ -167,7 +167,7 @@ def _with_input(
 
 
 def step_report(name: str, step: StepState) -> dict[str, Any]:
-    """What became of a step; how its failure was handled (`handled`: see `StepFailed`), why it was skipped or cancelled,
+    """What became of a step; how its failure was handled (see `StepFailed.handled`), why it was skipped or cancelled,
     what it waits for, and the id of its latest sub-workflow (`child`), where that applies."""
     report = {
         "name": name,

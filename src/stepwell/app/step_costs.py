@@ -113,7 +113,8 @@ def step_cost(step: Step, blocks: Mapping[str, Cost], around: Surroundings) -> S
     items: Bound = 1
     if step.for_each is not None:
         items = _batches(step.for_each)
-        cost = repeated(cost, items, rounds=_rounds(items, step.for_each.concurrency))
+        at_once = step.for_each.concurrency  # an expression may say one at a time
+        cost = repeated(cost, items, rounds=_rounds(items, at_once if isinstance(at_once, int) else 1))
         if items is None:
             unbounded += _unbounded(step, cost, "only a run knows how many items it has")
     held = step.delay + (step.mutex.timeout or 0 if step.mutex is not None else 0)

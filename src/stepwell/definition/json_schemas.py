@@ -55,7 +55,7 @@ def _compiles(schema: dict[str, Any], path: Path, findings: Findings) -> bool:
 
 
 def check_settings(value: Any, schema: Mapping[str, Any], path: Path, findings: Findings) -> None:
-    """Check the settings of a step, which stand at `path`, as far as that can be done before expressions have values."""
+    """Check the settings of a step, which stand at `path`, as far as expressions in them allow."""
     for error in _validator(dict(schema)).iter_errors(value):
         if error.schema_path[-1] in _OF_KEYS or not _holds_expression(error.instance):
             place = (*path, *error.instance_path)

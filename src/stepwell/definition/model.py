@@ -271,8 +271,8 @@ class Compensation(msgspec.Struct, frozen=True, kw_only=True):
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of `spec.triggers`; `config` holds the kind's own settings as written.
 
-    `map` is the input of what is started: a mapping or a text with an expression, or None for the event's data. A trigger
-    that is not `active` starts nothing.
+    `map` is the input of what is started: a mapping or a text with an expression, or None for the event's data. A
+    trigger that is not `active` starts nothing.
     """
 
     kind: Literal["event", "schedule", "webhook", "topic"]

@@ -32,7 +32,7 @@ def store_for(url: str, others: Mapping[str, Callable[[str], Store]] | None = No
         ConfigurationError: (code `invalid-store`) it is none of these; the message does not repeat a password.
     """
     scheme, _ = _split(url.strip())
-    if others and scheme in others:
+    if others and scheme is not None and scheme in others:
         return others[scheme](url)
     path = sqlite_path(url)
     if path is None:

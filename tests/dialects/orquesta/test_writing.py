@@ -8,6 +8,7 @@ from stepwell.base.spans import Source
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.dialects.dialect import Writing
 from stepwell.dialects.loading import load
+from stepwell.dialects.native.writing import document_of
 from stepwell.dialects.orquesta.writing import write
 from stepwell.dialects.writing import as_text
 from stepwell.dialects.writing import write as write_as
@@ -29,6 +30,13 @@ def test_what_is_written_is_read_as_the_same(name: str) -> None:
     text, lost = written(definition)
     assert lost == []
     assert meaning(load(Source("ops.yaml", text), known=KNOWN).definition) == meaning(definition)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_as_a_native_document_it_means_the_same(name: str) -> None:
+    definition = loaded(ALL[name])
+    native = as_text(document_of(definition), "yaml")
+    assert meaning(load(Source("ops.yaml", native), known=KNOWN).definition) == meaning(definition)
 
 
 def test_untouched_it_is_the_same_to_the_byte() -> None:

@@ -1,6 +1,6 @@
 """Runs the step maps of this folder, and prints how each ended, its results and its timings.
 
-python run.py
+python greetings.py
 """
 
 from __future__ import annotations
