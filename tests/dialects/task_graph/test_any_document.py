@@ -19,8 +19,8 @@ from stepwell.dialects.task_graph.writing import write
 
 WORDS = st.sampled_from([
     "a", "b", "fail", "noop", "retry", "continue", "core.noop", "core.echo message=1", "ops.do x={{ y }}", "{{ a }}",
-    "{{ task.a.result }}", "{{ failed() }}", "{{ x ? 1 : 2 }}", "{{", "a, b", "", "1.0.0", "parallel", "workflow", "all",
-    "task.a.b.c", "{{ succeeded() and x }}", "$", "{{ [1, 2][0] }}", "{{ 'a' if b }}", "{{ kv.get('x') }}",
+    "{{ task.a.result }}", "{{ failed() }}", "{{ x ? 1 : 2 }}", "{{", "a, b", "", "1.0.0", "parallel", "workflow",
+    "all", "task.a.b.c", "{{ succeeded() and x }}", "$", "{{ [1, 2][0] }}", "{{ 'a' if b }}", "{{ kv.get('x') }}",
 ])  # fmt: skip
 SCALARS = st.none() | st.booleans() | st.integers(-5, 200) | st.floats(allow_nan=False, allow_infinity=False) | WORDS
 KEYS = st.sampled_from(sorted({

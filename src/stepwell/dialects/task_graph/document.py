@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SkipValidation
+from pydantic import Field
 
 from stepwell.definition.shapes import Count, Doc, Name, Version, WorkflowName, optional, required
 
@@ -85,7 +85,7 @@ class TaskDoc(Doc):
     label: str | None = optional("For people.")
     action: str | None = optional("What it runs: `pack.action`, with parameters behind it if you like.")
     input: dict[str, Any] | None = optional("The input of the action; expressions allowed anywhere.")
-    tasks: SkipValidation[list[Any]] | None = optional("Of a parallel task: the tasks that run side by side.")
+    tasks: Any = optional("Of a parallel task: the tasks that run side by side.")
     when: Any = optional("Skip the task unless this holds.")
     with_items: Any = optional("Run it once for every item of this list.")
     batch_size: Count | None = optional("Items handed over at once, as a list.")
@@ -104,9 +104,7 @@ class TaskDoc(Doc):
     on_failure: Any = optional("The task to go on with when it failed.")
     on_complete: Any = optional("The task to go on with however it ended.")
     on_timeout: Any = optional("The task to go on with when it timed out.")
-    decision: SkipValidation[list[Any]] | None = optional(
-        "Branches, of which the first whose condition holds is taken."
-    )
+    decision: Any = optional("Branches, of which the first whose condition holds is taken.")
     permission_set_refs: Any = optional("Means nothing here.")
     worker_selector: Any = optional("Means nothing here.")
     worker_tolerations: Any = optional("Means nothing here.")

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any, Final
 
 from stepwell.definition.model import Path
-from stepwell.definition.reading import read
+from stepwell.definition.reading import read, wrong_type
 from stepwell.dialects.graphs.commands import COMMANDS, failing_step, split_do
 from stepwell.dialects.graphs.conditions import ANY, asks_outcome, both
 from stepwell.dialects.origin import Taken
@@ -89,8 +89,11 @@ class _Builder:
             entry = self._entry(way, targets, handles="noop" in commands)
             self.edges.keys.setdefault("next", []).append(Taken(entry, way.path))
 
-    def decide(self, written: list[Any], path: Path) -> None:
+    def decide(self, written: Any, path: Path) -> None:
         """A decision: the first branch that holds."""
+        if not isinstance(written, list):
+            wrong_type("a list of branches", written, path, self._book.findings)
+            return
         branches = []
         for position, branch in enumerate(written):
             place = (*path, position)

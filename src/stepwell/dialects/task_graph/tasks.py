@@ -101,6 +101,9 @@ def _parallel(task: TaskDoc, path: Path, book: Book) -> dict[str, Any]:
         message = f"`{key}` has no meaning in a parallel task, which runs its `tasks`"
         book.findings.add("misplaced-key", message, (*path, key), key=True)
     place = (*path, "tasks")
+    if task.tasks is not None and not isinstance(task.tasks, list):
+        wrong_type("a list of tasks", task.tasks, place, book.findings)
+        return {"type": "noop"}
     if not task.tasks:
         message = f"parallel task {task.name!r} has no `tasks`"
         book.findings.add("no-steps", message, place if task.tasks is not None else path)
