@@ -458,3 +458,17 @@ def test_the_document_says_null_where_nothing_bounds_a_figure() -> None:
     assert (document["worst_case_ms"], document["worst_case_attempts"], document["ended_by"]) == (None, 3, None)
     assert document["unbounded"] == [{"step": "a", "reason": "it has no timeout", "duration": True, "attempts": False}]
     assert (document["steps"][1]["timeout_ms"], document["steps"][1]["max_backoff_ms"]) == (10_000, 1_000)
+
+
+def test_where_branches_are_separate_what_follows_a_split_runs_as_often_as_that() -> None:
+    figures = planned(
+        work("a", next=[{"to": "s"}]),
+        work("b", next=[{"to": "s"}]),
+        work("s", next=[{"to": ["x", "y"]}]),
+        work("x", next=[{"to": "end"}]),
+        work("y", next=[{"to": "end"}]),
+        work("end", join="all"),
+        config={"branches": "separate"},
+    )
+    assert {step.name: step.runs for step in figures.steps} == {"a": 1, "b": 1, "s": 2, "x": 2, "y": 2, "end": 2}
+    assert step_of(figures, "s").join == "each"

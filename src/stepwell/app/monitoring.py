@@ -1,10 +1,11 @@
-"""Figures about all executions of a store, in the shapes of the activities dialect."""
+"""Executions in the shapes of the activities dialect: the state of one, and figures about all of a store."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from stepwell.app.reading import Reading
 from stepwell.base.durations import DAY
 from stepwell.dialects.execution import shapes
 from stepwell.dialects.execution.shapes import Ran
@@ -13,6 +14,24 @@ from stepwell.ports import ExecutionQuery, Store
 LOOKED_AT: Final = 30 * DAY
 """Executions that were created longer ago are not counted."""
 _PAGE: Final = 1_000
+
+
+async def workflow_state(reading: Reading, execution: str) -> dict[str, Any]:
+    """`{id, status, started_at, current_activity, variables}`; see `shapes.state`.
+
+    Raises:
+        NotFound: code `unknown-execution`.
+    """
+    return shapes.state(await reading.execution(execution))
+
+
+async def activity_states(reading: Reading, execution: str) -> list[dict[str, Any]]:
+    """`{id, name, status, started_at, completed_at, input, output, attempts}` of each; see `shapes.activity_states`.
+
+    Raises:
+        NotFound: code `unknown-execution`.
+    """
+    return shapes.activity_states(await reading.execution(execution), await reading.definition(execution))
 
 
 async def monitoring(store: Store, now: int, limit: int | None) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def figures_of(
     config = definition.config
     timeout = config.timeout if config.timeout is not None else default_timeout
     around = Surroundings(config=config, services=services or {})
-    steps = _Steps(definition.steps, around)
+    steps = _Steps(definition.steps, around, separate=definition.config.branches == "separate")
     undoing = _Steps(definition.compensation.steps, around)
     undone = read_by_compensation(definition)
     top = steps.groups[0]
@@ -158,8 +158,8 @@ class _Steps:
         runs: how often the work of each step is done in the whole execution.
     """
 
-    def __init__(self, steps: Sequence[Step], around: Surroundings) -> None:
-        self.groups = groups_of(steps)
+    def __init__(self, steps: Sequence[Step], around: Surroundings, *, separate: bool = False) -> None:
+        self.groups = groups_of(steps, separate=separate)
         self.costs: dict[str, Cost] = {}
         self.group_costs: dict[tuple[str | None, str], Cost] = {}
         self._own: dict[str, StepCost] = {}

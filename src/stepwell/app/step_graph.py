@@ -41,13 +41,17 @@ class Group:
         before: the positions of the steps that each one comes after, with the delay in between: the sources of its
             edges, what it stands in for, and what its milestone waits for. Edges that lead back in a cycle are not
             among them.
+        separate: its branches are.
         tangles: the positions of the steps that run in circles with each other, or alone.
     """
 
-    __slots__ = ("before", "block", "inbound", "index", "layers", "level", "parent", "steps", "tangles")
+    __slots__ = ("before", "block", "inbound", "index", "layers", "level", "parent", "separate", "steps", "tangles")
 
-    def __init__(self, steps: Sequence[Step], parent: Step | None = None, block: str = TOP) -> None:
+    def __init__(
+        self, steps: Sequence[Step], parent: Step | None = None, block: str = TOP, *, separate: bool = False
+    ) -> None:
         self.steps = steps
+        self.separate = separate
         self.parent = parent
         self.block = block
         self.index = {step.name: position for position, step in enumerate(steps)}
@@ -69,7 +73,9 @@ class Group:
     def join(self, position: int) -> Join:
         """How a step treats the edges that lead to it."""
         step = self.steps[position]
-        return step.join if step.join is not None else ("all" if step.depends_on else "sync")
+        if step.join is None:
+            return "all" if step.depends_on else "each" if self.separate else "sync"
+        return step.join
 
     def _before(self, position: int, others: Sequence[int]) -> Iterator[tuple[int, int]]:
         level = self.level[position]
@@ -147,12 +153,16 @@ def _levels_of_cyclic(
     return levels
 
 
-def groups_of(steps: Sequence[Step]) -> list[Group]:
-    """The group of these steps and all groups inside it, outer before inner, in document order."""
+def groups_of(steps: Sequence[Step], *, separate: bool = False) -> list[Group]:
+    """The group of these steps and all groups inside it, outer before inner, in document order.
+
+    Args:
+        separate: the branches of the outermost group are.
+    """
     found: list[Group] = []
     pending: list[tuple[Sequence[Step], Step | None, str]] = [(steps, None, TOP)] if steps else []
     while pending:
-        group = Group(*pending.pop())
+        group = Group(*pending.pop(), separate=separate and not found)
         found.append(group)
         inner = [(block, step, name) for step in group.steps for name, block in step.blocks if block]
         pending.extend(reversed(inner))

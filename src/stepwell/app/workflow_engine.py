@@ -16,7 +16,7 @@ from stepwell.app.definitions import Definition
 from stepwell.app.handle import WorkflowHandle
 from stepwell.app.keeping import Kept
 from stepwell.app.lifecycle import Bell, LifecycleEvent
-from stepwell.app.monitoring import metrics, monitoring
+from stepwell.app.monitoring import activity_states, metrics, monitoring, workflow_state
 from stepwell.app.operating import Operators
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries
@@ -196,6 +196,24 @@ class WorkflowEngine:
         """How busy this engine is: `at_work`, `in_line` and `limit` of `workflows` and of `tasks`."""
         session = await self._open()
         return {"workflows": session.engine.load(), "tasks": session.worker.load()}
+
+    async def get_workflow_state(self, execution_id: str) -> dict[str, Any]:
+        """`id`, `status`, `started_at`, `current_activity` (a list when there are several) and `variables`, in the
+        words of workflows of activities.
+
+        Raises:
+            NotFound: there is no such execution.
+        """
+        return await workflow_state(self._reading(await self._open()), execution_id)
+
+    async def get_activity_states(self, execution_id: str) -> list[dict[str, Any]]:
+        """Of each activity, also of those that undo: `id`, `name`, `status`, `started_at`, `completed_at`, `input`,
+        `output` and `attempts`.
+
+        Raises:
+            NotFound: there is no such execution.
+        """
+        return await activity_states(self._reading(await self._open()), execution_id)
 
     async def monitoring(self) -> dict[str, Any]:
         """How things stand in the store: `active_workflows`, `completed_today` and `failed_today` (a day in UTC),

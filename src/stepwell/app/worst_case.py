@@ -158,7 +158,7 @@ def visits(group: Group) -> Mapping[int, int]:
     """How often each step of a group may be due, where that is more than once.
 
     In a cycle, a step without `max_visits` may be due whenever one with it has been, and once before them all. With
-    `join: each` a step is due for every edge.
+    `join: each` a step is due for every edge; where branches are separate, what follows it is due as often.
     """
     often: dict[int, int] = {}
     for tangle in group.tangles:
@@ -166,8 +166,11 @@ def visits(group: Group) -> Mapping[int, int]:
         often |= {position: group.steps[position].max_visits or allowed + 1 for position in tangle}
     for layer in group.layers:
         for position in layer:
+            before = [often.get(arc.source, 1) for arc in group.inbound[position]]
             if group.join(position) == "each" and position not in often:
-                often[position] = max(1, sum(often.get(arc.source, 1) for arc in group.inbound[position]))
+                often[position] = max(1, sum(before))
+            elif group.separate and max(before, default=1) > 1 and position not in often:
+                often[position] = max(before)
     return often
 
 

@@ -325,11 +325,13 @@ class Engine:
         now = self._clock.now()
         posts = [item_of(request, self._codec, self._ownership.home) for request in requests]
         begun = self._requests.expect(requests)
-        published = await self._store.publish(event, now, now + self._limits.keep_events, posts)
-        if published.duplicate:
-            for request in requests:
-                self._requests.dealt_with(request.execution)
-        elif published.waits or posts:
+        published: Published | None = None
+        try:
+            published = await self._store.publish(event, now, now + self._limits.keep_events, posts)
+        finally:
+            if published is None or published.duplicate:
+                self._requests.forget(requests)
+        if published.waits or posts:
             self._inbox.look()
         await asyncio.gather(*begun)
         return published

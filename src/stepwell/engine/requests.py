@@ -74,6 +74,11 @@ class Requests:
         loop = asyncio.get_running_loop()
         return [self._expected.setdefault(request.execution, loop.create_future()) for request in requests]
 
+    def forget(self, requests: Sequence[StartRequest]) -> None:
+        """The requests were not stored."""
+        for request in requests:
+            self._dealt_with(request.execution)
+
     def fail(self, error: StepwellError) -> None:
         """The engine has stopped: nothing more is dealt with."""
         expected, self._expected = self._expected, {}
@@ -102,7 +107,7 @@ class Requests:
                 raise
             _log.warning("execution %s is not started here, and waits for another engine: %s", request.execution, error)
         finally:
-            self.dealt_with(request.execution)
+            self._dealt_with(request.execution)
 
     @asynccontextmanager
     async def _alone(self, start_key: str) -> AsyncIterator[None]:
@@ -132,7 +137,7 @@ class Requests:
         except DuplicateStart:  # somebody else, in another process, was quicker
             self._consume(item)
 
-    def dealt_with(self, execution: str) -> None:
+    def _dealt_with(self, execution: str) -> None:
         """Nobody has to wait for the request any more."""
         future = self._expected.pop(execution, None)
         if future is not None and not future.done():

@@ -29,7 +29,7 @@ def _places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | in
 def _put(value: Any, path: tuple[str | int, ...], new: Any) -> Any:
     if not path:
         return new
-    made = dict(value) if isinstance(value, dict) else list(value)
+    made: Any = dict(value) if isinstance(value, dict) else list(value)
     made[path[0]] = _put(value[path[0]], path[1:], new)
     return made
 

@@ -551,3 +551,22 @@ def test_every_part_of_a_file_has_its_place() -> None:
     assert definition.spans.at(step.path).line == 4
     assert step.compensate is not None
     assert definition.spans.at(step.compensate.path).line == 7
+
+
+def test_an_unknown_activity_is_refused_wherever_it_stands() -> None:
+    text = """
+        execution:
+          workflow: w
+          activities: [{name: set_sla, compensation: one}]
+          compensation: {activities: [{name: two}]}
+        ---
+        bulkhead: {max_concurrent: 1, fallback: {activity: three}}
+        ---
+        compensation_activities: {set_sla: {activity: one, params: {}}}
+    """
+    errors = [each for each in loaded(text, ACTIVITIES).diagnostics if each.severity == "error"]
+    assert [(each.span.line, each.code, each.message) for each in errors] == [
+        (4, "unknown-task", "there is no task 'two'"),
+        (6, "unknown-task", "there is no task 'three'"),
+        (8, "unknown-task", "there is no task 'one'"),
+    ]

@@ -75,12 +75,12 @@ async def test_a_fallback_that_fails_is_the_failure_of_the_workflow() -> None:
 
 @pytest.mark.parametrize(("approved", "status"), [(True, "completed"), (False, "failed")])
 async def test_an_activity_waits_for_the_approval_of_who_may_give_it(approved: bool, status: str) -> None:
-    text = "execution: {workflow: w, activities: [{name: a, approval: {approver: ann}}]}"
+    text = "execution: {workflow: w, activities: [{name: a-1, activity: a, approval: {approver: ann}}]}"
     async with a_stage({"a": lambda: 1}) as stage:
         execution = await stage.start(text)
         (asked,) = await stage.engine.approvals()
-        assert (asked["step"], asked["assigned_to"], stage.calls) == ("approve_a", ["ann"], [])
-        await stage.engine.respond(execution, "approve_a", {"approved": approved}, by="ann")
+        assert (asked["step"], asked["assigned_to"], stage.calls) == ("approve_a-1", ["ann"], [])
+        await stage.engine.respond(execution, "approve_a-1", {"approved": approved}, by="ann")
         report = await stage.end(execution)
         assert report["status"] == status
         assert stage.called() == (["a"] if approved else [])

@@ -212,6 +212,10 @@ async def test_an_engine_tells_the_figures_of_its_store() -> None:
     async with a_stage({"a": lambda: 1, "b": broken}) as stage:
         for activity in ("a", "a", "a", "b"):
             await stage.run(f"execution: {{workflow: w, activities: [{{name: {activity}}}]}}")
+        execution = await stage.start("saga: {steps: [{activity: a}, {activity: a, name: b, approval: {}}]}")
+        assert (await stage.engine.get_workflow_state(execution))["current_activity"] == "b"
+        records = await stage.engine.get_activity_states(execution)
+        assert [(each["name"], each["status"]) for each in records] == [("a", "completed"), ("b", "pending")]
         figures = await stage.engine.monitoring()
-        assert (figures["completed_today"], figures["failed_today"], figures["active_workflows"]) == (3, 1, 0)
+        assert (figures["completed_today"], figures["failed_today"], figures["active_workflows"]) == (3, 1, 1)
         assert (await stage.engine.metrics())["success_rate"] == 75.0

@@ -9,7 +9,7 @@ from typing import Any, Final
 from stepwell.definition.model import Path
 from stepwell.definition.shapes import as_names
 from stepwell.dialects.execution.calls import SKIP, call, rate_limit
-from stepwell.dialects.execution.expressions import variables
+from stepwell.dialects.execution.expressions import step_text, variables
 from stepwell.dialects.execution.filters import condition, native_filter
 from stepwell.dialects.execution.models import ActivityDoc, ApprovalDoc, FallbackDoc, PairDoc, RetryDoc
 from stepwell.dialects.execution.names import step_name
@@ -102,8 +102,8 @@ def _steps(activity: Activity, before: str | None, around: Around, whole: Whole)
     when = f"{{{{ {filter_} }}}}" if filter_ is not None else None
     if asked is not None and asked.required is not False:
         yield from _approval(activity, asked, depends_on, when, failure, whole)
-        depends_on, agreed = [f"refused_{activity.step}"], f"approve_{activity.step}"
-        when = f"{{{{ steps.{agreed}.completed and steps.{agreed}.output.response.approved }}}}"
+        depends_on, answer = [f"refused_{activity.step}"], step_text(f"approve_{activity.step}")
+        when = f"{{{{ {answer}.completed and {answer}.output.response.approved }}}}"
     work = _work(activity, whole)
     step = given(
         name=whole.taken(activity.step, activity.name_path),
@@ -213,7 +213,7 @@ def _approval(
         assigned_to=whole.template(asked.approver, (*path, "approver")) if asked.approver else None,
     )
     yield whole.taken(given(name=asks, type="approval", depends_on=depends_on, when=when, config=question), path)
-    answer = f"steps.{asks}"
+    answer = step_text(asks)
     step = given(
         name=refused,
         type="fail",

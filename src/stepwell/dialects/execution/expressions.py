@@ -16,6 +16,7 @@ from jinja2 import nodes
 from stepwell.base.suggest import hint_for
 from stepwell.dialects.execution.names import step_name
 from stepwell.dialects.language import Delimited, Language, Reader, read_expression, refuse
+from stepwell.expression.unparsing import unparse
 
 EVENT_FIELDS: Final = ("id", "type", "source", "subject", "time")
 """What of an event is read by these names; `payload` and `data` are its payload, and other names are fields of that."""
@@ -57,6 +58,11 @@ def variables(published: frozenset[str]) -> nodes.Expr:
     if not published:
         return _name("input")
     return nodes.Call(_name("merge"), [_name("input"), _name("vars")], [], None, None)
+
+
+def step_text(step: str) -> str:
+    """The native expression of a step's record."""
+    return unparse(member(_name("steps"), step))
 
 
 def member(base: nodes.Expr, name: str) -> nodes.Expr:

@@ -78,6 +78,7 @@ def _note_unsaid(definition: WorkflowDefinition, writing: Writing) -> None:
         ("strict_failures", "that a handled failure is a failure", not config.strict_failures),
         ("policies", "policies that steps share", not config.policies),
         ("failure_mode", "that a failure starts nothing new", _drains(definition.steps, config)),
+        ("branches", "that branches are separate", config.branches == "shared" or _is_one_way(definition.steps)),
     ):
         if not is_said:
             writing.lost(("spec", "config", path), what)
@@ -89,8 +90,11 @@ def _note_unsaid(definition: WorkflowDefinition, writing: Writing) -> None:
 
 def _drains(steps: tuple[Step, ...], config: WorkflowConfig) -> bool:
     """Whether after a failure other branches run on; where there are none it makes no difference."""
-    if config.failure_mode == "drain":
-        return True
+    return config.failure_mode == "drain" or _is_one_way(steps)
+
+
+def _is_one_way(steps: tuple[Step, ...]) -> bool:
+    """Whether no two branches ever run side by side."""
     leads = Counter(each.step for step in steps for each in step.depends_on)
     for step in steps:
         ways = [edge for edge in step.edges if edge.decision is None and edge.on in ("success", "complete")]

@@ -75,10 +75,11 @@ class Tasks:
             "max_visits": step.max_visits,
             "depends_on": [
                 each.step if each.on == "satisfied" else {"step": each.step, "on": each.on} for each in step.depends_on
-            ],
+            ]
+            or None,
             **Ways(step, fails, again, said, self._writing).keys(),
         }
-        return {key: value for key, value in task.items() if value is not None and value not in ([], {})}
+        return {key: value for key, value in task.items() if value is not None}
 
     def _note_unsaid(self, step: Step) -> None:
         lost = self._writing.lost
