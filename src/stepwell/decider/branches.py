@@ -149,11 +149,13 @@ def final(region: Region, state: ExecutionState) -> tuple[str, ...]:
         and step.status in _ENDED_WAYS
         and not any(_has_begun(state, each) for each in branches.followers.get(key, ()))
     ]
-    found: tuple[str, ...] = ()
+    own: dict[str, list[str]] = {}
+    for each in state.published:
+        own.setdefault(each.partition(">")[0], []).append(each)
+    found: dict[str, None] = {}
     for _, key in sorted(ended):
-        own = tuple(each for each in state.published if each == key or each.startswith(f"{key}>"))
-        found = _joined(found, _joined(branches.ways[key].published, own))
-    return found
+        found.update(dict.fromkeys((*branches.ways[key].published, *own.get(key, ()))))
+    return tuple(found)
 
 
 def _has_begun(state: ExecutionState, key: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 from stepwell.definition.context import Context
@@ -51,7 +50,7 @@ def _sources(group: Group) -> dict[str, list[str]]:
     return found
 
 
-def _check_join(step: Step, leading: list[str], lanes: dict[str, frozenset[str]], context: Context) -> None:
+def _check_join(step: Step, leading: list[str], lanes: dict[str, int], context: Context) -> None:
     findings, path = context.findings, (*step.path, "join")
     if step.join is not None and not leading:
         findings.add("no-effect", f"no edge leads to {step.name!r}, so `join` has no effect", path, key=True)
@@ -70,31 +69,28 @@ def _check_join(step: Step, leading: list[str], lanes: dict[str, frozenset[str]]
             findings.add("impossible-join", message, path, hint=hint)
 
 
-def _lanes(group: Group, sources: dict[str, list[str]]) -> dict[str, frozenset[str]]:
-    """By step, the steps on the ways to it that run once for each of their edges, and do not run in circles."""
-    circling = {group.steps[node].name for members in group.graph.tangles for node in members}
-    circling |= {name for name, leading in sources.items() if name in leading}
-    splits = {
-        step.name
-        for step in group.steps
-        if begins_lanes(step, sources[step.name]) and step.name not in circling and sources[step.name]
-    }
-    found: dict[str, frozenset[str]] = {}
-    pending = deque((step.name, frozenset[str]()) for step in group.steps if not sources[step.name])
-    while pending:
-        name, around = pending.popleft()
-        lanes = around | {name} if name in splits else around
-        before = found.get(name)
-        if before is not None and lanes <= before:
+def _lanes(group: Group, sources: dict[str, list[str]]) -> dict[str, int]:
+    """By step that can be reached, the steps on the ways to it that run once for each of their edges, as bits. Those that
+    run in circles are not among them."""
+    graph = group.graph
+    found: dict[str, int] = {}
+    for members in reversed(graph.components):
+        names = {group.steps[node].name for node in members}
+        entering = [name for each in names for name in sources[each] if name not in names and name in found]
+        if not entering and not (len(names) == 1 and not sources[next(iter(names))]):
             continue
-        found[name] = lanes if before is None else before | lanes
-        step = group.by_name.get(name)
-        for edge in step.edges if step is not None else ():
-            pending.extend((target, found[name]) for target in edge.to)
-        pending.extend(
-            (each.name, found[name]) for each in group.steps if any(on.step == name for on in each.depends_on)
-        )
+        lanes = 0
+        for name in entering:
+            lanes |= found[name]
+        node = members[0]
+        if len(members) == 1 and _begins_lane(group.steps[node], sources):
+            lanes |= 1 << node
+        found |= dict.fromkeys(names, lanes)
     return found
+
+
+def _begins_lane(step: Step, sources: dict[str, list[str]]) -> bool:
+    return step.name not in sources[step.name] and bool(sources[step.name]) and begins_lanes(step, sources[step.name])
 
 
 def _stand_ins(step: Step) -> Iterator[Path]:

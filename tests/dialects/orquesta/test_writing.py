@@ -88,6 +88,14 @@ def test_a_native_workflow_runs_the_same_when_it_is_written_so() -> None:
     assert story.given_to("pay") == {"sum": 7} or story.step("pay").input is None
 
 
+def test_what_a_step_publishes_is_published_on_the_ways_behind_it() -> None:
+    text = NATIVE.replace("config: {task: ops.check,", "publish: {n: '{{ response.sum }}'}, config: {task: ops.check,")
+    story = Conducted(
+        written(definition_of(text.replace("steps.fetch.output.sum", "vars.n")))[0], {"fetch": [{"sum": 7}]}
+    )
+    assert (story.status, story.output) == ("completed", {"sum": 7})
+
+
 @pytest.mark.parametrize(
     ("spec", "what"),
     [
@@ -99,19 +107,25 @@ def test_a_native_workflow_runs_the_same_when_it_is_written_so() -> None:
         ("steps: [{name: a, type: noop, delay: 500ms}]", "whole seconds"),
         ("steps: [{name: a, type: loop, config: {count: 2, steps: [{name: b, type: noop}]}}]", "a step of type loop"),
         (
-            ("steps:\n- {name: a, type: noop, decision: [{when: 'input.x', next: b}, {default: b}]}\n"
-            "- {name: b, type: noop}"),
+            (
+                "steps:\n- {name: a, type: noop, decision: [{when: 'input.x', next: b}, {default: b}]}\n"
+                "- {name: b, type: noop}"
+            ),
             "only the first way",
         ),
         ("steps: [{name: a, type: shell, config: {command: '{{ execution.id }}'}}]", "`execution` is not known"),
         (
-            ("steps:\n- {name: a, type: noop, next: [{to: [b, c]}]}\n- {name: b, type: noop, publish: {x: 1}}\n"
-            "- {name: c, type: noop}\nvars: {x: 0}"),
+            (
+                "steps:\n- {name: a, type: noop, next: [{to: [b, c]}]}\n- {name: b, type: noop, publish: {x: 1}}\n"
+                "- {name: c, type: noop}\nvars: {x: 0}"
+            ),
             "share their variables",
         ),
         (
-            ("steps:\n- {name: a, type: noop, next: [{to: c}]}\n- {name: b, type: noop, next: [{to: c}]}\n"
-            "- {name: c, type: noop}"),
+            (
+                "steps:\n- {name: a, type: noop, next: [{to: c}]}\n- {name: b, type: noop, next: [{to: c}]}\n"
+                "- {name: c, type: noop}"
+            ),
             "runs once when several edges lead to it",
         ),
     ],

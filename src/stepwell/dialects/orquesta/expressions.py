@@ -10,7 +10,8 @@ from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
 from stepwell.definition.reading import describe
 from stepwell.dialects.graphs.conditions import ANY, asks_outcome, both
-from stepwell.dialects.language import Delimited, Language, Reader, read_expression
+from stepwell.dialects.graphs.results import shaped_result
+from stepwell.dialects.language import Delimited, Language, Reader, read_expression, refuse
 from stepwell.dialects.orquesta.jinja_meaning import read_jinja
 from stepwell.dialects.orquesta.truth import as_condition
 from stepwell.dialects.orquesta.yaql_meaning import read_yaql
@@ -33,12 +34,16 @@ class Expressions:
 
     Args:
         result: what `result()` is there, when it is not what the native function of that name gives.
+        refused: why there is no `result()` there.
     """
 
-    def __init__(self, result: nodes.Expr | None = None) -> None:
+    def __init__(self, result: nodes.Expr | None = None, *, refused: str = "") -> None:
         def change(node: nodes.Expr) -> nodes.Expr:
-            is_asked = isinstance(node, nodes.Call) and node.node == nodes.Name("result", "load")
-            return result if result is not None and is_asked else node
+            if not isinstance(node, nodes.Call) or node.node != nodes.Name("result", "load"):
+                return node
+            if refused:
+                refuse(refused, node)
+            return node if result is None else result
 
         kinds = (("<%", "%>", read_yaql), ("{{", "}}", read_jinja))
         self._values = Language(*(Delimited(opening, closing, read, change) for opening, closing, read in kinds))
@@ -79,6 +84,15 @@ class Expressions:
 
 PLAIN: Final = Expressions()
 """Where `result()` is what the task gave."""
+
+
+UNSHAPED: Final = Expressions(refused="of a built-in action there is no `result()` before it has ended for good")
+"""Where a task is tried again whose output is shaped only when it has ended."""
+
+
+def of_shaped(task: str) -> Expressions:
+    """Behind a task whose action shapes its output: `result()` is that."""
+    return Expressions(shaped_result(task))
 
 
 def of_items(task: str) -> Expressions:

@@ -30,9 +30,11 @@ from stepwell.dialects.orquesta.document import (
 from stepwell.dialects.orquesta.expressions import (
     DELIMITERS,
     PLAIN,
+    UNSHAPED,
     Expressions,
     is_expression,
     of_items,
+    of_shaped,
     whenever_it_ended,
 )
 
@@ -51,11 +53,12 @@ class Transition(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A task as it is written, and the expressions of what follows it."""
+    """A task as it is written, what it does as a part of a native step, and the expressions of what follows it."""
 
     doc: TaskDoc
     next: list[Transition]
     path: Path
+    action: dict[str, Any]
     after: Expressions
 
 
@@ -77,7 +80,7 @@ def read_tasks(written: Mapping[str, Any], reading: Reading) -> list[Any]:
     Those that fail the workflow stand last: what the same entry leads to begins before them.
     """
     findings = reading.findings
-    tasks = {name: task for name, entry in written.items() if (task := _task(name, entry, findings)) is not None}
+    tasks = {name: task for name, entry in written.items() if (task := _task(name, entry, reading)) is not None}
     _check_names(written, findings)
     circling = _circling(tasks)
     steps: list[Any] = []
@@ -88,21 +91,22 @@ def read_tasks(written: Mapping[str, Any], reading: Reading) -> list[Any]:
             failing[name] = failing_step(name, [*tasks, *failing.values()])
         if name in doors:
             steps.append(Taken(_delaying(name, task, circling, findings), task.path))
-        steps.append(Taken(_step(name, task, circling, Ways(doors, failing.get(name)), reading), task.path))
+        steps.append(Taken(_step(name, task, circling, Ways(doors, failing.get(name)), findings), task.path))
     for name, step in failing.items():
         config = {"message": f"task {name!r} fails the workflow"}
         steps.append(Taken({"name": step, "type": "fail", "config": config}, tasks[name].path))
     return steps
 
 
-def _task(name: str, entry: Any, findings: Findings) -> Task | None:
-    path = ("tasks", name)
+def _task(name: str, entry: Any, reading: Reading) -> Task | None:
+    path, findings = ("tasks", name), reading.findings
     doc = read_mapping(TaskDoc, {} if entry is None else entry, path, findings)
     if doc is None:
         return None
-    after = of_items(name) if doc.with_ is not None else PLAIN
+    action = _action(doc, path, reading)
+    after = of_items(name) if doc.with_ is not None else of_shaped(name) if "output" in action else PLAIN
     found = [_transition(each, after, (*path, "next", number), findings) for number, each in enumerate(doc.next or [])]
-    return Task(doc, [each for each in found if each is not None], path, after)
+    return Task(doc, [each for each in found if each is not None], path, action, after)
 
 
 def _transition(entry: Any, after: Expressions, path: Path, findings: Findings) -> Transition | None:
@@ -130,12 +134,12 @@ def _circling(tasks: Mapping[str, Task]) -> frozenset[str]:
     return frozenset(tangled | {name for name, to in edges.items() if name in to})
 
 
-def _step(name: str, task: Task, circling: frozenset[str], ways: Ways, reading: Reading) -> dict[str, Any]:
-    doc, path, findings = task.doc, task.path, reading.findings
+def _step(name: str, task: Task, circling: frozenset[str], ways: Ways, findings: Findings) -> dict[str, Any]:
+    doc, path = task.doc, task.path
     is_delayed = name in ways.doors
     return {
         "name": Taken(name, path),
-        **_action(task, reading),
+        **task.action,
         **given(
             join=Taken(doc.join, (*path, "join")) if doc.join and not is_delayed else None,
             delay=None if is_delayed else _seconds(doc.delay, (*path, "delay"), findings),
@@ -165,8 +169,8 @@ def _delaying(name: str, task: Task, circling: frozenset[str], findings: Finding
 # What a task does
 
 
-def _action(task: Task, reading: Reading) -> dict[str, Any]:
-    doc, path, findings = task.doc, task.path, reading.findings
+def _action(doc: TaskDoc, path: Path, reading: Reading) -> dict[str, Any]:
+    findings = reading.findings
     if doc.action is None:
         if doc.with_ is not None:
             findings.add("missing-key", "a task that runs for items needs an `action`", path)
@@ -289,7 +293,8 @@ def _retry(task: Task, findings: Findings) -> dict[str, Any] | None:
         message = f"`count` is a number here; saw {describe(count)}"
         findings.add("wrong-value", message, (*path, "count"), hint="it cannot be computed while the workflow runs")
         return None
-    asked_for = PLAIN.condition(written.when, (*path, "when"), findings)
+    asking = UNSHAPED if "output" in task.action else PLAIN
+    asked_for = asking.condition(written.when, (*path, "when"), findings)
     asked = "failed()" if written.when is None else whenever_it_ended(asked_for)
     delay = _seconds(written.delay, (*path, "delay"), findings)
     return _policy(Taken(count + 1, (*path, "count")), Taken(asked, (*path, "when")), delay)

@@ -13,6 +13,7 @@ from stepwell.dialects.dialect import Writing
 from stepwell.dialects.graphs.actions import NATIVE_PACK, RESPONSE, SAID
 from stepwell.dialects.graphs.commands import COMMANDS
 from stepwell.dialects.graphs.conditions import ANY, both, read_condition, without_any
+from stepwell.dialects.graphs.results import shaped_result
 from stepwell.dialects.native.parts import given
 from stepwell.dialects.orquesta.document import UNLIMITED
 from stepwell.dialects.orquesta.expressions import items_result
@@ -237,15 +238,20 @@ class Tasks:
         path = (*edge.path, "publish")
         saying = self._after(step)
         own = step.publish if edge.on in ("success", "complete") else ()
+        if own and edge.on == "complete":
+            self._writing.lost(path, f"that {step.name!r} publishes only when it succeeds")
         return [{name: saying.template(value, (*path, name))} for name, value in (*own, *edge.publish)]
 
     def _after(self, step: Step) -> Saying:
         """What follows the step is said so."""
-        return Saying(self._writing, items_result(step.name)) if step.for_each is not None else self._saying
+        if step.for_each is not None:
+            return Saying(self._writing, items_result(step.name))
+        return self._saying if step.output is None else Saying(self._writing, shaped_result(step.name))
 
     def _publishing(self, step: Step) -> dict[str, Any]:
         path = (*step.path, "publish")
-        values = [{name: self._saying.template(value, (*path, name))} for name, value in step.publish]
+        saying = self._after(step)
+        values = [{name: saying.template(value, (*path, name))} for name, value in step.publish]
         return {"when": "<% succeeded() %>", "publish": values}
 
     def _pulled(self, step: Step, target: str, dependency: Dependency) -> dict[str, Any]:
@@ -253,7 +259,11 @@ class Tasks:
         if outcome is None:
             self._writing.lost(dependency.path, f"that {target!r} waits for how {step.name!r} ends")
         when = self._condition(outcome or "failed()", step, dependency.path) if outcome != ANY else None
-        return given(when=when, do=target)
+        own = step.publish if dependency.on in ("satisfied", "success") else ()
+        path = (*step.path, "publish")
+        saying = self._after(step)
+        published = [{name: saying.template(value, (*path, name))} for name, value in own]
+        return given(when=when, publish=published, do=target)
 
 
 def _only_fails(step: Step, group: tuple[Step, ...]) -> bool:

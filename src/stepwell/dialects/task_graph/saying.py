@@ -163,13 +163,13 @@ def _outputs(task: nodes.Expr) -> nodes.Expr:
 
 
 def _failed(node: nodes.And) -> nodes.Expr:
-    """`failed() and not timed_out()` is `failed()` where timeouts are told apart."""
+    """`failed() and not timed_out()` says of itself that it is not about timeouts."""
     match node:
         case nodes.And(
             left=nodes.Or(left=nodes.Call(node=nodes.Name(name="failed")) as failed),
             right=nodes.Not(node=nodes.Call(node=nodes.Name(name="timed_out"))),
         ):
-            return failed
+            return nodes.And(failed, node.right, lineno=node.lineno)
         case _:
             return node
 

@@ -72,12 +72,18 @@ def _parts(when: Any) -> tuple[str | None, list[str]]:
 
 
 def _alternatives(tree: nodes.Expr) -> list[nodes.Expr]:
-    """What stands between the `or`s of a condition, in order; `ANY` is one of them."""
+    """What stands between the `or`s of a condition, in order: each asks how the step ended, or it is the only one."""
     found: list[nodes.Expr] = []
     while isinstance(tree, nodes.Or) and tree != _ANY:
         found.insert(0, tree.right)
         tree = tree.left
-    return [tree, *found]
+    joined = [tree]
+    for each in found:
+        if asks_outcome(unparse(joined[-1])) and asks_outcome(unparse(each)):
+            joined.append(each)
+        else:
+            joined[-1] = nodes.Or(joined[-1], each)
+    return joined
 
 
 def _about_errors(tree: nodes.Expr) -> str | None:
