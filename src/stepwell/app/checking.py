@@ -22,6 +22,11 @@ ENGINE_CODES: Final[Mapping[str, Code]] = {
     "not-supported": Code(
         "error", "The language has it, and this version does not run it.", "Leave it out, or wait for a later version."
     ),
+    "not-triggered": Code(
+        "warning",
+        "A trigger of this kind starts nothing in this version: only events do.",
+        "Start the workflow with a command or by an event, or wait for a later version.",
+    ),
 }
 """Findings of the engine about a definition, beside those of the definition itself."""
 
@@ -106,7 +111,12 @@ def check(source: Source, catalogue: Catalogue) -> Loaded:
         _finding(definition, "not-supported", path, f"this version does not run {what}")
         for path, what in unsupported(definition, catalogue.leaf_types())
     ]
-    findings = sorted((*loaded.diagnostics, *refused), key=lambda finding: (finding.span.line, finding.span.column))
+    idle = [
+        _finding(definition, "not-triggered", trigger.path, f"this version starts nothing by a {trigger.kind}")
+        for trigger in definition.triggers
+        if trigger.kind != "event"
+    ]
+    findings = sorted((*loaded.diagnostics, *refused, *idle), key=lambda finding: (finding.span.line, finding.span.column))
     return Loaded(definition=None if refused else definition, diagnostics=tuple(findings))
 
 

@@ -75,8 +75,9 @@ class Ways:
         if edge.to and not edge.handles:
             self._writing.lost(edge.path, f"that an edge of {self._step.name!r} leaves the failure as it is")
         way: dict[str, Any] = {}
-        condition = self._condition(edge)
-        if condition is not None:
+        if edge.when is None and edge.on in _OUTCOMES and not self._includes_timeouts(edge):
+            way["when"] = f"{{{{ {_OUTCOMES[edge.on]} }}}}"
+        elif (condition := self._condition(edge)) is not None:
             way["when"] = self._said(condition)
         if edge.publish:
             way["publish"] = [
@@ -95,10 +96,12 @@ class Ways:
             if condition is None and edge.when is not None and edge.to and not edge.publish:
                 return ANY  # left out it would be an edge without a condition
             return condition
-        if edge.on == "failure" and self._apart and not any(other.on == "timeout" for other in self._edges):
-            return both("failed()", edge.when)
-        outcome = "failed() and not timed_out()" if edge.on == "failure" and self._apart else _OUTCOMES[edge.on]
-        return both(outcome, edge.when)
+        is_apart = edge.on == "failure" and self._apart and not self._includes_timeouts(edge)
+        return both("failed() and not timed_out()" if is_apart else _OUTCOMES[edge.on], edge.when)
+
+    def _includes_timeouts(self, edge: Edge) -> bool:
+        """Whether an edge for failures is one for timeouts too, although there are ways that are about timeouts."""
+        return edge.on == "failure" and self._apart and not any(other.on == "timeout" for other in self._edges)
 
     def _said(self, condition: str) -> Any:
         return self._saying.condition(condition, self._step.path, self._step, "edge", timeouts_apart=self._apart)
