@@ -37,7 +37,10 @@ def test_a_graph_uses_the_actions_of_packs_and_of_imported_modules(examples: Pat
     )
     assert stepwell("run", "x.yaml", "-q").json() == {"artifact": "app-3.tar"}
     given = '{"version": "2.1", "hosts": [{"name": "a"}, {"name": "b"}]}'
-    assert stepwell("run", "deploy.yaml", "--import", "shipping_tasks.py", "-q", "-i", given).json()["report"] == "1 batches"
+    assert (
+        stepwell("run", "deploy.yaml", "--import", "shipping_tasks.py", "-q", "-i", given).json()["report"]
+        == "1 batches"
+    )
 
 
 def test_an_action_that_nothing_brings_is_refused_and_says_what_may_be_missing(

@@ -31,6 +31,7 @@ from stepwell.execution.verbs import (
     Terminate,
     Verb,
 )
+from stepwell.execution.work import Report
 from tests.decider.played import Played
 from tests.decider.story import FLAKY, SECOND, TIMEOUT
 from tests.decider.verb_story import document, told
@@ -464,3 +465,22 @@ def test_every_visit_of_a_step_has_a_body_of_its_own_that_stands_in_for_it() -> 
     assert story.status == "completed"
     story.take(Rerun(**BY, step="b"))
     assert "c[#2,fallback]" not in story.statuses
+
+
+def test_what_completed_too_late_counts_when_another_step_is_run_again() -> None:
+    story = Played("""
+        config: {cancellation: {policy: cancel_running, compensate: true}}
+        compensation: {mode: manual, steps: [{name: u, type: noop}]}
+        steps:
+        - {name: a, type: work}
+        - {name: b, type: work}
+        - {name: z, type: work, depends_on: a}
+    """)
+    story.done("b")
+    story.take(Cancel(**BY))
+    assert story.status == "compensating"
+    story.take(Report(execution="x", step="a", attempt=1, started_at=0, result=1))
+    story.take(Cancel(**BY))
+    assert (story.status, story.of("a")) == ("cancelled", "completed")
+    story.take(Rerun(**BY, step="b"))
+    assert story.running == ["b", "z"]

@@ -126,8 +126,9 @@ class Witness:
             case ResultReused():
                 self.things[event.step].reused = True
             case LateCompletion():
-                self.things[event.step].completed = True
-                self.things[event.step].order = self._count
+                thing = self.things[event.step]
+                thing.end = StepCompleted(event.at, event.step, event.started_at, event.output)
+                thing.completed, thing.order = True, self._count
                 self.undoing.add_late(event.step, event.place)
             case CompensationEnded():
                 self._nothing_runs("the compensation ends")

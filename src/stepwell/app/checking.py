@@ -116,7 +116,9 @@ def check(source: Source, catalogue: Catalogue) -> Loaded:
         for trigger in definition.triggers
         if trigger.kind != "event"
     ]
-    findings = sorted((*loaded.diagnostics, *refused, *idle), key=lambda finding: (finding.span.line, finding.span.column))
+    findings = sorted(
+        (*loaded.diagnostics, *refused, *idle), key=lambda finding: (finding.span.line, finding.span.column)
+    )
     return Loaded(definition=None if refused else definition, diagnostics=tuple(findings))
 
 

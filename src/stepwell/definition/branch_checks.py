@@ -70,8 +70,9 @@ def _check_join(step: Step, leading: list[str], lanes: dict[str, int], context: 
 
 
 def _lanes(group: Group, sources: dict[str, list[str]]) -> dict[str, int]:
-    """By step that can be reached, the steps on the ways to it that run once for each of their edges, as bits. Those that
-    run in circles are not among them."""
+    """By step that can be reached, the steps on the ways to it that run once for each of their edges, as bits.
+
+    Those that run in circles are not among them."""
     graph = group.graph
     found: dict[str, int] = {}
     for members in reversed(graph.components):

@@ -180,10 +180,10 @@ class Engine:
             owned += await self._ownership.take_over_orphans()
         self._committer.open()
         self._store.listen(self._inbox.look)
-        self._spawn(self._inbox.run())
         self._spawn(self._due.run())
         for owned_shard in owned:
             await self._recover(owned_shard)
+        self._spawn(self._inbox.run())  # only now: what it has decided is outstanding, and not yet to be acted on
         await self._due.open()
         self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
         self._forget_alarm.set(self._clock.now() + FORGET_EVERY)

@@ -20,6 +20,9 @@ from tests.decider.played import Played
 TASKS = frozenset({"core.noop", "core.echo", "core.local", "ops.build", "ops.check", "ops.tell"})
 KNOWN = Known(tasks=TASKS, workflows=frozenset({"ops.deploy"}))
 
+BUILT_IN = Known(tasks=TASKS - {"core.noop", "core.echo"})
+"""Where no task is called like a built-in action."""
+
 Gives = Mapping[str, Sequence[Any]]
 """By task what it gives, time after time; an `ErrorInfo` fails it. Null where nothing is said."""
 
@@ -50,9 +53,9 @@ def boom(**details: Any) -> ErrorInfo:
 class Conducted(Played):
     """One execution of a workflow of Orquesta, to its end or as far as it goes by itself."""
 
-    def __init__(self, text: str, gives: Gives | None = None, given: Any = None) -> None:
+    def __init__(self, text: str, gives: Gives | None = None, given: Any = None, *, known: Known = KNOWN) -> None:
         self._gives = {name: list(each) for name, each in (gives or {}).items()}
-        super().__init__(as_text(document_of(loaded(text)), "yaml"), given)
+        super().__init__(as_text(document_of(loaded(text, known)), "yaml"), given)
         self.go(self._give)
 
     def again(self, gives: Gives | None = None) -> Conducted:

@@ -180,6 +180,12 @@ def test_variables_are_published_in_either_form(text: str) -> None:
     assert edges(f"[{{publish: {text}}}]")[0].publish == (("x", 1), ("y", "{{ vars.x }}"))
 
 
+def test_behind_a_built_in_action_the_result_is_its_output() -> None:
+    made = task("{action: core.http url=http://x.org, next: [{publish: r=<% result().status_code %>}]}")
+    ((_, value),) = made.edges[0].publish
+    assert value == "{{ (steps.a.output if succeeded() else result()).status_code }}"
+
+
 def test_behind_items_the_result_is_the_list_of_theirs() -> None:
     made = task("{with: '<% list(1) %>', action: ops.check, next: [{publish: r=<% result() %>}]}")
     ((_, value),) = made.edges[0].publish
@@ -218,6 +224,16 @@ FOUND = [
     ("tasks: {a: {action: ops.check x=<% item() %>}}", "misplaced-name", "ops.check"),
     ("tasks: {a: {action: ops.check x=<% result() %>}}", "misplaced-function", "ops.check"),
     ("tasks: {a: {retry: {count: <% 1 %>}, action: ops.check}}", "wrong-value", "<% 1"),
+    (
+        "tasks: {a: {action: core.http url=x, retry: {count: 1, when: <% result() = 1 %>}}}",
+        "expression-syntax",
+        "result()",
+    ),
+    (
+        "tasks: {a: {action: core.http url=x, next: [{when: <% result() = 1 %>, do: retry}]}}",
+        "expression-syntax",
+        "result()",
+    ),
     ("tasks: {a: {retry: {}, action: ops.check}}", "missing-key", "{}, action"),
     ("tasks: {a: {next: [{do: a}]}}", "unreachable-step", "a"),
     ("tasks: {a: {next: [{do: b}]}, b: {join: 2}}", "impossible-join", "2}"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell.execution.verbs import Rerun, Retry
-from tests.dialects.orquesta.conducting import Conducted, boom, workflow
+from tests.dialects.orquesta.conducting import BUILT_IN, Conducted, boom, workflow
 from tests.dialects.orquesta.documents import CYCLE, DEPLOY, FORKS, MIXED
 from tests.dialects.task_graph.running import a_place, fails, gives
 
@@ -125,6 +125,26 @@ def test_what_a_failed_task_gave_can_be_read() -> None:
         {"a": [boom(stderr="rust")]},
     )
     assert (story.status, story.output) == ("failed", {"e": "rust"})
+
+
+def test_what_a_built_in_action_gives_can_be_read_behind_it() -> None:
+    text = """
+        vars: [out, err]
+        tasks:
+          a:
+            action: core.echo message="hi"
+            next:
+              - when: <% succeeded() and result().stdout = hi %>
+                publish: out=<% result().stdout %>
+                do: b
+          b:
+            action: core.echo message=<% ctx(out) %>
+            next:
+              - publish: err=<% task(a).result.return_code %>
+        output: [{out: <% ctx(out) %>}, {err: <% ctx(err) %>}]
+    """
+    story = Conducted(text, {"a": ["hi"]}, known=BUILT_IN)
+    assert (story.status, story.output) == ("completed", {"out": "hi", "err": 0})
 
 
 def test_of_items_that_failed_the_result_has_what_they_gave() -> None:

@@ -105,16 +105,20 @@ def _task(name: str, entry: Any, reading: Reading) -> Task | None:
         return None
     action = _action(doc, path, reading)
     after = of_items(name) if doc.with_ is not None else of_shaped(name) if "output" in action else PLAIN
-    found = [_transition(each, after, (*path, "next", number), findings) for number, each in enumerate(doc.next or [])]
+    asking = UNSHAPED if "output" in action else PLAIN
+    entries = [(each, (*path, "next", number)) for number, each in enumerate(doc.next or [])]
+    found = [_transition(each, after, asking, place, findings) for each, place in entries]
     return Task(doc, [each for each in found if each is not None], path, action, after)
 
 
-def _transition(entry: Any, after: Expressions, path: Path, findings: Findings) -> Transition | None:
+def _transition(
+    entry: Any, after: Expressions, asking: Expressions, path: Path, findings: Findings
+) -> Transition | None:
     doc = read_mapping(TransitionDoc, entry, path, findings)
     if doc is None:
         return None
     names = [each.strip() for each in doc.do.split(",")] if isinstance(doc.do, str) else list(doc.do or [])
-    when = after.condition(doc.when, (*path, "when"), findings)
+    when = (asking if "retry" in names else after).condition(doc.when, (*path, "when"), findings)
     targets = tuple(each for each in names if each not in COMMANDS)
     return Transition(when, targets, frozenset(names) & COMMANDS, doc, path)
 

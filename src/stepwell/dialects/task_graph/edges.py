@@ -117,7 +117,7 @@ class _Builder:
     def _condition(self, way: Way) -> str | None:
         """The native condition of a way, which says for which outcomes it is: without that it would be for success."""
         wanted = [self._language.condition(when, place, self._book.findings) for when, place in way.whens]
-        base = _CONDITIONS[way.base]
+        base = _CONDITIONS[way.base] if way.base != "complete" or not wanted else None
         if way.base == "failure" and self._apart:
             base = "failed() and not timed_out()"
         own = reduce(both, wanted, base)

@@ -145,7 +145,7 @@ class _Native:
             return _OF_ITEMS[key](nodes.Getattr(step, "items", "load", lineno=node.lineno))
         if task in self._names.groups and key == "results":
             return self._results(node, task)
-        if key in STEP_FIELDS:
+        if key in STEP_FIELDS or task in self._names.iterated or task in self._names.groups:
             return node
         return attribute(nodes.Getattr(step, "output", "load", lineno=node.lineno), key)
 
@@ -294,7 +294,10 @@ def _status_again(node: nodes.CondExpr) -> nodes.Expr:
 def _failed_again(node: nodes.And) -> nodes.Expr:
     """`failed() and not timed_out()`, where `failed()` says that already."""
     match node:
-        case nodes.And(left=nodes.And(right=nodes.Not() as already), right=nodes.Not() as said) if already == said:
+        case nodes.And(
+            left=nodes.And(left=nodes.Call(node=nodes.Name(name="failed")), right=nodes.Not() as already),
+            right=nodes.Not(node=nodes.Call(node=nodes.Name(name="timed_out"))) as said,
+        ) if already == said:
             return node.left
         case _:
             return node

@@ -94,7 +94,7 @@ def _mapping(
     if said.do is not None and said.next is not None:
         findings.add("conflicting-keys", "`do` and `next` say the same here; keep one", (*path, "next"), key=True)
     whens = outer if said.when is None else (*outer, (said.when, (*path, "when")))
-    if not base and len(whens) <= 1:
+    if base in ("", "complete") and len(whens) <= 1:
         base, whens = _plainly(whens)
     key = "do" if said.do is not None else "next"
     written = said.do if said.do is not None else said.next

@@ -12,7 +12,7 @@ from stepwell.dialects.graphs.schemas import is_schema
 from stepwell.dialects.native.writing import kind_settings
 from stepwell.dialects.task_graph.expressions import Names
 from stepwell.dialects.task_graph.saying import Saying
-from stepwell.dialects.task_graph.writing_tasks import Tasks, seconds
+from stepwell.dialects.task_graph.writing_tasks import Tasks, fails_in, seconds
 
 
 def write(writing: Writing) -> dict[str, Any]:
@@ -56,9 +56,11 @@ def _trigger(trigger: Trigger, saying: Saying) -> dict[str, Any]:
 
 def _names(definition: WorkflowDefinition) -> Names:
     steps = [*all_steps(definition.steps), *all_steps(definition.config.on_error.steps)]
-    groups = {step.name: tuple(inner.name for inner in step.blocks[0][1]) for step in steps
-              if step.type == "parallel_group" and step.blocks}  # fmt: skip
-    return Names(iterated=frozenset(step.name for step in steps if step.for_each is not None), groups=groups)
+    groups = {step.name: step.blocks[0][1] for step in steps if step.type == "parallel_group" and step.blocks}
+    inner = {
+        name: tuple(each.name for each in group if each.name not in fails_in(group)) for name, group in groups.items()
+    }
+    return Names(iterated=frozenset(step.name for step in steps if step.for_each is not None), groups=inner)
 
 
 def _schema(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -48,7 +48,7 @@ class Tasks:
     def listed(self, steps: Iterable[Step]) -> list[dict[str, Any]]:
         """The tasks of a group; steps that only fail the workflow on behalf of another one are said by that."""
         group = tuple(steps)
-        fails = {failing: step.name for step in group if (failing := _fails_for(step, group)) is not None}
+        fails = fails_in(group)
         by_task = {task: failing for failing, task in fails.items()}
         return [self._task(step, by_task.get(step.name)) for step in group if step.name not in fails]
 
@@ -146,6 +146,11 @@ def seconds(micros: int | None) -> Any:
     if micros is None:
         return None
     return micros // SECOND if micros % SECOND == 0 else format_duration(micros)
+
+
+def fails_in(group: tuple[Step, ...]) -> dict[str, str]:
+    """The steps of a group that only fail the workflow, each with the task on whose behalf it does."""
+    return {failing: step.name for step in group if (failing := _fails_for(step, group)) is not None}
 
 
 def _fails_for(step: Step, group: tuple[Step, ...]) -> str | None:
