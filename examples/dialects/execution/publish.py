@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import activities
 
 from stepwell import WorkflowEngine
 
-TASKS = [
+TASKS: list[Callable[..., Any]] = [
     activities.open_case,
     activities.call_back_parcel,
     activities.reserve_refund,
