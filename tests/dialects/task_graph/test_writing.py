@@ -94,7 +94,8 @@ _CONDITIONS = st.sampled_from([
     "{{ succeeded() }}", "{{ failed() }}", "{{ timed_out() }}", "{{ skipped() }}", "{{ vars.n > 1 }}",
     "{{ succeeded() and n > 1 }}", "{{ failed() or n > 2 and n < 5 }}", "{{ timed_out() and n == 1 }}",
     "{{ not failed() }}", "{{ succeeded() or failed() }}", "{{ result().x == 'y' }}", "n > 3 ? n > 4 : n > 5",
-    "{{ task.a.status == 'timeout' }}",
+    "{{ task.a.status == 'timeout' }}", "{{ failed() and not timed_out() }}", "{{ timed_out() or n }}",
+    "{{ not (failed() and timed_out()) }}",
 ])  # fmt: skip
 
 
@@ -116,8 +117,10 @@ def ways(draw: st.DrawFn, later: tuple[str, ...]) -> dict[str, Any]:
             ]
             return {"decision": [*branches, {"default": draw(chosen)}], "on_failure": "fail"}
         case 2:
-            legacy = draw(st.sampled_from(["on_success", "on_failure"]))
-            return {legacy: [{"when": draw(_CONDITIONS), "do": draw(targets)}], "on_timeout": draw(targets)}
+            legacy = draw(st.sampled_from(["on_success", "on_failure", "on_complete"]))
+            nested = st.fixed_dictionaries({"when": _CONDITIONS, "next": st.sampled_from((*later, "fail"))})
+            inner = draw(targets | st.tuples(nested, st.just({"do": "fail"})).map(list))
+            return {legacy: [{"when": draw(_CONDITIONS), "do": inner}], "on_timeout": draw(targets)}
         case _:
             entries = []
             for _ in range(draw(st.integers(1, 3))):
