@@ -38,6 +38,7 @@ VERB_OF = {
 
 TOO_RARE: set[Move] = {
     ("execution", "compensating", "ExecutionAdmitted"),  # a place comes while an ended execution is rolled back
+    ("execution", "paused", "ExecutionAdmitted"),  # a place comes while an execution that waits for it is paused
     ("step", "retrying", "FallbackStarted"),  # the next try of a step that the engine does itself cannot begin
     ("step", "retrying", "AttemptFailed"),  # the same, where a failure is to halt the execution
 }
