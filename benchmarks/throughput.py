@@ -15,7 +15,7 @@ STEPS = 10
 
 def measure(folder: Path, quick: bool) -> Workload:
     """Durable steps a second, beside raw rows a second in commits of 100."""
-    executions, rounds = (20, 2) if quick else (1_000, 7)
+    executions, rounds = (20, 2) if quick else (1_000, 21)
     return asyncio.run(_measure(folder, executions, rounds))
 
 
