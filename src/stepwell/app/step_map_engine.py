@@ -35,7 +35,7 @@ class WorkflowExecutionEngine(WorkflowEngine):
     """Runs step maps (`{id, steps: {name: {type, input, depends_on}}}`) durably in this process.
 
         engine = WorkflowExecutionEngine(max_parallel_steps=10)
-        result = await engine.execute_workflow(workflow)      # or engine.run(workflow), without an event loop
+        result = await engine.execute_workflow(workflow)  # or engine.run(workflow), without an event loop
 
     It is a `WorkflowEngine` that takes every definition as a step map, unless its call says another dialect.
 
