@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from stepwell.base.errors import InvalidInput, StepwellError
-from stepwell.cli.streams import say, takes_colour, wants_tracebacks
+from stepwell.cli.streams import discard, say, takes_colour, wants_tracebacks
 
 STOPPED: Final = 130
 """The exit status after Ctrl-C."""
@@ -122,6 +122,7 @@ def _sentence(message: str) -> str:
 
 def _report_unexpected(error: BaseException) -> int:
     if isinstance(error, OSError) and error.filename is None and error.errno == errno.ENOSPC:
+        discard(sys.stdout)  # what is left in its buffer would fail once more when Python ends, with a status of its own
         say(labelled("output-failed", f"the output cannot be written: {error.strerror}"))
         return 1
     shown = f"{type(error).__name__}: {error}".splitlines()[0][:300]

@@ -51,7 +51,7 @@ def _patience(stream: TextIO) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        _discard(stream)
+        discard(stream)
         if error.errno not in _NOBODY_READS:
             from stepwell.base.errors import StepwellError
 
@@ -61,7 +61,7 @@ def _patience(stream: TextIO) -> Iterator[None]:
         pass
 
 
-def _discard(stream: TextIO) -> None:
+def discard(stream: TextIO) -> None:
     """Let everything that is still written to the stream vanish."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
