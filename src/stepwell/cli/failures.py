@@ -122,7 +122,7 @@ def _sentence(message: str) -> str:
 
 def _report_unexpected(error: BaseException) -> int:
     if isinstance(error, OSError) and error.filename is None and error.errno == errno.ENOSPC:
-        discard(sys.stdout)  # what is left in its buffer would fail once more when Python ends, with a status of its own
+        discard(sys.stdout)  # what its buffer holds would fail once more when Python ends, with a status of its own
         say(labelled("output-failed", f"the output cannot be written: {error.strerror}"))
         return 1
     shown = f"{type(error).__name__}: {error}".splitlines()[0][:300]
