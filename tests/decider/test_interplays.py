@@ -484,3 +484,19 @@ def test_what_completed_too_late_counts_when_another_step_is_run_again() -> None
     assert (story.status, story.of("a")) == ("cancelled", "completed")
     story.take(Rerun(**BY, step="b"))
     assert story.running == ["b", "z"]
+
+
+def test_a_step_that_was_cancelled_before_it_was_reached_counts_once_for_what_follows() -> None:
+    story = Played("""
+        steps:
+        - {name: a, type: work, cancels: c}
+        - {name: b, type: work, on_success: d}
+        - {name: c, type: work, depends_on: a, on_success: d, join: each}
+        - {name: d, type: work}
+    """)
+    story.done("a")
+    assert (story.of("c"), story.running) == ("cancelled", ["b"])
+    story.done("b")
+    assert story.running == ["d"]
+    story.done("d")
+    assert story.status == "completed"

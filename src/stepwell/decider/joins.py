@@ -126,6 +126,8 @@ def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
     if region.branches is not None:
         return  # nothing: there no path is dead before the end
     rounds = region.rounds
+    if rounds is not None and node.join == "each":
+        _arrivals(region, node).settled = True  # what leads to it later changes nothing any more
     for link in node.links:
         if rounds is None:
             outcome = _count(region, link, taken=False)
