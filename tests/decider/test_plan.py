@@ -8,7 +8,7 @@ import pytest
 
 from stepwell.decider.outstanding import outstanding
 from stepwell.decider.plan import Plan
-from stepwell.definition.model import Compensation, Edge, Join
+from stepwell.definition.model import Compensation, Dependency, DependencyOn, Edge, Join
 from stepwell.execution.commands import RunStep
 from stepwell.execution.history import StepScheduled
 from stepwell.execution.work import Assignment
@@ -32,9 +32,9 @@ def reads(expression: str) -> dict[str, Any]:
         ("now()", True),
         ("uuid()", True),
         ("steps.before.output.n", True),
-        ("steps.before.status", True),
-        ("steps.before.output.n | default(1)", True),
-        ("steps['before'].error", True),
+        ("steps.before.status", False),
+        ("steps.before.output.n | default(1)", False),
+        ("steps['before'].error", False),
         ("steps.other.output", True),
         ("task.other.result", True),
         ("steps.other.output | default(1)", False),
@@ -56,7 +56,15 @@ def test_settings_are_recorded_unless_they_could_be_rendered_the_same_again(expr
 
 @pytest.mark.parametrize(("join", "stable"), [(None, True), ("all", True), ("sync", True), ("any", False), (1, False)])
 def test_a_predecessor_is_settled_only_when_the_join_waits_for_it(join: Join | None, stable: bool) -> None:
-    plan = Plan(workflow(step("before"), step("a", "before", join=join, config=reads("steps.before.status"))))
+    after = Dependency(step="before", on="success")
+    plan = Plan(workflow(step("before"), step("a", after, join=join, config=reads("steps.before.status"))))
+    assert plan.nodes["a"].stable is stable
+
+
+@pytest.mark.parametrize(("on", "stable"), [("success", True), ("satisfied", False), ("complete", False)])
+def test_a_predecessor_that_may_be_completed_by_hand_is_not_settled(on: DependencyOn, stable: bool) -> None:
+    after = Dependency(step="before", on=on)
+    plan = Plan(workflow(step("before"), step("a", after, config=reads("steps.before.status"))))
     assert plan.nodes["a"].stable is stable
 
 

@@ -2,8 +2,9 @@
 
 The input never changes, nor do the names of an item. A step's output never changes once it is there, and reading it
 before is an error, unless `default` or the like hides that. Everything about a direct predecessor is settled when all
-of them must have ended. Variables and the rest may change while the step runs; so may what is read of a step that can
-run more than once, or that stands in another block: then the rendered settings are recorded.
+of them must have succeeded; one that failed or was skipped may be completed by hand. Variables and the rest may change
+while the step runs; so may what is read of a step that can run more than once, or that stands in another block: then
+the rendered settings are recorded.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _SETTLED_ROOTS: Final = frozenset({"input", "execution", "secrets"})
 def is_stable(node: Node) -> bool:
     """Whether everything that the settings read is settled for good once they could be rendered."""
     waits_for_all = node.join in ("all", "sync")
-    before = {dependency.step for dependency in node.step.depends_on} if waits_for_all else frozenset[str]()
+    succeeded = (dependency.step for dependency in node.step.depends_on if dependency.on == "success")
+    before = frozenset(succeeded) if waits_for_all else frozenset[str]()
     return all(_is_settled(reference, before, node.graph) for reference in node.config.references)
 
 
