@@ -21,7 +21,7 @@ from benchmarks.workflows import NOTHING, chain
 from stepwell.app.session import cipher_for, open_store
 from stepwell.execution.codec import Codec
 from stepwell.execution.history import StepCompleted
-from stepwell.ports import TaskContext
+from stepwell.ports.work import TaskContext
 from stepwell.tasks.registry import task
 
 STEPS = 10

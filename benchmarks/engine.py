@@ -16,7 +16,7 @@ from stepwell.app.session import Session, open_session
 from stepwell.decider.plan import Plan
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.execution.history import ExecutionCompleted, ExecutionFailed, HistoryEvent
-from stepwell.ports import Observer
+from stepwell.ports.work import Observer
 from stepwell.tasks.registry import task
 
 

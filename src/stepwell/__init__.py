@@ -17,18 +17,10 @@ if TYPE_CHECKING:
     from stepwell.app.workflow_engine import WorkflowEngine, WorkflowExecution, WorkflowStatus
     from stepwell.base.errors import NotFound, StepwellError
     from stepwell.definition.diagnostics import InvalidDefinition
-    from stepwell.ports import (
-        ModelAnswer,
-        ModelProvider,
-        ModelQuestion,
-        Notice,
-        Notifier,
-        SecretSource,
-        TaskContext,
-        TaskError,
-        TaskHandler,
-        TaskResult,
-    )
+    from stepwell.ports.models import ModelAnswer, ModelProvider, ModelQuestion
+    from stepwell.ports.notices import Notice, Notifier
+    from stepwell.ports.services import SecretSource
+    from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
     from stepwell.tasks.executors import ExecutionContext, ExecutionResult, StepExecutor, StepExecutorFactory, StepType
     from stepwell.tasks.registry import rule, task
 
@@ -69,21 +61,21 @@ _HOMES = {
     "ExecutionResult": "stepwell.tasks.executors",
     "InvalidDefinition": "stepwell.definition.diagnostics",
     "LifecycleEvent": "stepwell.app.lifecycle",
-    "ModelAnswer": "stepwell.ports",
-    "ModelProvider": "stepwell.ports",
-    "ModelQuestion": "stepwell.ports",
+    "ModelAnswer": "stepwell.ports.models",
+    "ModelProvider": "stepwell.ports.models",
+    "ModelQuestion": "stepwell.ports.models",
     "NotFound": "stepwell.base.errors",
-    "Notice": "stepwell.ports",
-    "Notifier": "stepwell.ports",
-    "SecretSource": "stepwell.ports",
+    "Notice": "stepwell.ports.notices",
+    "Notifier": "stepwell.ports.notices",
+    "SecretSource": "stepwell.ports.services",
     "StepExecutor": "stepwell.tasks.executors",
     "StepExecutorFactory": "stepwell.tasks.executors",
     "StepType": "stepwell.tasks.executors",
     "StepwellError": "stepwell.base.errors",
-    "TaskContext": "stepwell.ports",
-    "TaskError": "stepwell.ports",
-    "TaskHandler": "stepwell.ports",
-    "TaskResult": "stepwell.ports",
+    "TaskContext": "stepwell.ports.work",
+    "TaskError": "stepwell.ports.work",
+    "TaskHandler": "stepwell.ports.work",
+    "TaskResult": "stepwell.ports.work",
     "Workflow": "stepwell.app.builder",
     "WorkflowEngine": "stepwell.app.workflow_engine",
     "WorkflowExecution": "stepwell.app.workflow_engine",

@@ -15,7 +15,7 @@ from stepwell.base.values import Sealed
 from stepwell.definition.model import Compensation, Concurrency, Milestone, Mutex, Step, StepBody
 from stepwell.execution.matching import matches
 from stepwell.execution.verbs import Cancel, Pause
-from stepwell.ports import Lock
+from stepwell.ports.records import Lock
 from tests.decider.story import (
     BOOM,
     FLAKY,

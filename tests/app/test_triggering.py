@@ -18,7 +18,7 @@ from stepwell.cli.opening import definitions_of, reading_codec
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.execution.event import Event
 from stepwell.execution.history import ExecutionCompleted, HistoryEvent
-from stepwell.ports import ExecutionQuery
+from stepwell.ports.listings import ExecutionQuery
 from tests.conformance.dispatcher import PATIENCE
 
 MEMORY = {"state_store": {"type": "memory"}}

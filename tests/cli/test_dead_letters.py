@@ -12,7 +12,7 @@ import pytest
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import Sealed, SecretRef, SecretText
 from stepwell.execution.codec import Codec
-from stepwell.ports import DeadLetter
+from stepwell.ports.records import DeadLetter
 from stepwell.services.cipher import AesCipher
 from stepwell.store.sqlite import SqliteStore
 from tests.cli.conftest import Stepwell

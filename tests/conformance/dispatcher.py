@@ -18,7 +18,8 @@ import pytest
 from stepwell.base.errors import NotFound
 from stepwell.base.values import Sealed, SecretRef, SecretText
 from stepwell.execution.work import Assignment, Report
-from stepwell.ports import Dispatcher, SecretSource, TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.services import SecretSource
+from stepwell.ports.work import Dispatcher, TaskContext, TaskError, TaskHandler, TaskResult
 
 SECOND = 1_000_000
 PATIENCE = 10

@@ -20,23 +20,23 @@ from hypothesis import strategies as st
 from stepwell.base.errors import Conflict, FenceLost, StoreError, UsageError
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_key_of_filter
-from stepwell.ports import (
+from stepwell.ports.listings import ExecutionQuery
+from stepwell.ports.records import (
     ANYWHERE,
     Batch,
     Change,
     DuplicateStart,
-    ExecutionQuery,
     Handle,
     HistoryRow,
     InboxItem,
     Lease,
     NewExecution,
     NewVersion,
-    Store,
     StoredDefinition,
     Summary,
     Wait,
 )
+from stepwell.ports.store import Store
 
 NOW = 1_700_000_000_000_000
 SECOND = 1_000_000

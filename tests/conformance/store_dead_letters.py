@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from stepwell.base.errors import ErrorInfo, FenceLost, UsageError
-from stepwell.ports import Batch, Change, DeadLetter, DeadLetterQuery, Discarded, Handle, Store
+from stepwell.ports.listings import DeadLetterQuery
+from stepwell.ports.records import Batch, Change, DeadLetter, Discarded, Handle
+from stepwell.ports.store import Store
 from tests.conformance.store import LATER, NOW, Scene, StorePlace, change, creation
 
 ERROR = ErrorInfo("http_error", "503 from 'pay' ☃", {"status": 503, "seen": ["***", None]}, retryable=True)

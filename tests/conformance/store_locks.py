@@ -10,7 +10,8 @@ import pytest
 
 from stepwell.base.errors import FenceLost
 from stepwell.execution.commands import Otherwise
-from stepwell.ports import Batch, Change, Handle, InboxItem, Lock, LockRequest, Store
+from stepwell.ports.records import Batch, Change, Handle, InboxItem, Lock, LockRequest
+from stepwell.ports.store import Store
 from tests.conformance.store import (
     COMPLETED,
     NOW,

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from stepwell.base.errors import Conflict, NotFound
-from stepwell.ports import Deed, Lifecycle, Registered, Registration, Store, StoredDefinition
+from stepwell.ports.records import Deed, Lifecycle, Registered, Registration, StoredDefinition
+from stepwell.ports.store import Store
 from stepwell.store.lifecycle import MOVES
 from tests.conformance.store import NOW, OpenStore, StorePlace
 

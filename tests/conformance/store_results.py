@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell.base.errors import FenceLost
-from stepwell.ports import KeptResult
+from stepwell.ports.records import KeptResult
 from tests.conformance.store import NOW, RUNNING, Scene, StorePlace, batch, change
 
 

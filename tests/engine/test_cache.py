@@ -14,7 +14,8 @@ from stepwell.base.values import Sealed
 from stepwell.definition.model import Cache, WorkflowDefinition
 from stepwell.execution.status import ExecutionStatus
 from stepwell.execution.verbs import Terminate
-from stepwell.ports import KeptResult, Store
+from stepwell.ports.records import KeptResult
+from stepwell.ports.store import Store
 from stepwell.store.memory import MemoryStore
 from stepwell.store.sqlite import SqliteStore
 from tests.decider.story import step, workflow

@@ -6,7 +6,7 @@ from stepwell.decider.plan import Plan
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.engine.engine import Engine
 from stepwell.execution.verbs import Compensate
-from stepwell.ports import DeadLetterQuery, ExecutionQuery
+from stepwell.ports.listings import DeadLetterQuery, ExecutionQuery
 from tests.decider.compensating import definition
 from tests.engine.world import BOOM, SECOND, World, a_world
 

@@ -13,7 +13,7 @@ from stepwell.definition.model import ErrorStrategy, FailureAction, WorkflowDefi
 from stepwell.engine.engine import Limits
 from stepwell.engine.telling import PATIENCE
 from stepwell.execution.status import ExecutionStatus
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 from stepwell.store.memory import MemoryStore
 from stepwell.store.sqlite import SqliteStore
 from tests.decider.story import step, workflow

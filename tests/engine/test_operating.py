@@ -36,7 +36,8 @@ from stepwell.execution.verbs import (
     Terminate,
     Verb,
 )
-from stepwell.ports import ExecutionQuery, InboxItem
+from stepwell.ports.listings import ExecutionQuery
+from stepwell.ports.records import InboxItem
 from tests.decider.story import step, workflow
 from tests.decider.verb_story import document
 from tests.engine.world import BOOM, SECOND, World, a_world

@@ -8,7 +8,7 @@ from stepwell.base.errors import StepwellError, StoreError
 from stepwell.decider.plan import Plan
 from stepwell.engine.requests import REQUEST, StartRequest, item_of
 from stepwell.execution.event import Event
-from stepwell.ports import ExecutionQuery
+from stepwell.ports.listings import ExecutionQuery
 from tests.decider.story import step, workflow
 from tests.engine.world import World, a_world
 

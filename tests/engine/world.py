@@ -17,7 +17,8 @@ from stepwell.execution.event import Event
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.work import Assignment, Report
-from stepwell.ports import Batch, Published, Store
+from stepwell.ports.records import Batch, Published
+from stepwell.ports.store import Store
 from stepwell.store.memory import MemoryStore
 from tests.virtual_clock import VirtualClock
 

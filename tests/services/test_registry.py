@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepwell.base.errors import NotFound
-from stepwell.ports import Service
+from stepwell.ports.services import Service
 from stepwell.services.registry import StaticServices
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stepwell.base.errors import ConfigurationError, NotFound
-from stepwell.ports import SecretSource
+from stepwell.ports.services import SecretSource
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
 
 ODD_NAMES = ["", ".", "..", "../etc/passwd", "a/b", "a\\b", "a b", "a\n", "-x", "1x", "a.b", "é", "x" * 129, "a\0"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from stepwell.base.errors import StoreError
 from stepwell.engine.engine import Engine, Limits
 from stepwell.execution.work import Assignment, Report
-from stepwell.ports import Batch
+from stepwell.ports.records import Batch
 from stepwell.store.memory import MemoryStore
 from tests.simulation.agenda import Entry
 from tests.simulation.behaviour import Behaviour

@@ -23,7 +23,7 @@ from stepwell.execution.history import ApprovalRequested, ExecutionCreated, Hist
 from stepwell.execution.status import ExecutionStatus, StepStatus
 from stepwell.execution.verbs import Compensate, Migrate, Resume, Terminate, Verb, name_of
 from stepwell.execution.work import Assignment
-from stepwell.ports import Batch
+from stepwell.ports.records import Batch
 from stepwell.store.memory import MemoryStore
 from stepwell.store.memory_content import Content
 from tests.execution.ciphers import Plain

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from stepwell.base.errors import StoreError
-from stepwell.ports import Change, Handle
+from stepwell.ports.records import Change, Handle
 from stepwell.store.sqlite import SqliteStore
 from tests.conformance.store import NOW, TTL, creation, scene_on
 from tests.conformance.store import change as later_change

@@ -16,21 +16,20 @@ from hypothesis import strategies as st
 from stepwell.base.errors import ErrorInfo, StepwellError
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_key_of_filter
-from stepwell.ports import (
+from stepwell.ports.listings import DeadLetterQuery, ExecutionQuery
+from stepwell.ports.records import (
     Batch,
     Change,
-    DeadLetterQuery,
     Discarded,
-    ExecutionQuery,
     Handle,
     InboxItem,
     Lease,
     LockRequest,
     NewVersion,
-    Store,
     Summary,
     Wait,
 )
+from stepwell.ports.store import Store
 from stepwell.store.memory import MemoryStore
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_file import Database, connect

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 from stepwell.store.memory import MemoryStore
 from stepwell.store.memory_content import Content
 from stepwell.store.sqlite import SqliteStore

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.execution.commands import Otherwise
-from stepwell.ports import Change, Handle, LockRequest
+from stepwell.ports.records import Change, Handle, LockRequest
 from stepwell.store.locking import Claim, Notice, settled
 from stepwell.store.memory_locks import Locks
 

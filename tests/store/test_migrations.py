@@ -11,7 +11,7 @@ import pytest
 
 from stepwell.base.errors import StoreError
 from stepwell.base.version import VERSION
-from stepwell.ports import Batch, Change, Handle, HistoryRow, LockRequest, NewExecution, Summary
+from stepwell.ports.records import Batch, Change, Handle, HistoryRow, LockRequest, NewExecution, Summary
 from stepwell.store import sqlite_care, sqlite_schema
 from stepwell.store.migrations import Applied, pending
 from stepwell.store.sqlite import SqliteStore

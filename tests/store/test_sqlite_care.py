@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from stepwell.base.errors import FenceLost, StoreError
-from stepwell.ports import Handle, LockRequest
+from stepwell.ports.records import Handle, LockRequest
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_rows import SQL
 from tests.conformance.store import COMPLETED, DEFINITION, NOW, TTL, WAITING, Scene, change, creation, scene_on, wait

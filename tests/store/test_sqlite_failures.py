@@ -10,7 +10,8 @@ import apsw
 import pytest
 
 from stepwell.base.errors import StoreError
-from stepwell.ports import ExecutionQuery, Handle, HistoryRow, InboxItem
+from stepwell.ports.listings import ExecutionQuery
+from stepwell.ports.records import Handle, HistoryRow, InboxItem
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_errors import store_error
 from tests.conformance.store import NOW, TTL, Scene, change, creation, event, scene_on

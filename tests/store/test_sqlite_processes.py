@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stepwell.base.errors import Conflict
-from stepwell.ports import Handle, InboxItem
+from stepwell.ports.records import Handle, InboxItem
 from stepwell.store.sqlite import SqliteStore
 from tests.conformance.store import NOW, PATIENCE, SECOND, TTL, creation, scene_on
 from tests.store.processes import child, line_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stepwell.execution.work import Assignment
-from stepwell.ports import TaskContext
+from stepwell.ports.work import TaskContext
 from stepwell.worker.masking import Mask
 from stepwell.worker.opening import opened
 from tests.conformance.dispatcher import KnownSecrets, assignment

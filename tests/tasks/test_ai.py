@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from stepwell.ports import ModelAnswer, ModelProvider, ModelQuestion, TaskError, TaskResult
+from stepwell.ports.models import ModelAnswer, ModelProvider, ModelQuestion
+from stepwell.ports.work import TaskError, TaskResult
 from stepwell.tasks.ai import AiHandler
 from stepwell.tasks.offline_model import OfflineModel
 from tests.tasks.context import PlainContext

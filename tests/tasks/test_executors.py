@@ -11,7 +11,7 @@ import pytest
 
 from stepwell import ExecutionContext, ExecutionResult, StepExecutor, StepExecutorFactory, StepType
 from stepwell.base.errors import StepwellError
-from stepwell.ports import TaskError, TaskResult
+from stepwell.ports.work import TaskError, TaskResult
 from stepwell.tasks.executors import ExecutorHandler, InvalidExecutor, handlers_of
 from tests.conformance.dispatcher import assignment
 from tests.tasks.context import PlainContext

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from stepwell.ports import TaskError, TaskResult
+from stepwell.ports.work import TaskError, TaskResult
 from stepwell.tasks import http as http_module
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.http import HttpHandler

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.input import InputHandler
 from stepwell.tasks.output import OutputHandler

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from stepwell.base.values import SecretRef, SecretText
-from stepwell.ports import Notice, Notifier, TaskContext, TaskError
+from stepwell.ports.notices import Notice, Notifier
+from stepwell.ports.work import TaskContext, TaskError
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.notifiers import LogNotifier, WebhookNotifier
 from stepwell.tasks.notify import TRIES, NotifyHandler

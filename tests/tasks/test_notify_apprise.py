@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from stepwell.ports import Notice, TaskError
+from stepwell.ports.notices import Notice
+from stepwell.ports.work import TaskError
 from stepwell.tasks import notify_apprise
 from stepwell.tasks.notify_apprise import AppriseNotifier
 from tests.tasks.conftest import Serve

@@ -18,7 +18,7 @@ import pydantic
 import pytest
 
 from stepwell.base.errors import ConfigurationError, NotFound
-from stepwell.ports import TaskContext, TaskError
+from stepwell.ports.work import TaskContext, TaskError
 from stepwell.tasks.python import PythonHandler, TaskFunctionHandler
 from stepwell.tasks.registry import RuleRegistry, TaskRegistry, rule, task
 from tests.tasks.context import PlainContext

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.http import HttpHandler
 from tests.tasks.conftest import Serve

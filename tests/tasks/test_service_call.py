@@ -12,7 +12,8 @@ from aiohttp import web
 
 from stepwell.base.errors import NotFound
 from stepwell.base.values import Sealed, SecretRef, SecretText
-from stepwell.ports import Service, TaskError, TaskResult
+from stepwell.ports.services import Service
+from stepwell.ports.work import TaskError, TaskResult
 from stepwell.services.registry import StaticServices
 from stepwell.tasks.builtin import builtin_handlers
 from stepwell.tasks.client import HttpClient

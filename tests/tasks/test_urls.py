@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 from stepwell.tasks.urls import extend_query, join_endpoint, parse_url, shown
 
 PIECES = ["..", ".", "/", "%2e", "\\", "@", "?", "#", "x", ":"]

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from stepwell.base.errors import NotFound
-from stepwell.ports import Service, TaskError
+from stepwell.ports.services import Service
+from stepwell.ports.work import TaskError
 from stepwell.services.registry import StaticServices
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.registry import RuleRegistry

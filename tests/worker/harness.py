@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepwell.ports import TaskHandler
+from stepwell.ports.work import TaskHandler
 from stepwell.worker.local import LocalWorker
 from tests.conformance.dispatcher import SECRETS, DispatcherHarness, KnownSecrets, Work, WorkHandler
 from tests.virtual_clock import VirtualClock

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stepwell.base.values import Sealed
-from stepwell.ports import TaskContext, TaskHandler, TaskResult
+from stepwell.ports.work import TaskContext, TaskHandler, TaskResult
 from tests.conformance.dispatcher import PATIENCE, SECOND, assignment, echo
 from tests.worker.harness import LocalHarness
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell.base.values import Sealed
-from stepwell.ports import TaskContext
+from stepwell.ports.work import TaskContext
 from tests.conformance.dispatcher import assignment
 from tests.worker.harness import LocalHarness
 

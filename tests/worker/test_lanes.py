@@ -6,7 +6,7 @@ import asyncio
 from contextvars import ContextVar
 from typing import Any
 
-from stepwell.ports import TaskContext
+from stepwell.ports.work import TaskContext
 from tests.conformance.dispatcher import SECOND, assignment
 from tests.worker.harness import LocalHarness
 

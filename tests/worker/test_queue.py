@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stepwell.base.errors import ConfigurationError
-from stepwell.ports import TaskContext
+from stepwell.ports.work import TaskContext
 from tests.conformance.dispatcher import SECOND, assignment
 from tests.worker.harness import LocalHarness
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from stepwell.base.errors import NotFound
 from stepwell.base.values import Sealed, SecretRef, SecretText
-from stepwell.ports import TaskContext, TaskError
+from stepwell.ports.work import TaskContext, TaskError
 from stepwell.worker.masking import Mask
 from stepwell.worker.opening import opened
 from tests.conformance.dispatcher import KnownSecrets, assignment

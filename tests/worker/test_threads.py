@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stepwell.ports import TaskContext
+from stepwell.ports.work import TaskContext
 from stepwell.worker.threads import Stopped, ThreadPool
 from tests.conformance.dispatcher import PATIENCE, SECOND, assignment
 from tests.worker.harness import LocalHarness

@@ -25,7 +25,7 @@ from stepwell.execution.history import EventReceived
 from stepwell.execution.matching import matches
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import StepStatus
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 
 SOURCE: Final = "stepwell.approval"
 """Where the events come from that carry answers."""

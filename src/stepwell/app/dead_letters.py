@@ -9,7 +9,9 @@ import msgspec
 from stepwell.base.errors import NotFound, StoreError
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.values import MASK, masked
-from stepwell.ports import DeadLetter, DeadLetterQuery, Discarded, Store
+from stepwell.ports.listings import DeadLetterQuery
+from stepwell.ports.records import DeadLetter, Discarded
+from stepwell.ports.store import Store
 
 
 class DeadLetters:

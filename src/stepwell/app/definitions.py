@@ -24,7 +24,7 @@ from stepwell.definition.loading import Loaded
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.dialects.loading import load
 from stepwell.dialects.native.dialect import NATIVE
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 
 if TYPE_CHECKING:
     from stepwell.decider.plan import Plan

@@ -17,7 +17,9 @@ from stepwell.decider.plan import Plan
 from stepwell.decider.restore import run_of
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
-from stepwell.ports import ExecutionQuery, Lock, Store
+from stepwell.ports.listings import ExecutionQuery
+from stepwell.ports.records import Lock
+from stepwell.ports.store import Store
 
 _PAGE: Final = 1_000
 _MOST_CHILDREN: Final = 50

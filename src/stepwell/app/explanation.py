@@ -14,7 +14,7 @@ from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState, StepState
-from stepwell.ports import Lock
+from stepwell.ports.records import Lock
 
 E = TypeVar("E", bound=HistoryEvent)
 

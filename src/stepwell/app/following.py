@@ -14,7 +14,7 @@ from stepwell.execution.evolve import fold
 from stepwell.execution.history import ExecutionCreated, HistoryEvent
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import ENDED_EXECUTION
-from stepwell.ports import Observer
+from stepwell.ports.work import Observer
 
 _UNTOUCHED: Final = StepState()
 

@@ -26,7 +26,7 @@ from stepwell.execution.verbs import (
     Terminate,
     Verb,
 )
-from stepwell.ports import Published
+from stepwell.ports.records import Published
 
 Opened = Callable[[], Awaitable[tuple[Session, Operators]]]
 """Gives the engine of this process, and the way to executions that others run."""

@@ -12,7 +12,7 @@ from stepwell.app.reading import Reading
 from stepwell.base.instants import from_rfc3339
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.execution.history import HistoryEvent
-from stepwell.ports import Observer
+from stepwell.ports.work import Observer
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the store: what happens in another process does not announce itself here."""

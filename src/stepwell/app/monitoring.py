@@ -9,7 +9,8 @@ from stepwell.app.reading import Reading
 from stepwell.base.durations import DAY
 from stepwell.dialects.execution import shapes
 from stepwell.dialects.execution.shapes import Ran
-from stepwell.ports import ExecutionQuery, Store
+from stepwell.ports.listings import ExecutionQuery
+from stepwell.ports.store import Store
 
 LOOKED_AT: Final = 30 * DAY
 """Executions that were created longer ago are not counted."""

@@ -28,7 +28,9 @@ from stepwell.engine.operating import VERB, Answer, Request, decode_answer, enco
 from stepwell.execution.codec import Codec
 from stepwell.execution.status import WAITING, ExecutionStatus
 from stepwell.execution.verbs import Migrate, Retry, Verb
-from stepwell.ports import Batch, ExecutionQuery, InboxItem, Registration, Store
+from stepwell.ports.listings import ExecutionQuery
+from stepwell.ports.records import Batch, InboxItem, Registration
+from stepwell.ports.store import Store
 
 LONGEST_WAIT: Final = 30 * SECOND
 """For the answer of an engine, unless something else is asked for."""

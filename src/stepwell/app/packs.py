@@ -36,7 +36,7 @@ from stepwell.dialects.task_graph.packs import (
     workflow_of_rule,
 )
 from stepwell.dialects.writing import as_text
-from stepwell.ports import TaskContext, TaskError
+from stepwell.ports.work import TaskContext, TaskError
 from stepwell.tasks.registry import TaskFunction
 
 if TYPE_CHECKING:

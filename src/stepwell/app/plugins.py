@@ -16,7 +16,10 @@ from typing import Any, Final, NamedTuple, cast
 from stepwell.app.registries import Registries
 from stepwell.base.errors import ConfigurationError
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES
-from stepwell.ports import Notifier, SecretSource, Store, TaskHandler
+from stepwell.ports.notices import Notifier
+from stepwell.ports.services import SecretSource
+from stepwell.ports.store import Store
+from stepwell.ports.work import TaskHandler
 from stepwell.tasks.plugin import CheckedHandler
 
 TASKS: Final = "stepwell.tasks"

@@ -17,7 +17,9 @@ from stepwell.execution.codec import Codec
 from stepwell.execution.evolve import fold
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION
-from stepwell.ports import ExecutionListing, ExecutionQuery, Store, StoredExecution
+from stepwell.ports.listings import ExecutionListing, ExecutionQuery
+from stepwell.ports.records import StoredExecution
+from stepwell.ports.store import Store
 
 PAGE: Final = 500
 

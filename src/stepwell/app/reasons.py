@@ -31,7 +31,7 @@ from stepwell.execution.history import (
 )
 from stepwell.execution.state import StepState
 from stepwell.execution.status import ENDED_STEP, ExecutionStatus, StepStatus
-from stepwell.ports import Lock
+from stepwell.ports.records import Lock
 
 _SHOWN: Final = 8
 """Names that a sentence lists."""

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from stepwell.base.errors import ConfigurationError
-from stepwell.ports import ModelProvider, TaskHandler
+from stepwell.ports.models import ModelProvider
+from stepwell.ports.work import TaskHandler
 from stepwell.tasks.executors import Executor, StepExecutorFactory, checked_executor, checked_name, handlers_of
 from stepwell.tasks.registry import RuleRegistry, TaskRegistry
 

@@ -13,7 +13,8 @@ from stepwell.base.spans import Source
 from stepwell.base.suggest import hint_for
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.definition.shapes import WORKFLOW_NAME_PATTERN
-from stepwell.ports import Deed, Lifecycle, Registered, Registration, Store, StoredDefinition
+from stepwell.ports.records import Deed, Lifecycle, Registered, Registration, StoredDefinition
+from stepwell.ports.store import Store
 from stepwell.store.lifecycle import check_startable, reason_of
 
 _REFERENCE: Final = re.compile(rf"(?P<name>{WORKFLOW_NAME_PATTERN.strip('^$')})(?:@(?P<version>[0-9A-Za-z.+-]+))?")

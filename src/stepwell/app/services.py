@@ -10,7 +10,7 @@ from stepwell.base.errors import ConfigurationError
 from stepwell.expression.errors import ExpressionError, ExpressionSyntaxError
 from stepwell.expression.scope import Scope
 from stepwell.expression.template import compile_template
-from stepwell.ports import Service
+from stepwell.ports.services import Service
 
 
 def services_of(configuration: Configuration) -> Mapping[str, Service]:

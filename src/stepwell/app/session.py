@@ -28,7 +28,9 @@ from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.engine.engine import Engine, Limits
 from stepwell.execution.codec import Codec
-from stepwell.ports import Cipher, Observer, SecretSource, Store
+from stepwell.ports.services import Cipher, SecretSource
+from stepwell.ports.store import Store
+from stepwell.ports.work import Observer
 from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, environment_key
 from stepwell.services.registry import StaticServices
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets

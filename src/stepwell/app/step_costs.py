@@ -42,7 +42,7 @@ from stepwell.expression.errors import ExpressionError
 from stepwell.expression.scope import Scope
 from stepwell.expression.template import compile_template
 from stepwell.policy.retry import Backoff, RetryPolicy
-from stepwell.ports import Service
+from stepwell.ports.services import Service
 from stepwell.tasks.settings import HTTP_TIMEOUT
 
 _EVENT_TIMEOUT: Final = "1h"

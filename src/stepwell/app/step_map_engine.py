@@ -15,7 +15,8 @@ from stepwell.base.errors import NotFound, StepwellError, StoreError, UsageError
 from stepwell.dialects.step_map.dialect import STEP_MAP
 from stepwell.dialects.step_map.names import workflow_name
 from stepwell.dialects.step_map.shapes import metrics_of, status_of
-from stepwell.ports import ModelProvider, Observer
+from stepwell.ports.models import ModelProvider
+from stepwell.ports.work import Observer
 from stepwell.tasks.executors import Executor
 
 MAX_PARALLEL_STEPS: Final = 10

@@ -30,7 +30,8 @@ from stepwell.execution.matching import filter_problem, matches
 from stepwell.expression.errors import ExpressionError
 from stepwell.expression.scope import Scope
 from stepwell.expression.template import Condition, Template, compile_condition, compile_template
-from stepwell.ports import Published, Registration, Store
+from stepwell.ports.records import Published, Registration
+from stepwell.ports.store import Store
 
 Outcome = Literal["started", "present", "filtered", "refused"]
 """What a trigger made of an event: an execution; nothing, for one was started by such an event before; nothing, for its

@@ -33,7 +33,9 @@ from stepwell.dialects.step_map.shapes import result_of
 from stepwell.engine.gates import GateState
 from stepwell.execution.event import SIGNAL, Event
 from stepwell.execution.status import ExecutionStatus
-from stepwell.ports import ModelProvider, Observer, Published
+from stepwell.ports.models import ModelProvider
+from stepwell.ports.records import Published
+from stepwell.ports.work import Observer
 from stepwell.tasks.executors import Executor
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from stepwell.cli.streams import say
 from stepwell.cli.tables import facts, rendered
 from stepwell.cli.words import local_time
 from stepwell.execution.event import Event
-from stepwell.ports import Published
+from stepwell.ports.records import Published
 
 Report = Mapping[str, Any]
 

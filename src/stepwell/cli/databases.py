@@ -18,7 +18,7 @@ from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 from stepwell.cli.tables import facts, rendered
 from stepwell.cli.words import count, size
-from stepwell.ports import StoreStatus
+from stepwell.ports.records import StoreStatus
 from stepwell.store.factory import store_for
 
 

@@ -22,7 +22,7 @@ from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 from stepwell.cli.tables import facts, has_room, rendered, table
 from stepwell.cli.words import day_or_time, local_time
-from stepwell.ports import DeadLetterQuery
+from stepwell.ports.listings import DeadLetterQuery
 
 Report = Mapping[str, Any]
 _ROOM_FOR_ERRORS = 100

@@ -18,7 +18,7 @@ from stepwell.cli.options import Setup
 from stepwell.cli.tables import facts, has_room, rendered, status_text, table
 from stepwell.cli.words import day_or_time, exact_time, local_time, took_between, took_ms
 from stepwell.execution.event import ANSWER
-from stepwell.ports import ExecutionQuery
+from stepwell.ports.listings import ExecutionQuery
 
 Report = Mapping[str, Any]
 _LONGEST_DETAILS: Final = 300

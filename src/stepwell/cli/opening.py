@@ -27,7 +27,8 @@ from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.loading import Loaded
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, WorkflowDefinition
 from stepwell.dialects.loading import settings_in
-from stepwell.ports import Cipher, Store
+from stepwell.ports.services import Cipher
+from stepwell.ports.store import Store
 from stepwell.services.registry import StaticServices
 from stepwell.store.factory import sqlite_path
 from stepwell.tasks.builtin import builtin_handlers

@@ -36,7 +36,8 @@ from stepwell.cli.words import day_or_time
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.dialects.loading import load
-from stepwell.ports import Lifecycle, Registration, Store
+from stepwell.ports.records import Lifecycle, Registration
+from stepwell.ports.store import Store
 
 Report = Mapping[str, Any]
 _STYLES: Final = {"active": "green", "deprecated": "yellow", "retired": "dim"}

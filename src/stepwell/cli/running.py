@@ -44,7 +44,7 @@ from stepwell.decider.create import Start, create
 from stepwell.decider.plan import Plan
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.execution.history import HistoryEvent
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 
 
 class Request(NamedTuple):

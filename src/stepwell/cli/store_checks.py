@@ -17,7 +17,7 @@ from stepwell.base.errors import StepwellError
 from stepwell.cli.checks import Check
 from stepwell.cli.opening import store_file
 from stepwell.cli.words import count, size
-from stepwell.ports import StoreStatus
+from stepwell.ports.records import StoreStatus
 
 _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "glusterfs", "ceph", "fuse.sshfs"})
 _TRY_LOCK: Final = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"

@@ -16,7 +16,7 @@ from stepwell.cli.options import Setup
 from stepwell.cli.progress import Progress
 from stepwell.cli.summary import exit_status_of, print_result
 from stepwell.execution.history import ExecutionCancelled, ExecutionCompleted, ExecutionFailed, HistoryEvent
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the store: what happens in another process does not announce itself here."""

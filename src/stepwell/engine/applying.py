@@ -19,7 +19,8 @@ from stepwell.engine.operating import Answer, answer_of, decided, new_version, r
 from stepwell.engine.ownership import LEASE_TTL
 from stepwell.execution.codec import Codec
 from stepwell.execution.verbs import Migrate, Verb
-from stepwell.ports import Batch, Change, Lease, NewExecution, NewVersion, Store
+from stepwell.ports.records import Batch, Change, Lease, NewExecution, NewVersion
+from stepwell.ports.store import Store
 
 
 class Alone:

@@ -28,7 +28,7 @@ from stepwell.execution.commands import (
 from stepwell.execution.matching import match_key_of_filter
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import ExecutionStatus, StepStatus
-from stepwell.ports import Change, DeadLetter, InboxItem, KeptResult, LockRequest, Wait
+from stepwell.ports.records import Change, DeadLetter, InboxItem, KeptResult, LockRequest, Wait
 
 _UNANSWERED: Final = frozenset({"", "up", "compensate", "stand_in"})
 """How the failure of a step was not handled by the step itself."""

@@ -17,7 +17,7 @@ from stepwell.decider.run import Run
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import AnswerParent, Command, CompensateChild, EndExecution, StartChild, TellChild
 from stepwell.execution.inputs import ChildCompensated, ChildEnded, CompensateSelf
-from stepwell.ports import Handle, InboxItem
+from stepwell.ports.records import Handle, InboxItem
 
 START: Final = "start_child"
 ENDED: Final = "child_ended"

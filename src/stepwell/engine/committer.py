@@ -13,7 +13,8 @@ from stepwell.base.errors import StepwellError, StoreError
 from stepwell.decider.turn import Decision
 from stepwell.engine.hot import Hot
 from stepwell.engine.ownership import Ownership
-from stepwell.ports import Batch, Change, DuplicateStart, InboxItem, Store
+from stepwell.ports.records import Batch, Change, DuplicateStart, InboxItem
+from stepwell.ports.store import Store
 
 _log = logging.getLogger(__name__)
 MOST_IN_ONE_COMMIT: Final = 2_000

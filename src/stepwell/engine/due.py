@@ -14,7 +14,7 @@ from stepwell.engine.hot import Hot
 from stepwell.engine.loaded import Loaded
 from stepwell.engine.ownership import Ownership
 from stepwell.execution.inputs import TimersDue
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 
 PAGE: Final = 500
 SMALLEST_COMPACTED: Final = 1_000

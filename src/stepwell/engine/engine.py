@@ -69,19 +69,18 @@ from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
 from stepwell.execution.verbs import Verb
 from stepwell.execution.work import Report
 from stepwell.policy.gates import Gates
-from stepwell.ports import (
+from stepwell.ports.records import (
     Change,
-    Dispatcher,
     DuplicateStart,
     Handle,
     InboxItem,
     NewExecution,
     NewVersion,
-    Observer,
     Published,
-    Store,
     StoredExecution,
 )
+from stepwell.ports.store import Store
+from stepwell.ports.work import Dispatcher, Observer
 
 _log = logging.getLogger(__name__)
 _UNCONNECTED: Final = "connect a dispatcher before opening the engine"

@@ -17,7 +17,8 @@ from stepwell.engine.operating import unknown_execution
 from stepwell.execution.codec import Codec
 from stepwell.execution.evolve import fold
 from stepwell.execution.history import ExecutionForked, HistoryEvent
-from stepwell.ports import Handle, NewExecution, Store
+from stepwell.ports.records import Handle, NewExecution
+from stepwell.ports.store import Store
 
 _PAGE = 1_000
 

@@ -10,7 +10,7 @@ from stepwell.base.values import masked
 from stepwell.decider.run import Run
 from stepwell.execution.commands import RunStep
 from stepwell.execution.status import ENDED_EXECUTION, WAITING, ExecutionStatus
-from stepwell.ports import Handle, Summary
+from stepwell.ports.records import Handle, Summary
 
 _PAUSED: Final = ExecutionStatus.PAUSED
 _RUNNING: Final = ExecutionStatus.RUNNING

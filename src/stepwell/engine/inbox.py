@@ -11,7 +11,8 @@ from stepwell.engine.children import child_compensated, child_ended, compensate_
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.execution.inputs import EventArrived, Input, LockGranted, LockRefused
-from stepwell.ports import InboxItem, Store
+from stepwell.ports.records import InboxItem
+from stepwell.ports.store import Store
 
 PAGE = 500
 _decode_event = msgspec.msgpack.Decoder(Event).decode

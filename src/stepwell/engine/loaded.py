@@ -11,7 +11,8 @@ from stepwell.decider.run import Run
 from stepwell.engine.hot import Hot
 from stepwell.execution.codec import Codec
 from stepwell.execution.state import ExecutionState
-from stepwell.ports import Store, StoredExecution
+from stepwell.ports.records import StoredExecution
+from stepwell.ports.store import Store
 
 PlanSource = Callable[[str], Awaitable[Plan]]
 """Gives the plan of the definition with that digest."""

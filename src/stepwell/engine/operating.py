@@ -35,7 +35,7 @@ from stepwell.execution.verbs import (
     Verb,
     name_of,
 )
-from stepwell.ports import InboxItem, NewVersion
+from stepwell.ports.records import InboxItem, NewVersion
 
 VERB: Final = "verb"
 """The kind of the inbox items that ask for something."""

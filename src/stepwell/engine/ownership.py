@@ -8,7 +8,8 @@ from typing import Final
 from stepwell.base.clock import Clock
 from stepwell.base.durations import SECOND
 from stepwell.base.errors import Conflict
-from stepwell.ports import Lease, Store
+from stepwell.ports.records import Lease
+from stepwell.ports.store import Store
 
 LEASE_TTL: Final = 15 * SECOND
 RENEW_EVERY: Final = 5 * SECOND

@@ -19,7 +19,8 @@ from stepwell.decider.create import Start
 from stepwell.decider.plan import Plan
 from stepwell.engine.loaded import PlanSource
 from stepwell.execution.codec import Codec
-from stepwell.ports import ANYWHERE, DuplicateStart, InboxItem, Store
+from stepwell.ports.records import ANYWHERE, DuplicateStart, InboxItem
+from stepwell.ports.store import Store
 
 REQUEST: Final = "start"
 

@@ -11,7 +11,7 @@ from stepwell.base.errors import StoreError
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import RunStep
 from stepwell.execution.inputs import ResultFound
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 
 _log = logging.getLogger(__name__)
 

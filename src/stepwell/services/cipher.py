@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from stepwell.base.errors import ConfigurationError, StoreError
-from stepwell.ports import Cipher
+from stepwell.ports.services import Cipher
 
 KEY_VARIABLE: Final = "STEPWELL_KEY"
 KEY_BYTES: Final = 32

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from stepwell.base.errors import NotFound
 from stepwell.base.suggest import hint_for
-from stepwell.ports import Service, ServiceRegistry
+from stepwell.ports.services import Service, ServiceRegistry
 
 
 class StaticServices(ServiceRegistry):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from stepwell.base.errors import ConfigurationError, NotFound
-from stepwell.ports import SecretSource
+from stepwell.ports.services import SecretSource
 
 PREFIX: Final = "STEPWELL_SECRET_"
 LARGEST: Final = 64 * 1024

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from stepwell.base.errors import UsageError
-from stepwell.ports import DeadLetterQuery, ExecutionQuery
+from stepwell.ports.listings import DeadLetterQuery, ExecutionQuery
 
 START: Final = (2**63 - 1, 2**63 - 1)
 """Before everything, in a list that shows the newest first."""

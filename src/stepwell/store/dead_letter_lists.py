@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from stepwell.ports import Change, DeadLetter
+from stepwell.ports.records import Change, DeadLetter
 
 
 class DeadLetterChanges(NamedTuple):

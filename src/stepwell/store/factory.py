@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from stepwell.base.errors import ConfigurationError
-from stepwell.ports import Store
+from stepwell.ports.store import Store
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _SUFFIXES: Final = (".db", ".sqlite", ".sqlite3")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from stepwell.base.errors import Conflict, NotFound
 from stepwell.base.semantic_version import precedence
 from stepwell.base.suggest import hint_for
-from stepwell.ports import Deed, Lifecycle, Registration, StoredDefinition
+from stepwell.ports.records import Deed, Lifecycle, Registration, StoredDefinition
 
 MOVES: Final[Mapping[Lifecycle, frozenset[Lifecycle]]] = {
     "draft": frozenset({"active", "retired"}),

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from stepwell.ports import Change, LockRequest
+from stepwell.ports.records import Change, LockRequest
 
 WHO: Final = "stepwell"
 """Who tells executions to make room."""

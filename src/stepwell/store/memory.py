@@ -9,31 +9,27 @@ from typing import Literal
 from stepwell.base.errors import Conflict, StoreError
 from stepwell.base.instants import to_rfc3339
 from stepwell.execution.event import Event
-from stepwell.ports import (
+from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
+from stepwell.ports.records import (
     Batch,
     DeadLetter,
-    DeadLetterPage,
-    DeadLetterQuery,
     Deed,
     Discarded,
-    ExecutionQuery,
     HistoryRow,
     InboxItem,
     KeptResult,
     Lease,
     Lifecycle,
     Lock,
-    Page,
     Published,
     Registered,
     Registration,
-    Store,
     StoredDefinition,
     StoredExecution,
     StoreStatus,
     Waiting,
-    WaitPage,
 )
+from stepwell.ports.store import Store
 from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_place_of
 from stepwell.store.lifecycle import found, wanted
 from stepwell.store.memory_content import Content, Ownership, Record

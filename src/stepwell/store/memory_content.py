@@ -15,11 +15,11 @@ from stepwell.base.errors import FenceLost, StoreError
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_keys_of_event
 from stepwell.execution.status import ENDED_EXECUTION
-from stepwell.ports import (
+from stepwell.ports.listings import ExecutionListing
+from stepwell.ports.records import (
     Batch,
     Change,
     DuplicateStart,
-    ExecutionListing,
     Handle,
     HistoryRow,
     InboxItem,

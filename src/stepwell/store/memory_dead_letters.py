@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from stepwell.ports import Change, DeadLetter, DeadLetterPage, DeadLetterQuery, Discarded
+from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery
+from stepwell.ports.records import Change, DeadLetter, Discarded
 from stepwell.store.cursors import number_of
 from stepwell.store.dead_letter_lists import dead_letter_changes
 

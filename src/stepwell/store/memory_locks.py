@@ -7,7 +7,7 @@ from itertools import takewhile
 
 from msgspec.structs import replace
 
-from stepwell.ports import Change, Lock
+from stepwell.ports.records import Change, Lock
 from stepwell.store.locking import Claim, Notice, lock_changes, make_room, notices, settled, touches_locks
 
 

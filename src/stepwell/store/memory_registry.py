@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepwell.ports import Deed, Lifecycle, Registered, Registration, StoredDefinition
+from stepwell.ports.records import Deed, Lifecycle, Registered, Registration, StoredDefinition
 from stepwell.store import lifecycle
 
 

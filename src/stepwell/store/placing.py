@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
-from stepwell.ports import ANYWHERE, InboxItem
+from stepwell.ports.records import ANYWHERE, InboxItem
 
 
 def placed(items: Sequence[InboxItem], owned: Collection[int], known: Collection[int]) -> Sequence[InboxItem]:

@@ -18,30 +18,26 @@ import apsw
 from stepwell.base.durations import SECOND
 from stepwell.base.errors import StepwellError, StoreError
 from stepwell.execution.event import Event
-from stepwell.ports import (
+from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
+from stepwell.ports.records import (
     Batch,
     DeadLetter,
-    DeadLetterPage,
-    DeadLetterQuery,
     Deed,
     Discarded,
-    ExecutionQuery,
     HistoryRow,
     InboxItem,
     KeptResult,
     Lease,
     Lifecycle,
     Lock,
-    Page,
     Published,
     Registered,
     Registration,
-    Store,
     StoredDefinition,
     StoredExecution,
     StoreStatus,
-    WaitPage,
 )
+from stepwell.ports.store import Store
 from stepwell.store import (
     sqlite_append,
     sqlite_care,

@@ -14,7 +14,7 @@ import apsw
 import msgspec
 
 from stepwell.base.errors import StoreError
-from stepwell.ports import Batch, Change, DuplicateStart, Handle, InboxItem, Summary, Wait
+from stepwell.ports.records import Batch, Change, DuplicateStart, Handle, InboxItem, Summary, Wait
 from stepwell.store import sqlite_dead_letters, sqlite_locks, sqlite_results
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
 from stepwell.store.sqlite_shards import fence_lost

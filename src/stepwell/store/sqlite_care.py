@@ -8,7 +8,7 @@ from typing import Any, Final
 import apsw
 
 from stepwell.base.errors import StoreError
-from stepwell.ports import StoreStatus
+from stepwell.ports.records import StoreStatus
 from stepwell.store.migrations import outdated, pending
 from stepwell.store.process import is_gone
 from stepwell.store.sqlite_errors import store_error

@@ -9,7 +9,8 @@ import apsw
 import msgspec
 
 from stepwell.base.errors import ErrorInfo
-from stepwell.ports import Change, DeadLetter, DeadLetterPage, DeadLetterQuery, Discarded
+from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery
+from stepwell.ports.records import Change, DeadLetter, Discarded
 from stepwell.store.cursors import number_of
 from stepwell.store.dead_letter_lists import dead_letter_changes
 from stepwell.store.sqlite_rows import SQL, RowStatement, select

@@ -10,7 +10,7 @@ import msgspec
 
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_keys_of_event
-from stepwell.ports import InboxItem, Published
+from stepwell.ports.records import InboxItem, Published
 from stepwell.store.event_index import filing_keys
 from stepwell.store.placing import placed
 from stepwell.store.sqlite_append import post as post_items

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from stepwell.ports import Change, InboxItem, Lock, LockRequest
+from stepwell.ports.records import Change, InboxItem, Lock, LockRequest
 from stepwell.store.locking import (
     Claim,
     Notice,

@@ -9,19 +9,8 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from stepwell.ports import (
-    ExecutionListing,
-    ExecutionQuery,
-    Handle,
-    HistoryRow,
-    NewExecution,
-    Page,
-    StoredDefinition,
-    StoredExecution,
-    Summary,
-    Waiting,
-    WaitPage,
-)
+from stepwell.ports.listings import ExecutionListing, ExecutionQuery, Page, WaitPage
+from stepwell.ports.records import Handle, HistoryRow, NewExecution, StoredDefinition, StoredExecution, Summary, Waiting
 from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_place_of
 from stepwell.store.sqlite_rows import select
 

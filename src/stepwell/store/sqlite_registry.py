@@ -8,7 +8,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from stepwell.ports import Deed, Lifecycle, Registered, Registration, StoredDefinition
+from stepwell.ports.records import Deed, Lifecycle, Registered, Registration, StoredDefinition
 from stepwell.store import lifecycle
 from stepwell.store.sqlite_rows import SQL, select
 from stepwell.store.sqlite_thread import transaction

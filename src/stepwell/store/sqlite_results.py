@@ -7,7 +7,7 @@ from typing import Final
 
 import apsw
 
-from stepwell.ports import Change, KeptResult
+from stepwell.ports.records import Change, KeptResult
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
 from stepwell.store.sqlite_thread import transaction
 

@@ -9,7 +9,7 @@ import apsw
 
 from stepwell.base.errors import Conflict, FenceLost
 from stepwell.base.instants import to_rfc3339
-from stepwell.ports import Lease
+from stepwell.ports.records import Lease
 from stepwell.store.process import Process, is_gone
 from stepwell.store.sqlite_rows import SQL, select
 from stepwell.store.sqlite_thread import transaction

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from stepwell.decider.checking import SchemaCheck
-from stepwell.ports import ModelAnswer, ModelProvider, ModelQuestion, TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.models import ModelAnswer, ModelProvider, ModelQuestion
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.settings import invalid_config, merged, read_settings
 
 _VARIABLE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from stepwell.base.errors import ConfigurationError
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES
-from stepwell.ports import ModelProvider, Notifier, ServiceRegistry, TaskContext, TaskHandler, TaskResult
+from stepwell.ports.models import ModelProvider
+from stepwell.ports.notices import Notifier
+from stepwell.ports.services import ServiceRegistry
+from stepwell.ports.work import TaskContext, TaskHandler, TaskResult
 from stepwell.tasks.input import InputHandler
 from stepwell.tasks.offline_model import OfflineModel
 from stepwell.tasks.python import PythonHandler, TaskFunctionHandler

@@ -10,7 +10,7 @@ import ssl
 import aiohttp
 
 from stepwell.base.durations import SECOND, format_duration
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 from stepwell.tasks.addresses import ForbiddenAddress, guarded_socket, is_forbidden_name
 from stepwell.tasks.redirects import MOST, next_request, redirect_error
 from stepwell.tasks.replies import HttpReply, check_status, read_body

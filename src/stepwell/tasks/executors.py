@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 from stepwell.base.errors import ConfigurationError
 from stepwell.base.instants import to_rfc3339
 from stepwell.definition.model import CONTROL_TYPES
-from stepwell.ports import TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.conversion import copied
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from stepwell.decider.checking import SchemaCheck
-from stepwell.ports import TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.replies import decode
 from stepwell.tasks.requests import HttpRequest, checked_method, encode_body, first_headers, take_credentials

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from stepwell.base.instants import to_rfc3339
-from stepwell.ports import TaskContext, TaskHandler, TaskResult
+from stepwell.ports.work import TaskContext, TaskHandler, TaskResult
 from stepwell.tasks.settings import read_settings
 
 DEFAULT_SOURCE: Final = "manual"

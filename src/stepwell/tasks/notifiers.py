@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from stepwell.base.durations import SECOND
-from stepwell.ports import Notice, Notifier, TaskContext, TaskError
+from stepwell.ports.notices import Notice, Notifier
+from stepwell.ports.work import TaskContext, TaskError
 
 if TYPE_CHECKING:
     from stepwell.tasks.client import HttpClient

@@ -18,7 +18,8 @@ from stepwell.base.durations import SECOND, format_duration
 from stepwell.base.suggest import hint_for
 from stepwell.base.values import Sealed
 from stepwell.policy.retry import RetryPolicy
-from stepwell.ports import Notice, Notifier, TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.notices import Notice, Notifier
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.notifiers import one_line
 from stepwell.tasks.settings import invalid_config, read_settings
 

@@ -11,7 +11,8 @@ from functools import cache
 from typing import Any, Final
 from urllib.parse import quote
 
-from stepwell.ports import Notice, Notifier, TaskContext, TaskError
+from stepwell.ports.notices import Notice, Notifier
+from stepwell.ports.work import TaskContext, TaskError
 from stepwell.tasks.notifiers import for_whom
 
 PLACE: Final = "{recipient}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from stepwell.ports import ModelAnswer, ModelProvider, ModelQuestion, TaskError
+from stepwell.ports.models import ModelAnswer, ModelProvider, ModelQuestion
+from stepwell.ports.work import TaskError
 
 OFFLINE: Final = "offline"
 """What it calls its model."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from stepwell.ports import TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.settings import read_settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from stepwell.base.durations import SECOND
-from stepwell.ports import TaskContext
+from stepwell.ports.work import TaskContext
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.requests import HttpRequest, first_headers, take_credentials
 from stepwell.tasks.urls import parse_url

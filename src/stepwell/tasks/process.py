@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from stepwell.definition.settings import Operation
-from stepwell.ports import TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.settings import merged, read_settings
 
 EVERY: Final = "*"

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stepwell.ports import TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.registry import TaskFunction, TaskRegistry
 from stepwell.tasks.settings import read_settings
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from yarl import URL
 
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 from stepwell.tasks.replies import HttpReply
 from stepwell.tasks.requests import HttpRequest, Tls
 from stepwell.tasks.urls import parse_url, shown

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, TypeVar, cast, overload
 
 from stepwell.base.errors import ConfigurationError, NotFound
 from stepwell.base.suggest import hint_for
-from stepwell.ports import TaskContext, TaskError
+from stepwell.ports.work import TaskContext, TaskError
 from stepwell.tasks.signature import Signature, WrongArguments
 
 Function = TypeVar("Function", bound=Callable[..., Any])

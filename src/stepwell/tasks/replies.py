@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 from stepwell.tasks.requests import HttpRequest
 from stepwell.tasks.urls import shown
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final, TypeAlias
 
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 
 Check: TypeAlias = Callable[..., str | None]
 

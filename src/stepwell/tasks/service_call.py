@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from yarl import URL
 
-from stepwell.ports import Service, ServiceRegistry, TaskContext, TaskHandler, TaskResult
+from stepwell.ports.services import Service, ServiceRegistry
+from stepwell.ports.work import TaskContext, TaskHandler, TaskResult
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.headers import Headers
 from stepwell.tasks.replies import decode

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from stepwell.base.durations import SECOND, parse_duration
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 
 HTTP_TIMEOUT: Final = 30 * SECOND
 """For an HTTP request that says nothing about how long it may take."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
 from stepwell.base.suggest import nearest
-from stepwell.ports import TaskContext
+from stepwell.ports.work import TaskContext
 from stepwell.tasks.conversion import Conversion, Unfit, conversion_to, copied
 
 _NAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepwell.base.values import Sealed, SecretRef, SecretText, transform_leaves
-from stepwell.ports import TaskContext, TaskHandler, TaskResult
+from stepwell.ports.work import TaskContext, TaskHandler, TaskResult
 from stepwell.tasks.settings import invalid_config
 
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from yarl import URL
 
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 _ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")

@@ -16,7 +16,8 @@ import msgspec
 from stepwell.base.errors import NotFound
 from stepwell.base.suggest import hint_for
 from stepwell.decider.checking import SchemaCheck, names_a_secret
-from stepwell.ports import ServiceRegistry, TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.services import ServiceRegistry
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.registry import RuleRegistry
 from stepwell.tasks.replies import decode

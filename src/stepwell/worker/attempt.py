@@ -21,7 +21,8 @@ from stepwell.base.durations import MILLISECOND
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.suggest import hint_for
 from stepwell.execution.work import Assignment, Report
-from stepwell.ports import SecretSource, TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.ports.services import SecretSource
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.worker.failures import failure_of, timeout_of
 from stepwell.worker.masking import Mask
 from stepwell.worker.opening import opened

@@ -10,7 +10,7 @@ from typing import Any, Final
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import ErrorInfo, StepwellError
 from stepwell.execution.work import Assignment
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 from stepwell.worker.masking import Mask
 from stepwell.worker.results import normalised
 

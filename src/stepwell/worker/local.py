@@ -12,7 +12,8 @@ from typing import Final
 from stepwell.base.clock import Clock, Timer
 from stepwell.base.errors import ConfigurationError
 from stepwell.execution.work import Assignment, Report
-from stepwell.ports import Dispatcher, ReportCallback, SecretSource, TaskHandler
+from stepwell.ports.services import SecretSource
+from stepwell.ports.work import Dispatcher, ReportCallback, TaskHandler
 from stepwell.worker.attempt import Attempt, Equipment
 from stepwell.worker.failures import queue_timeout_of
 from stepwell.worker.lanes import Lanes

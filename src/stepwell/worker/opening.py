@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from stepwell.base.values import Sealed, SecretRef, SecretText
-from stepwell.ports import SecretSource
+from stepwell.ports.services import SecretSource
 
 SHORTEST_TEXT: Final = 4
 """Shorter texts occur everywhere by chance: hiding them would garble messages and hide nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepwell.ports import TaskError
+from stepwell.ports.work import TaskError
 from tests.dialects.task_graph.running import Place, a_place, fails, gives, graph, statuses
 
 

@@ -38,7 +38,7 @@ def list_(
     stepwell dlq list --workflow order-fulfilment --error-type timeout
     """
     from stepwell.cli.dead_letters import list_dead_letters
-    from stepwell.ports import DeadLetterQuery
+    from stepwell.ports.listings import DeadLetterQuery
 
     query = DeadLetterQuery(
         workflow=workflow,

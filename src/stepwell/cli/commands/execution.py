@@ -38,7 +38,7 @@ def list_(
     stepwell execution list --status failed --limit 10
     """
     from stepwell.cli.executions import list_executions
-    from stepwell.ports import ExecutionQuery
+    from stepwell.ports.listings import ExecutionQuery
 
     query = ExecutionQuery(workflow=workflow, statuses=statuses, parent=parent, limit=limit, cursor=cursor)
     return list_executions(query, setup, output)

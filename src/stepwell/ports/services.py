@@ -1,0 +1,62 @@
+"""The contracts of services and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """A service that steps may call, from the configuration.
+
+    Attributes:
+        url: the base; an endpoint is put behind it.
+        timeout: of one call, in microseconds.
+        headers: sent with every call; may hold `SecretText` and `SecretRef`.
+        auth: None, or one of `{"bearer": ...}`, `{"basic": {"username", "password"}}`,
+            `{"header": {"name", "value"}}`; values may be secrets.
+        verify: whether the server's certificate is checked; `ca_file` names further trusted authorities.
+        rule_path: where validation rules are asked, with `{rule}` in it.
+    """
+
+    name: str
+    url: str
+    timeout: int = 30_000_000
+    headers: Mapping[str, Any] = {}
+    auth: Mapping[str, Any] | None = None
+    verify: bool = True
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    max_response_bytes: int = 8 * 1024 * 1024
+    rule_path: str = "/validations/{rule}"
+
+
+class ServiceRegistry(Protocol):
+    """The services by name."""
+
+    def get(self, name: str) -> Service:
+        """Raises: NotFound (code `unknown-service`), naming the nearest known service."""
+        ...
+
+    def names(self) -> Iterable[str]: ...
+
+
+class SecretSource(Protocol):
+    """Where `secrets.NAME` is looked up, by the worker, just before the work."""
+
+    def get(self, name: str) -> str:
+        """Raises: NotFound (code `unknown-secret`), naming the key and never a value."""
+        ...
+
+
+class Cipher(Protocol):
+    """Encrypts what must not be readable in the store."""
+
+    def encrypt(self, plain: bytes) -> bytes: ...
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Raises: StoreError (code `wrong-key`) when the key is not the one it was encrypted with."""
+        ...

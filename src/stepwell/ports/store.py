@@ -1,0 +1,294 @@
+"""The contract of a store: the only place where executions are kept.
+
+All instants and durations are integers of microseconds. Every method that reads or writes may raise `StoreError` (or
+what it names); after an error nothing of the call was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
+
+from stepwell.execution.event import Event
+from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
+from stepwell.ports.records import (
+    Batch,
+    DeadLetter,
+    Discarded,
+    HistoryRow,
+    InboxItem,
+    KeptResult,
+    Lease,
+    Lifecycle,
+    Lock,
+    Published,
+    Registered,
+    Registration,
+    StoredDefinition,
+    StoredExecution,
+    StoreStatus,
+)
+
+
+class Store(Protocol):
+    """Keeps definitions, executions, waits, events and ownership.
+
+    `append` is the only write of executions. Reads by key are quick enough for the event loop; lists are done elsewhere
+    (a reader thread, another connection) and may be slow.
+    """
+
+    async def open(self, *, migrate: bool = True) -> None:
+        """Connect, and bring the schema up to date when `migrate`.
+
+        Raises:
+            StoreError: not reachable, not a stepwell store, read-only, written by a newer version (code
+                `store-too-new`), or older than this version and `migrate` is False (code `store-outdated`).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what was appended, give up all leases, disconnect. May be called twice."""
+        ...
+
+    # Ownership
+
+    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int) -> Lease:
+        """Own a shard, under a fencing number higher than any before; None asks for a shard without unfinished
+        executions and requests to start some (inbox items of kind `start`), made when there is none.
+
+        Raises:
+            Conflict: (code `shard-owned`) its owner is alive: the lease has neither expired nor been released, and its
+                process is not known to be gone.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[Lease], now: int, ttl: int) -> Sequence[Lease]:
+        """The leases, prolonged.
+
+        Raises:
+            FenceLost: one of them was taken over.
+        """
+        ...
+
+    async def release(self, leases: Sequence[Lease]) -> None:
+        """Give the shards up; leases that were lost are ignored."""
+        ...
+
+    # Executions
+
+    async def append(self, batch: Batch) -> bool:
+        """Write the batch in one transaction, durably: when this returns, it survives a power cut.
+
+        Sets `handle.key` of every created execution. For every wait begun, the stored events that it could want and
+        that were received since its `since` are put into its shard's inbox (kind `early_event`) in the same
+        transaction, so that no crash can come between. True when anything was put into an inbox so, or as follows.
+
+        Locks are granted in the order in which they were asked for: while fewer hold a lock than the first in line
+        allows, it gets the lock, and an item `lock_granted` is put into its shard's inbox, once, in this transaction.
+        What a batch takes and gives back is granted to nobody in between. Who is refused (see `LockRequest`) is told
+        in the same way, with an item `lock_refused`. Who is to make room for another gets one item `tell`, with
+        `["cancel", "stepwell", "replaced by ..."]` as MessagePack, in the transaction in which the other asks; whoever
+        comes then does not have him told again.
+
+        Raises:
+            FenceLost: a fence is no longer the shard's. DuplicateStart: a start key is taken. StoreError: it could not
+            be written (disk full, read-only, unreachable). In every case nothing was written.
+        """
+        ...
+
+    async def load(self, execution: str) -> StoredExecution | None:
+        """The execution with its latest snapshot and the history after it."""
+        ...
+
+    async def history(self, execution: str, after: int = 0, limit: int = 1_000) -> Sequence[HistoryRow]:
+        """Rows whose `seq` is greater than `after`, in order; empty when there are none or no such execution."""
+        ...
+
+    async def children(self, execution: str) -> Sequence[str]:
+        """The executions that steps of this one started as sub-workflows, oldest first."""
+        ...
+
+    async def find_start(self, start_key: str) -> str | None:
+        """The id of the execution that was started with this key."""
+        ...
+
+    async def hot(self, shard: int) -> Sequence[str]:
+        """Executions of the shard with work in flight, oldest first: what a new owner must load."""
+        ...
+
+    async def unfinished(self, shard: int) -> int:
+        """How many executions of the shard have not ended."""
+        ...
+
+    async def shards(self) -> Sequence[int]:
+        """The shards that hold executions which have not ended, or have work in flight all the same, or in whose inbox
+        something asks for a start or for the compensation of one that has ended, in order."""
+        ...
+
+    async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
+        """Parked executions of the shard whose `wake_at` has come, the longest due first."""
+        ...
+
+    async def next_wake(self, shard: int) -> int | None:
+        """The earliest `wake_at` of the shard."""
+        ...
+
+    async def list(self, query: ExecutionQuery) -> Page:
+        """A page of executions, newest first.
+
+        Raises:
+            UsageError: the cursor is not one that a list returned.
+        """
+        ...
+
+    # Dead letters and locks
+
+    async def dead_letters(self, query: DeadLetterQuery) -> DeadLetterPage:
+        """A page of dead letters, newest first.
+
+        Raises:
+            UsageError: the cursor is not one that a list returned.
+        """
+        ...
+
+    async def dead_letter(self, id_: str) -> DeadLetter | None:
+        """The dead letter with this id, discarded or not."""
+        ...
+
+    async def discard_dead_letter(self, id_: str, discarded: Discarded) -> bool:
+        """Note that nothing is to be done about it, and forget its input. False when there is none with this id, or it
+        was discarded before."""
+        ...
+
+    async def locks(self, name: str | None = None) -> Sequence[Lock]:
+        """Who holds locks, and who stands in line; of each lock in the order in which they asked."""
+        ...
+
+    # The cache of results
+
+    async def kept_result(self, key: str, now: int) -> KeptResult | None:
+        """The result under this key, unless it has expired."""
+        ...
+
+    async def forget_results(self, now: int) -> int:
+        """Delete the results that have expired. Returns how many."""
+        ...
+
+    # Events and the inbox
+
+    async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
+        """A page of the steps that wait for events of this type, those of the oldest executions first.
+
+        Raises:
+            UsageError: the cursor is not one that a list returned.
+        """
+        ...
+
+    async def publish(self, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()) -> Published:
+        """Store the event (once per source and id) and put it into the inbox of every waiting step's shard.
+
+        Durable when it returns. Every wait that was appended before, and could match, gets it; one that is appended
+        after gets it then.
+
+        Args:
+            posts: put into inboxes in the same transaction, unless the event is a duplicate. Those for `ANYWHERE` go to
+                a shard with a living owner, if there is one.
+        """
+        ...
+
+    async def forget_events(self, now: int) -> int:
+        """Delete events whose keeping time has passed and that no execution could want any more: it would have to be
+        unfinished, and created before the event was received. Returns how many."""
+        ...
+
+    async def post(self, items: Sequence[InboxItem]) -> None:
+        """Put items into inboxes, durably, and wake the owners."""
+        ...
+
+    async def inbox(self, shard: int, after: int = 0, limit: int = 1_000) -> Sequence[InboxItem]:
+        """Items not yet consumed, with an id greater than `after`, in order."""
+        ...
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Call `callback` on the event loop whenever somebody else may have put something into an owned inbox."""
+        ...
+
+    # Definitions
+
+    async def put_definition(self, definition: StoredDefinition) -> None:
+        """Store the definition under its digest; nothing happens when it is there."""
+        ...
+
+    async def definition(self, digest: str) -> StoredDefinition | None:
+        """The definition with this digest."""
+        ...
+
+    async def register(
+        self,
+        definition: StoredDefinition,
+        *,
+        tags: Sequence[str],
+        lifecycle: Literal["draft", "active"],
+        at: int,
+        by: str,
+        reason: str | None = None,
+    ) -> Registered:
+        """Store the definition under its digest, and under its name and version for ever. A version that is there
+        already, with the same content, stays as it is.
+
+        Raises:
+            Conflict: (code `version-exists`) the version is there with other content.
+        """
+        ...
+
+    async def registered(self, name: str, version: str | None = None) -> Registration | None:
+        """The version of this name; without a version its default: the one that was chosen, else the newest active one
+        by semantic version, else the newest deprecated one."""
+        ...
+
+    async def registrations(
+        self, *, name: str | None = None, tag: str | None = None, lifecycle: Lifecycle | None = None
+    ) -> Sequence[Registration]:
+        """What is registered, by name, the newest version of each first. None means any."""
+        ...
+
+    async def registry_mark(self) -> Any:
+        """Equal to what it was, as long as nothing that is registered has changed; cheaper than reading it."""
+        return await self.registrations()
+
+    async def set_lifecycle(
+        self, name: str, version: str, to: Lifecycle, *, at: int, by: str, reason: str | None = None
+    ) -> Registration:
+        """Move a version on in its life. Nothing happens when it is there already. A retired version is no longer its
+        name's chosen default.
+
+        Raises:
+            NotFound: (code `unknown-version`) it is not registered. Conflict: (code `illegal-lifecycle`) it cannot move
+            there from where it is (`store.lifecycle`).
+        """
+        ...
+
+    async def set_default(
+        self, name: str, version: str, *, at: int, by: str, reason: str | None = None
+    ) -> Registration:
+        """Choose the version that the name alone means.
+
+        Raises:
+            NotFound: (code `unknown-version`) it is not registered. Conflict: (code `version-draft`, `version-retired`)
+            it must not be started.
+        """
+        ...
+
+    # Care
+
+    async def status(self) -> StoreStatus:
+        """Figures about the store; works on an outdated schema too."""
+        ...
+
+    async def check(self) -> Sequence[str]:
+        """What is wrong with the store itself (damaged pages, broken references), one sentence each; empty is well."""
+        ...
+
+    async def executions_after(self, key: int, limit: int) -> Sequence[StoredExecution]:
+        """For verification: executions in order of key, each with its latest snapshot and its whole history."""
+        ...
