@@ -18,15 +18,13 @@ import msgspec
 from stepwell.base.clock import Clock
 from stepwell.base.durations import DAY, MINUTE
 from stepwell.base.errors import Conflict, FenceLost, NotFound, StepwellError, StoreError
-from stepwell.base.ids import execution_id
-from stepwell.decider.create import Start, create
 from stepwell.decider.decide import decide
 from stepwell.decider.outstanding import outstanding
 from stepwell.decider.plan import Plan
-from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
 from stepwell.engine.admission import Admission
 from stepwell.engine.alarm import Alarm
+from stepwell.engine.beginning import Beginning
 from stepwell.engine.changes import note_commands
 from stepwell.engine.children import START, TELL, UNDO, Children, NamedPlans, unknown_child
 from stepwell.engine.committer import Committer, Entry
@@ -42,6 +40,7 @@ from stepwell.engine.ownership import RENEW_EVERY, Ownership
 from stepwell.engine.requests import REQUEST, Requests, StartRequest, item_of
 from stepwell.engine.reusing import Reuse
 from stepwell.engine.telling import Telling
+from stepwell.engine.waiters import Waiters
 from stepwell.execution.codec import Codec
 from stepwell.execution.commands import (
     AnswerParent,
@@ -61,8 +60,7 @@ from stepwell.execution.commands import (
     TellChild,
 )
 from stepwell.execution.event import Event
-from stepwell.execution.evolve import begin, fold
-from stepwell.execution.history import ExecutionCreated
+from stepwell.execution.evolve import fold
 from stepwell.execution.inputs import Begin, Input, ResultFound
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
@@ -71,8 +69,6 @@ from stepwell.execution.work import Report
 from stepwell.policy.gates import Gates
 from stepwell.ports.records import (
     Change,
-    DuplicateStart,
-    Handle,
     InboxItem,
     NewExecution,
     NewVersion,
@@ -129,7 +125,6 @@ class Engine:
         service_gates: Mapping[str, Gates] | None = None,
         named_plans: NamedPlans | None = None,
     ) -> None:
-        self._children = Children(codec, named_plans, self._begin_asked, self._refuse_child)
         self._entropy = entropy
         self._store = store
         self._codec = codec
@@ -145,15 +140,26 @@ class Engine:
         self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
         self._telling = Telling(clock, lambda work: self._work().dispatch(work))
         self._reuse = Reuse(store, codec, clock, self._dispatch, self._take_found, self._spawn)
-        self._requests = Requests(store, codec, self._loaded.plan, self._begin_requested, self._consume)
         self._operating = Operating(
             codec, clock, plans, self._load_owned, self._submit, self._committer.submit, self._quarantine
         )
         self._admission = Admission(limits.max_workflows, limits.queue_timeout, clock, self._dispatch, self._take)
+        self._beginning = Beginning(
+            store,
+            clock,
+            entropy,
+            self._loaded,
+            self._admission,
+            self._submit,
+            lambda: self._ownership.home,
+            self.state,
+            limits.default_timeout,
+        )
+        self._children = Children(codec, named_plans, self._beginning.asked, self._refuse_child)
+        self._requests = Requests(store, codec, self._loaded.plan, self._beginning.requested, self._consume)
         self._renew_alarm = Alarm(clock, self._renew_leases)
         self._forget_alarm = Alarm(clock, self._forget_events)
-        self._waiters: dict[str, list[asyncio.Future[ExecutionState]]] = {}
-        self._starting: dict[str, asyncio.Lock] = {}
+        self._waiters = Waiters()
         self._tasks: set[asyncio.Task[None]] = set()
         self._dispatcher: Dispatcher | None = None
         self._failure: StepwellError | None = None
@@ -224,15 +230,7 @@ class Engine:
             StoreError: the start could not be stored.
         """
         self._check_alive()
-        if start_key is None:
-            return await self._start_new(plan, given, None)
-        lock = self._starting.setdefault(start_key, asyncio.Lock())
-        try:
-            async with lock:
-                return await self._start_once(plan, given, start_key)
-        finally:
-            if not lock.locked():
-                self._starting.pop(start_key, None)
+        return await self._beginning.start(plan, given, start_key)
 
     async def ended(self, execution: str) -> ExecutionState:
         """Wait until the execution has ended, and return its state.
@@ -241,10 +239,7 @@ class Engine:
             NotFound: there is no such execution.
             Conflict: (code `run-elsewhere`) it has not ended, and another engine runs it or nobody does.
         """
-        future: asyncio.Future[ExecutionState] = asyncio.get_running_loop().create_future()
-        waiters = self._waiters.setdefault(execution, [])
-        waiters.append(future)
-        try:
+        with self._waiters.waiting(execution) as future:
             hot = self._loaded.get(execution)
             if hot is not None and hot.run.state.status in ENDED_EXECUTION and not hot.uncommitted:
                 return hot.run.state  # it is in memory still, for somebody is being told
@@ -258,10 +253,6 @@ class Engine:
                     )
             self._check_alive()
             return await future
-        finally:
-            waiters.remove(future)
-            if not waiters and self._waiters.get(execution) is waiters:
-                del self._waiters[execution]
 
     async def told(self) -> None:
         """Wait until nobody is being told anything, and that is recorded; but not for long."""
@@ -359,86 +350,6 @@ class Engine:
         if hot is not None and self._failure is None:
             self._take(hot, found)
 
-    # ── Starting ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _start_once(self, plan: Plan, given: Any, start_key: str) -> str:
-        first = await self._store.find_start(start_key)
-        if first is None:
-            try:
-                return await self._start_new(plan, given, start_key)
-            except DuplicateStart:  # somebody else, in another process, was quicker
-                first = await self._store.find_start(start_key)
-        assert first is not None, "a taken start key names an execution"
-        state = await self.state(first)
-        wanted = create(plan, Start(id="", input=given, seed=b"", start_key=start_key), self._clock.now())
-        if (state.workflow, state.version, state.input) != (wanted.workflow, wanted.version, wanted.input):
-            raise Conflict(
-                f"the key {start_key!r} was used to start {state.workflow!r} {state.version} with another input",
-                code="start-key-reused",
-                hint=f"use another key, or look at execution {first}",
-            )
-        return first
-
-    async def _start_new(self, plan: Plan, given: Any, start_key: str | None) -> str:
-        now = self._clock.now()
-        start = Start(
-            id=execution_id(self._entropy(16)),
-            input=given,
-            seed=self._entropy(16),
-            start_key=start_key,
-            default_timeout=self._limits.default_timeout,
-        )
-        created = create(plan, start, now)
-        hot = Hot(Handle(created.id, self._ownership.home), Run(plan, begin(created)))
-        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._loaded.add(hot)
-        self._submit(
-            hot, self._first_decision(hot, created, now), now, create=_new_execution(plan, created), started=started
-        )
-        try:
-            return await started
-        except DuplicateStart:
-            self._forget(hot)
-            raise
-
-    async def _begin_requested(self, plan: Plan, start: Start, item: InboxItem) -> None:
-        """Create what an inbox item asks for.
-
-        Raises:
-            InvalidInput: nothing is stored. DuplicateStart: its start key was used by somebody else.
-        """
-        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        hot = self._begin_asked(plan, start, item, started)
-        try:
-            await started
-        except DuplicateStart:
-            self._forget(hot)
-            raise
-
-    def _consume(self, item: InboxItem) -> None:
-        self._committer.submit(Entry(None, None, None, (item.id,)))
-
-    def _begin_asked(
-        self, plan: Plan, start: Start, item: InboxItem, started: asyncio.Future[str] | None = None
-    ) -> Hot:
-        now = self._clock.now()
-        created = create(plan, start, now)
-        hot = Hot(Handle(created.id, item.shard), Run(plan, begin(created)))
-        self._loaded.add(hot)
-        decision = self._first_decision(hot, created, now)
-        self._submit(hot, decision, now, (item.id,), create=_new_execution(plan, created), started=started)
-        return hot
-
-    def _refuse_child(self, item: InboxItem, told: InboxItem) -> None:
-        self._committer.submit(Entry(None, None, None, (item.id,), posts=[told]))
-
-    def _first_decision(self, hot: Hot, created: ExecutionCreated, now: int) -> Decision:
-        """The creation, and the beginning with it when a place is free."""
-        if not self._admission.enter(hot):
-            return Decision([created], [])
-        decision = decide(hot.run, Begin(), now)
-        return Decision([created, *decision.events], decision.commands)
-
     # ── Deciding and committing ──────────────────────────────────────────────────────────────────────────────────────
 
     def _take(self, hot: Hot, came_in: Input, consumed: Sequence[int] = ()) -> None:
@@ -519,14 +430,14 @@ class Engine:
         if not run.state.in_flight and not hot.uncommitted:  # what is not committed has not stopped any work yet
             self._admission.leave(hot)
             if hot.handle.id in self._waiters and run.state.status in ENDED_EXECUTION:
-                self._tell_waiters(hot)  # of the end, or of what was stored after it
+                self._waiters.tell(hot.run.state)  # of the end, or of what was stored after it
             if hot.may_leave(self._clock.now(), run.next_due()):
                 self._loaded.drop(hot)
 
     def _carry_out(self, hot: Hot, command: Command) -> None:
         match command:
             case EndExecution():
-                self._tell_waiters(hot)
+                self._waiters.tell(hot.run.state)
             case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock():
                 pass  # its row was written, or deleted, with the events
             case RunStep():
@@ -544,11 +455,6 @@ class Engine:
                 self._telling.send(command.assignment)
             case _:
                 assert_never(command)
-
-    def _tell_waiters(self, hot: Hot) -> None:
-        for future in self._waiters.get(hot.handle.id, ()):
-            if not future.done():
-                future.set_result(hot.run.state)
 
     def _dispatch(self, command: RunStep) -> None:
         if command.cached is not None:
@@ -596,6 +502,12 @@ class Engine:
         if stored is not None and stored.handle.shard not in self._ownership.fences:
             raise Conflict(f"this engine does not run execution {execution}", code="run-elsewhere")
         return await self._loaded.load(execution) if stored is not None else None
+
+    def _consume(self, item: InboxItem) -> None:
+        self._committer.submit(Entry(None, None, None, (item.id,)))
+
+    def _refuse_child(self, item: InboxItem, told: InboxItem) -> None:
+        self._committer.submit(Entry(None, None, None, (item.id,), posts=[told]))
 
     def _let_leave(self, execution: str) -> None:
         """Forget the execution, if it was only looked at."""
@@ -660,17 +572,11 @@ class Engine:
         self._admission.leave(hot)
         self._loaded.drop(hot)
         problem = StepwellError(f"a defect in deciding on execution {hot.handle.id}: {type(error).__name__}: {error}")
-        for future in self._waiters.get(hot.handle.id, ()):
-            if not future.done():
-                future.set_exception(problem)
+        self._waiters.fail(hot.handle.id, problem)
 
     def _fail_waiters(self, error: StepwellError) -> None:
         self._requests.fail(error)
-        waiters, self._waiters = self._waiters, {}
-        for future in (future for futures in waiters.values() for future in futures):
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # retrieved here: nobody may be waiting any more
+        self._waiters.fail_all(error)
 
     def _check_alive(self) -> None:
         if self._failure is not None:
@@ -692,12 +598,6 @@ class Engine:
 
     # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _forget(self, hot: Hot) -> None:
-        hot.refused = True
-        self._admission.leave(hot)
-        self._loaded.drop(hot)
-        self._admission.admit()
-
     def _work(self) -> Dispatcher:
         assert self._dispatcher is not None, _UNCONNECTED
         return self._dispatcher
@@ -711,15 +611,3 @@ class Engine:
     def _fold(self, stored: StoredExecution) -> ExecutionState:
         events = [event for row in stored.history for event in self._codec.decode_events(row.events)]
         return fold(events, snapshot_of(self._codec, stored))
-
-
-def _new_execution(plan: Plan, created: ExecutionCreated) -> NewExecution:
-    return NewExecution(
-        workflow=created.workflow,
-        version=created.version,
-        digest=created.digest,
-        created_at=created.at,
-        start_key=created.start_key,
-        tags=plan.definition.tags,
-        parent=f"{created.parent}/{created.parent_step}" if created.parent is not None else None,
-    )

@@ -1,0 +1,174 @@
+"""How executions begin: started by a caller, asked for through the inbox, or forked from another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from stepwell.base.clock import Clock
+from stepwell.base.errors import Conflict
+from stepwell.base.ids import execution_id
+from stepwell.decider.create import Start, create
+from stepwell.decider.decide import decide
+from stepwell.decider.plan import Plan
+from stepwell.decider.run import Run
+from stepwell.decider.turn import Decision
+from stepwell.engine.admission import Admission
+from stepwell.engine.hot import Hot
+from stepwell.engine.loaded import Loaded
+from stepwell.execution.evolve import begin
+from stepwell.execution.history import ExecutionCreated
+from stepwell.execution.inputs import Begin
+from stepwell.execution.state import ExecutionState
+from stepwell.ports.records import DuplicateStart, Handle, InboxItem, NewExecution
+from stepwell.ports.store import Store
+
+
+class Submit(Protocol):
+    """Has a decision committed."""
+
+    def __call__(
+        self,
+        hot: Hot,
+        decision: Decision,
+        at: int,
+        consumed: Sequence[int] = ...,
+        create: NewExecution | None = ...,
+        started: asyncio.Future[str] | None = ...,
+    ) -> None: ...
+
+
+class Beginning:
+    """Creates executions.
+
+    Args:
+        home: gives the shard in which those that a caller starts live.
+        state: what is recorded of an execution.
+        default_timeout: the bound on active time of workflows that name none, in microseconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+        loaded: Loaded,
+        admission: Admission,
+        submit: Submit,
+        home: Callable[[], int],
+        state: Callable[[str], Awaitable[ExecutionState]],
+        default_timeout: int | None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._loaded = loaded
+        self._admission = admission
+        self._submit = submit
+        self._home = home
+        self._state = state
+        self._default_timeout = default_timeout
+        self._starting: dict[str, asyncio.Lock] = {}
+
+    async def start(self, plan: Plan, given: Any, start_key: str | None) -> str:
+        """See `Engine.start`."""
+        if start_key is None:
+            return await self._start_new(plan, given, None)
+        lock = self._starting.setdefault(start_key, asyncio.Lock())
+        try:
+            async with lock:
+                return await self._start_once(plan, given, start_key)
+        finally:
+            if not lock.locked():
+                self._starting.pop(start_key, None)
+
+    async def requested(self, plan: Plan, start: Start, item: InboxItem) -> None:
+        """Create what an inbox item asks for; durable when this returns.
+
+        Raises:
+            InvalidInput: nothing is stored. DuplicateStart: its start key was used by somebody else.
+        """
+        await self._durable(plan, start, item.shard, (item.id,))
+
+    def asked(self, plan: Plan, start: Start, item: InboxItem) -> None:
+        """Create what an inbox item asks for.
+
+        Raises:
+            InvalidInput: nothing is stored.
+        """
+        self._create(plan, start, item.shard, (item.id,), None)
+
+    def first_decision(self, hot: Hot, created: ExecutionCreated, now: int) -> Decision:
+        """The creation, and the beginning with it when a place is free."""
+        if not self._admission.enter(hot):
+            return Decision([created], [])
+        decision = decide(hot.run, Begin(), now)
+        return Decision([created, *decision.events], decision.commands)
+
+    async def _start_once(self, plan: Plan, given: Any, start_key: str) -> str:
+        first = await self._store.find_start(start_key)
+        if first is None:
+            try:
+                return await self._start_new(plan, given, start_key)
+            except DuplicateStart:  # somebody else, in another process, was quicker
+                first = await self._store.find_start(start_key)
+        assert first is not None, "a taken start key names an execution"
+        state = await self._state(first)
+        wanted = create(plan, Start(id="", input=given, seed=b"", start_key=start_key), self._clock.now())
+        if (state.workflow, state.version, state.input) != (wanted.workflow, wanted.version, wanted.input):
+            raise Conflict(
+                f"the key {start_key!r} was used to start {state.workflow!r} {state.version} with another input",
+                code="start-key-reused",
+                hint=f"use another key, or look at execution {first}",
+            )
+        return first
+
+    async def _start_new(self, plan: Plan, given: Any, start_key: str | None) -> str:
+        start = Start(
+            id=execution_id(self._entropy(16)),
+            input=given,
+            seed=self._entropy(16),
+            start_key=start_key,
+            default_timeout=self._default_timeout,
+        )
+        return await self._durable(plan, start, self._home(), ())
+
+    async def _durable(self, plan: Plan, start: Start, shard: int, consumed: Sequence[int]) -> str:
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        hot = self._create(plan, start, shard, consumed, started)
+        try:
+            return await started
+        except DuplicateStart:
+            self._forget(hot)
+            raise
+
+    def _create(
+        self, plan: Plan, start: Start, shard: int, consumed: Sequence[int], started: asyncio.Future[str] | None
+    ) -> Hot:
+        now = self._clock.now()
+        created = create(plan, start, now)
+        hot = Hot(Handle(created.id, shard), Run(plan, begin(created)))
+        self._loaded.add(hot)
+        decision = self.first_decision(hot, created, now)
+        self._submit(hot, decision, now, consumed, create=_new_execution(plan, created), started=started)
+        return hot
+
+    def _forget(self, hot: Hot) -> None:
+        """Its creation was refused."""
+        hot.refused = True
+        self._admission.leave(hot)
+        self._loaded.drop(hot)
+        self._admission.admit()
+
+
+def _new_execution(plan: Plan, created: ExecutionCreated) -> NewExecution:
+    return NewExecution(
+        workflow=created.workflow,
+        version=created.version,
+        digest=created.digest,
+        created_at=created.at,
+        start_key=created.start_key,
+        tags=plan.definition.tags,
+        parent=f"{created.parent}/{created.parent_step}" if created.parent is not None else None,
+    )
