@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from stepwell.execution.event import Event
+from stepwell.ports.ledger import Ledger
 from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
 from stepwell.ports.records import (
     Batch,
@@ -30,7 +31,7 @@ from stepwell.ports.records import (
 )
 
 
-class Store(Protocol):
+class Store(Ledger, Protocol):
     """Keeps definitions, executions, waits, events and ownership.
 
     `append` is the only write of executions. Reads by key are quick enough for the event loop; lists are done elsewhere
