@@ -1,4 +1,4 @@
-"""Steps that run more than once: cycles with `max_visits`, and `join: each`."""
+"""Steps that run more than once: cycles with `max_visits`."""
 
 from __future__ import annotations
 
@@ -317,89 +317,6 @@ def test_a_construct_in_a_cycle_has_instances_of_its_own_in_every_visit() -> Non
     assert story.status == "completed"
 
 
-# join: each
-
-EACH = """
-    steps:
-    - {name: a, type: work, next: [{to: mail}]}
-    - {name: b, type: work, next: [{to: mail}]}
-    - {name: mail, type: work, join: each, config: {a: "{{ steps.a.completed }}"}, next: [{to: z}]}
-    - {name: z, type: work}
-"""
-
-
-def test_each_runs_the_step_once_for_every_taken_edge_without_waiting_for_the_others() -> None:
-    story = Played(EACH).done("b")
-    assert story.running == ["a", "mail"]
-    story.done("a", "mail")
-    assert story.running == ["mail#2"]
-
-
-def test_what_stands_behind_each_waits_for_all_instances() -> None:
-    story = Played(EACH).done("a", "mail", "b")
-    assert story.running == ["mail#2"]
-    story.done("mail#2")
-    assert story.running == ["z"]
-    assert story.done("z").status == "completed"
-
-
-def test_a_dead_edge_makes_no_instance() -> None:
-    story = Played(EACH.replace("{name: b, type: work, next", "{name: b, type: work, when: false, next")).go()
-    assert story.ran == ["a", "mail", "z"]
-
-
-def test_when_all_edges_are_dead_each_is_skipped_and_so_is_what_stands_behind_it() -> None:
-    dead = EACH.replace("type: work, next: [{to: mail}]", "type: work, when: false, next: [{to: mail}]")
-    story = Played(dead).go()
-    assert story.of("mail", "z") == ["skipped", "skipped"]
-    assert story.status == "completed"
-
-
-@pytest.mark.parametrize("join", ["any", "sync", "all", 1])
-def test_behind_each_a_join_runs_once(join: Any) -> None:
-    story = Played(EACH.replace("{name: z, type: work}", f"{{name: z, type: work, join: {join}}}")).go()
-    assert sorted(story.ran) == ["a", "b", "mail", "mail#2", "z"]
-    assert story.status == "completed"
-
-
-def test_any_behind_each_runs_at_the_first_instance() -> None:
-    story = Played(EACH.replace("{name: z, type: work}", "{name: z, type: work, join: any}")).done("a", "mail")
-    assert story.running == ["b", "z"]
-
-
-def test_each_behind_each_runs_for_every_instance() -> None:
-    story = Played(EACH.replace("{name: z, type: work}", "{name: z, type: work, join: each}")).go()
-    assert sorted(story.ran) == ["a", "b", "mail", "mail#2", "z", "z#2"]
-    assert story.status == "completed"
-
-
-def test_each_behind_other_joins_runs_once_for_each_of_them() -> None:
-    story = Played("""
-        steps:
-        - {name: a, type: noop, next: [{to: [x, y]}]}
-        - {name: b, type: noop, next: [{to: [x, y]}]}
-        - {name: x, type: noop, join: all, next: [{to: m}]}
-        - {name: y, type: noop, join: any, next: [{to: m}]}
-        - {name: m, type: work, join: each}
-    """).go()
-    assert story.ran == ["m", "m#2"]
-    assert story.status == "completed"
-
-
-def test_a_failed_instance_that_nothing_handles_fails_the_execution() -> None:
-    story = Played(EACH).done("a").failed("mail")
-    assert story.done("b").status == "failed"
-
-
-def test_a_failed_instance_that_is_handled_takes_its_own_edges() -> None:
-    story = Played(
-        EACH.replace("join: each, ", "join: each, on_failure: sorry, ") + "    - {name: sorry, type: work}\n"
-    )
-    story.done("a", "b").failed("mail").done("mail#2")
-    assert sorted(story.running) == ["sorry", "z"]
-    assert story.done("sorry", "z").status == "completed"
-
-
 def test_behind_a_branch_that_was_not_taken_a_join_of_a_number_is_skipped_like_any_other() -> None:
     story = Played("""
         steps:
@@ -484,3 +401,39 @@ def test_what_follows_one_who_is_too_late_does_not_count_in_the_next_round_eithe
     assert "m#2" not in story.statuses
     story.done("b#2").done("c#2")
     assert "m#2" in story.running
+
+
+def test_a_join_waits_for_its_other_edges_however_often_a_loop_inside_the_loop_leads_to_it() -> None:
+    story = Played("""
+        vars: {n: 0}
+        steps:
+        - {name: o, type: noop, next: a}
+        - {name: a, type: work, join: any, max_visits: 3, next: [s, u]}
+        - {name: s, type: work, join: any, max_visits: 3, publish: {n: "{{ vars.n + 1 }}"},
+           next: [{when: "{{ vars.n < 2 }}", to: s}, t]}
+        - {name: u, type: work, next: t}
+        - {name: t, type: work, join: sync, next: [{when: "{{ false }}", to: a}]}
+    """)
+    story.done("a", "s", "s#2")
+    assert story.running == ["u"]
+    story.done("u", "t")
+    assert (story.status, story.times("t")) == ("completed", 1)
+
+
+def test_an_edge_that_a_later_round_of_the_inner_loop_takes_is_taken() -> None:
+    story = Played("""
+        vars: {n: 0}
+        steps:
+        - {name: o, type: noop, next: a}
+        - {name: a, type: work, join: any, max_visits: 3, next: [s, u]}
+        - {name: s, type: work, join: any, max_visits: 3, publish: {n: "{{ vars.n + 1 }}"},
+           next: [{when: "{{ vars.n < 2 }}", to: s}, {when: "{{ vars.n == 2 }}", to: t}]}
+        - {name: u, type: work, next: [{when: "{{ false }}", to: t}]}
+        - {name: t, type: work, join: sync, next: [{when: "{{ false }}", to: a}]}
+    """)
+    story.done("a", "s", "s#2")
+    assert story.running == ["u"]
+    story.done("u")
+    assert story.running == ["t"]
+    story.done("t")
+    assert story.status == "completed"

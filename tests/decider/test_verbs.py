@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stepwell.base.errors import Conflict
 from stepwell.decider.decide import decide
 from stepwell.execution.commands import EndExecution, ForgetWait, StopStep
 from stepwell.execution.evolve import evolve, fold
@@ -173,7 +174,37 @@ def test_what_was_undone_is_not_built_upon(verb: Verb) -> None:
     story = compensating()
     story.done("a[undo]")
     assert (story.state.status.value, story.state.compensation) == ("failed", "done")
-    assert "was undone" in story.refuses(verb, "compensated").message
+    refused = story.refuses(verb, "compensated")
+    assert "was undone" in refused.message
+    assert refused.hint == "possible now: fork"
+
+
+def cancelling() -> Checked:
+    story = running()
+    story.when(Cancel(**BY))
+    return story
+
+
+def undone() -> Checked:
+    story = compensating()
+    story.done("a[undo]")
+    return story
+
+
+@pytest.mark.parametrize("status", [*STATUSES, cancelling, undone], ids=lambda status: status.__name__)
+def test_a_refusal_names_what_is_possible_and_nothing_else(status: Callable[[], Checked]) -> None:
+    refused = {name: error for name in VERBS if (error := _refusal(status(), name)) is not None}
+    named = {name for error in refused.values() for name in str(error.hint).removeprefix("possible now: ").split(", ")}
+    assert named
+    assert named <= {*(VERBS.keys() - refused.keys()), "fork", "migrate"}
+
+
+def _refusal(story: Checked, verb: str) -> Conflict | None:
+    try:
+        story.when(VERBS[verb])
+    except Conflict as error:
+        return error
+    return None
 
 
 def test_a_compensation_that_had_nothing_to_undo_stands_in_nobodys_way() -> None:

@@ -6,7 +6,7 @@ of a definition.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -158,6 +158,7 @@ class Node:
         checkpoints: the names of the points that are reached when it has completed.
         inner: what a control construct says about them.
         waits_for_one: a single edge leads here, and when it is taken the step is due.
+        runs_often: it may run more than once in a region.
         undo: what its `compensate` says, as a step.
         for_compensation: it belongs to `compensation.steps`, or undoes a step.
         tangle: the names of the steps of its graph that it runs in circles with; None for most.
@@ -198,6 +199,7 @@ class Node:
         "pushed",
         "queue",
         "retry",
+        "runs_often",
         "sets_variables",
         "sources",
         "stable",
@@ -255,6 +257,7 @@ class Node:
         self.gates: Gates | None = None
         self.stable = False
         self.waits_for_one = False
+        self.runs_often = False
         self.is_plain = not (step.when is not None or step.mutex or step.milestone or step.max_visits)
         self.ends_plainly = False
         self.lock_name = compile_template(step.mutex.key) if step.mutex is not None else None
@@ -363,6 +366,8 @@ class Graph:
             self.entering[tangle] = sum(
                 link.target.name in tangle for node in nodes.values() if node.name not in tangle for link in node.links
             )
+        if self.is_cyclic:
+            _mark_repeated(nodes.values())
         if self.separate:
             sources_of(self)
         self.entries = [node for node in nodes.values() if node.inbound == 0]
@@ -384,6 +389,18 @@ def _connect(source: Node, target: Node, on: LinkOn, edge: PushedEdge | None = N
     source.links.append(Link(source, target, on, edge))
     source.has_timeout_link |= on == "timeout"
     target.inbound += 1
+
+
+def _mark_repeated(nodes: Iterable[Node]) -> None:
+    """Note which steps may run more than once: those in circles, those that run for each edge, and those that run in
+    place of one of them. A step behind them runs once, whatever it waits for; behind a stand-in as often as that."""
+    pending = [node for node in nodes if node.tangle is not None or node.join == "each"]
+    while pending:
+        node = pending.pop()
+        node.runs_often = True
+        decides_once = node.tangle is not None or node.join == "each"
+        behind = (link.target for link in node.links if link.on == "fallback" or not decides_once)
+        pending += [target for target in behind if not target.runs_often]
 
 
 def _ends_plainly(node: Node) -> bool:

@@ -93,11 +93,20 @@ def after_fallback(region: Region, node: Node, name: str) -> Iterator[Outcome]:
     for link in node.links:
         if link.on == "fallback" and link.target.name == name:
             if region.rounds is not None:
-                yield from _decided(region, region.rounds, link, taken=True)
+                yield from _stand_in_again(region, region.rounds, link)
             else:
                 outcome = _count(region, link, taken=True)
                 if outcome is not None:
                     yield outcome
+
+
+def _stand_in_again(region: Region, rounds: Rounds, link: Link) -> Iterator[Outcome]:
+    """The same, where steps may run more than once: the stand-in does each time."""
+    if _is_decided_at_last(link):
+        rounds.taken.add(link)
+        yield _run(region, link.target, link.delay)
+    else:
+        yield from _decided(region, rounds, link, taken=True)
 
 
 def withdraw(region: Region, node: Node) -> Iterator[Outcome]:
@@ -119,6 +128,17 @@ def note_unasked(region: Region, node: Node, visit: int) -> None:
         rounds.visits[node.name] = max(visit, rounds.visits.get(node.name, 0))
         what = node.tangle or node.name
         rounds.running[what] = rounds.running.get(what, 0) + 1
+
+
+def keep_open(region: Region, node: Node, by: int) -> None:
+    """Count an instance as running (1) until its end is counted (-1): whatever made it due, nothing that waits until
+    the step cannot run any more was over before."""
+    rounds = region.rounds
+    if region.branches is not None:
+        region.branches.running += by
+    elif rounds is not None:
+        what = node.tangle or node.name
+        rounds.running[what] = rounds.running.get(what, 0) + by
 
 
 def after_dead(region: Region, node: Node) -> Iterator[Outcome]:
@@ -223,7 +243,7 @@ def is_timeout(step: StepState) -> bool:
 def _arrivals(region: Region, node: Node) -> Arrivals:
     arrivals = region.arrivals.get(node.name)
     if arrivals is None:
-        arrivals = region.arrivals[node.name] = Arrivals(None if region.rounds is None else set())
+        arrivals = region.arrivals[node.name] = Arrivals(None if region.rounds is None else {})
     return arrivals
 
 
@@ -233,16 +253,11 @@ def _count(region: Region, link: Link, taken: bool) -> Outcome | None:
     if node.waits_for_one:  # most steps: no counting
         return _run(region, node, link.delay) if taken else _dead(region, node)
     arrivals = _arrivals(region, node)
-    if arrivals.decided is not None:
-        arrivals.decided.add(link)
-    if taken:
-        arrivals.taken += 1
-        arrivals.delay = max(arrivals.delay, link.delay)
-    else:
-        arrivals.dead += 1
-    if arrivals.settled:
+    if not arrivals.count(link, taken):
         return None
-    return _verdict(region, node, arrivals)
+    if taken:
+        arrivals.delay = max(arrivals.delay, link.delay)
+    return None if arrivals.settled else _verdict(region, node, arrivals)
 
 
 def _verdict(region: Region, node: Node, arrivals: Arrivals) -> Outcome | None:
@@ -251,7 +266,7 @@ def _verdict(region: Region, node: Node, arrivals: Arrivals) -> Outcome | None:
     `all`: every edge taken. `sync`: none undecided and at least one taken. `any` and a number: at the n-th taken edge;
     whether it is in vain that so many can no longer come is known once one has come, or none.
     """
-    undecided = node.inbound - arrivals.past - arrivals.taken - arrivals.dead
+    undecided = node.inbound - len(arrivals.past) - arrivals.taken - arrivals.dead
     match node.join:
         case "all":
             said = "dead" if arrivals.dead else ("open" if undecided else "run")
@@ -271,7 +286,8 @@ def _run(region: Region, node: Node, delay: int) -> Outcome:
     rounds = region.rounds
     if rounds is None:
         return Outcome(node, "run", 1, delay)
-    visit = rounds.visits[node.name] = rounds.visits.get(node.name, 0) + 1
+    before = rounds.visits.get(node.name, 0) if node.runs_often else 0  # what led to it may have run again at a wish
+    visit = rounds.visits[node.name] = before + 1
     rounds.since[node.name, visit] = rounds.beginnings
     what = node.tangle or node.name
     rounds.running[what] = rounds.running.get(what, 0) + 1
@@ -298,13 +314,20 @@ def _count_again(region: Region, rounds: Rounds, link: Link, taken: bool) -> Ite
             _begin_anew(region, rounds, link.body)
             yield _run(region, link.target, link.delay)
             _arrivals(region, link.target).settled = True
-    elif link.leaves is not None or (link.source.join == "each" and link.source.tangle is None):
+    elif _is_decided_at_last(link):
         if taken and (link.target.join == "each" or link not in rounds.taken):
             rounds.taken.add(link)
-            if link.leaves is not None or link.target.join in ("each", "any") or isinstance(link.target.join, int):
+            if link.target.join == "each":  # decided once its source cannot run any more: it may be taken again
+                yield _run(region, link.target, link.delay)
+            elif link.leaves is not None or link.target.join not in ("all", "sync"):
                 yield from _decided(region, rounds, link, taken=True)
     else:
         yield from _decided(region, rounds, link, taken)
+
+
+def _is_decided_at_last(link: Link) -> bool:
+    """Whether its source may run again, so that the edge is dead only once that cannot be any more."""
+    return link.leaves is not None or (link.source.join == "each" and link.source.tangle is None)
 
 
 def _begin_anew(region: Region, rounds: Rounds, body: frozenset[str]) -> None:
@@ -313,37 +336,44 @@ def _begin_anew(region: Region, rounds: Rounds, body: frozenset[str]) -> None:
     rounds.began[body] = rounds.beginnings
     for name in body:
         before = region.arrivals.pop(name, None)
-        if before is not None and before.decided:
-            region.arrivals[name] = Arrivals({link for link in before.decided if link.source.name not in body})
+        if before is not None and before.decided is not None:
+            known = (*before.past, *before.decided)
+            region.arrivals[name] = Arrivals({}, [link for link in known if link.source.name not in body])
 
 
 def _decided(region: Region, rounds: Rounds, link: Link, taken: bool) -> Iterator[Outcome]:
     node = link.target
-    enters = node.tangle is not None and link.source.tangle is not node.tangle
-    if node.tangle is not None and enters:
-        rounds.undecided[node.tangle] -= 1
     if node.join == "each":
-        yield from _count_each(region, link, taken)
+        if taken:
+            yield _run(region, node, link.delay)
+        yield from _count_each(region, rounds, link, taken)
     else:
         outcome = _count(region, link, taken)
         if outcome is not None:
             yield outcome
-    if node.tangle is not None and enters:
-        yield from _close_tangle(region, rounds, node.tangle)
+    yield from _enter(region, rounds, link)
 
 
-def _count_each(region: Region, link: Link, taken: bool) -> Iterator[Outcome]:
+def _enter(region: Region, rounds: Rounds, link: Link) -> Iterator[Outcome]:
+    """An edge is decided: when it leads into a tangle, one less can still set that going."""
+    tangle = link.target.tangle
+    if tangle is not None and link.source.tangle is not tangle:
+        if link not in rounds.entered:
+            rounds.entered.add(link)
+            rounds.undecided[tangle] -= 1
+        yield from _close_tangle(region, rounds, tangle)
+
+
+def _count_each(region: Region, rounds: Rounds, link: Link, taken: bool) -> Iterator[Outcome]:
+    """Count an edge to a step that runs for each; the step is due for it already, if it is taken."""
     node = link.target
     arrivals = _arrivals(region, node)
-    assert arrivals.decided is not None, "such a graph is one with rounds"
-    arrivals.decided.add(link)
-    arrivals.taken += taken
-    arrivals.dead += not taken
-    if taken:
-        yield _run(region, node, link.delay)
-    elif arrivals.dead + arrivals.past == node.inbound:
+    changed = arrivals.count(link, taken)
+    if changed and arrivals.dead + len(arrivals.past) == node.inbound:
         arrivals.settled = True
         yield _dead(region, node)
+    elif node.tangle is None:
+        yield from _close_each(region, rounds, node)
 
 
 def _close(region: Region, rounds: Rounds, node: Node) -> Iterator[Outcome]:
@@ -362,17 +392,26 @@ def _close_tangle(region: Region, rounds: Rounds, tangle: frozenset[str]) -> Ite
         if node.name in tangle and node.name not in rounds.visits:
             yield Outcome(node, "unreached")
     for link in region.graph.exits[tangle]:
-        if link not in rounds.taken:
-            yield from _decided(region, rounds, link, taken=False)
+        yield from _decided_at_last(region, rounds, link)
+
+
+def _decided_at_last(region: Region, rounds: Rounds, link: Link) -> Iterator[Outcome]:
+    """What could decide the edge cannot run any more."""
+    if link not in rounds.taken:
+        yield from _decided(region, rounds, link, taken=False)
+    elif link.target.join == "each":
+        yield from _count_each(region, rounds, link, taken=True)
+        yield from _enter(region, rounds, link)
+    elif link.leaves is None and link.target.join in ("all", "sync"):
+        yield from _decided(region, rounds, link, taken=True)
 
 
 def _close_each(region: Region, rounds: Rounds, node: Node) -> Iterator[Outcome]:
     arrivals = region.arrivals.get(node.name)
     if arrivals is None or arrivals.settled or arrivals.taken + arrivals.dead < node.inbound:
         return
-    if rounds.running[node.name]:
+    if rounds.running.get(node.name):
         return
     arrivals.settled = True
     for link in node.links:
-        if link not in rounds.taken or link.target.join in ("all", "sync"):
-            yield from _decided(region, rounds, link, link in rounds.taken)
+        yield from _decided_at_last(region, rounds, link)

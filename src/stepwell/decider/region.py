@@ -6,7 +6,7 @@ chose, one for every item or round of a loop. Which regions are open, and what o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from stepwell.base.errors import ErrorInfo
@@ -49,19 +49,36 @@ class Arrivals:
 
     Attributes:
         delay: the longest that one of the taken edges asks to wait, in microseconds.
-        decided: where steps run in circles, the edges that are decided.
-        past: how many of them were decided before this round began, by steps that are not in it: they count no more.
+        decided: where steps run more than once, the edges that are decided, with whether they are taken.
+        past: those that were decided before this round began, by steps that are not in it: they count no more.
     """
 
     __slots__ = ("dead", "decided", "delay", "past", "settled", "taken")
 
-    def __init__(self, decided: set[Link] | None = None) -> None:
+    def __init__(self, decided: dict[Link, bool] | None = None, past: Collection[Link] = ()) -> None:
         self.decided = decided
-        self.past = len(decided) if decided else 0
+        self.past = past
         self.taken = 0
         self.dead = 0
         self.delay = 0
         self.settled = False
+
+    def count(self, link: Link, taken: bool) -> bool:
+        """Count an edge that is decided; False when that changes nothing.
+
+        A step that runs more than once decides its edges more than once: each counts once, and as taken from the first
+        time on that it is.
+        """
+        if self.decided is not None:
+            before = self.decided.get(link)
+            if before is not None and (before or not taken):
+                return False
+            self.decided[link] = taken
+            self.past = [other for other in self.past if other is not link]
+            self.dead -= before is not None
+        self.taken += taken
+        self.dead += not taken
+        return True
 
 
 class Rounds:
@@ -71,18 +88,20 @@ class Rounds:
         visits: how often each step was made due.
         running: how many instances of each step are due or running; those of a tangle are counted together.
         undecided: of each tangle, how many edges from outside are still undecided.
+        entered: the edges from outside into tangles that are decided.
         closed: the tangles of which nothing can run any more.
         taken: edges that were taken at least once although their source may run again.
         began: of each loop that has begun anew, as the how many-th beginning it last did.
         since: of each instance (name, visit), how many beginnings there had been when it became due, or what led to it.
     """
 
-    __slots__ = ("began", "beginnings", "closed", "running", "since", "taken", "undecided", "visits")
+    __slots__ = ("began", "beginnings", "closed", "entered", "running", "since", "taken", "undecided", "visits")
 
     def __init__(self, graph: Graph) -> None:
         self.visits: dict[str, int] = {}
         self.running: dict[str | frozenset[str], int] = {}
         self.undecided = dict(graph.entering)
+        self.entered = set[Link]()
         self.closed = set[frozenset[str]]()
         self.taken = set[Link]()
         self.began: dict[frozenset[str], int] = {}

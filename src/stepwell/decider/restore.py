@@ -19,6 +19,7 @@ from stepwell.decider.joins import (
     after_passing,
     beginning,
     is_in_vain,
+    keep_open,
     note_passed,
     note_unasked,
     unreachable,
@@ -101,11 +102,13 @@ def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
             fallback = region.graph.nodes[name].fallback_for(step.error.type)
             if fallback is not None and fallback.step is not None:
                 due.take(after_fallback(region, region.graph.nodes[name], fallback.step))
-    ended = [each for each in found_in(region, found) if each[3].status in ENDED_STEP]
+    begun = [each for each in found_in(region, found) if each[3].reason not in _NEVER_DUE]
+    for name, *_ in begun:
+        keep_open(region, region.graph.nodes[name], 1)
+    ended = [each for each in begun if each[3].status in ENDED_STEP]
     for name, visit, key, step in sorted(ended, key=lambda each: each[3].order):
         node = region.graph.nodes[name]
-        if step.reason in _NEVER_DUE:
-            continue
+        keep_open(region, node, -1)
         if step.handled == "up" and step.error is not None and region.failure is None:
             region.failure = (
                 step.error if region.graph.name == "body" else inside(step.error, Instance(node, region, visit))
@@ -118,6 +121,9 @@ def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
             due.take(after_end(region, node, step, visit))
     if region.failure is not None and not region.holds_on:
         region.stopped = True
+    for name, _, _, step in begun:
+        if step.status not in ENDED_STEP:
+            keep_open(region, region.graph.nodes[name], -1)
     _restore_open(run, region, found, due.instances)
     for key, one in due.instances.items():
         if key in run.state.steps or region.stopped:
@@ -199,15 +205,24 @@ def _open(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Fou
 
 
 def _reopen(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Found]]) -> None:
-    """Open again the regions of a construct; those of which nothing is left have been seen to be through."""
+    """Open again the regions of a construct; those of which nothing is left have been seen to be through, but for that
+    of a step whose end is about to be said."""
     for inner in inner_regions(run, one, step):
         restore(run, inner, found)
-        if not inner.is_through:
+        if not inner.is_through or _is_settled_in(run, inner):
             if one.regions is None:
                 one.regions = {}
             one.regions[inner.path] = inner
         elif isinstance(one.node.inner, Rounds) and not one.node.inner.goes_on and one.failure is None:
             one.failure, one.failed_round = inner.failure, int(inner.path.rpartition(",")[2])
+
+
+def _is_settled_in(run: Run, region: Region) -> bool:
+    """Whether the step that an operator says the end of in this turn stands in the region."""
+    if not run.settled:
+        return False
+    name, path, _ = split_key(run.settled)
+    return path == region.path and name in region.graph.nodes
 
 
 def inner_regions(run: Run, one: Instance, step: StepState) -> Iterator[Region]:

@@ -12,7 +12,6 @@ from stepwell.decider.compensation import (
     begin_compensation,
     cancel_compensation,
     start_compensation,
-    start_problem,
 )
 from stepwell.decider.control import CONTROL
 from stepwell.decider.region import Instance
@@ -180,9 +179,6 @@ def _end(turn: Turn, verb: Cancel | Terminate) -> None:
 
 
 def _compensate(turn: Turn, verb: Compensate) -> None:
-    problem = start_problem(turn.state)
-    if problem is not None:
-        raise refusal(turn.state, "compensate", "not-awaited", problem)
     start_compensation(turn, verb.by, verb.reason)
     turn.said = "its compensation has begun"
 

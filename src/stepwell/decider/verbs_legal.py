@@ -48,24 +48,37 @@ def check_legal(state: ExecutionState, verb: str) -> None:
     Raises:
         Conflict: the code is one of `REFUSALS`.
     """
+    against = _against(state, verb)
+    if against is not None:
+        raise refusal(state, verb, *against)
+
+
+def is_legal(state: ExecutionState, verb: str) -> bool:
+    """Whether `check_legal` lets the verb pass."""
+    return _against(state, verb) is None
+
+
+def _against(state: ExecutionState, verb: str) -> tuple[str, str] | None:
+    """Why the verb makes no sense here: one of `REFUSALS`, and a clause."""
     if verb not in LEGAL[state.status] and not (verb == "pause" and state.status is E.PAUSED):
-        raise refusal(state, verb, code_of(state, verb))
+        return code_of(state, verb), f"it is {state.status}"
     if state.cancel is not None and state.status not in ENDED_EXECUTION and verb not in _WHILE_CANCELLED:
-        raise refusal(
-            state, verb, "being-cancelled", f"it is being cancelled: {state.cancel.reason or 'no reason given'}"
-        )
+        return "being-cancelled", f"it is being cancelled: {state.cancel.reason or 'no reason given'}"
     if verb in _NOT_UNDONE and state.compensation in ("done", "failed"):
-        raise refusal(state, verb, "compensated", "what it had done was undone, or not all of it could be")
+        return "compensated", "what it had done was undone, or not all of it could be"
+    if verb == "compensate" and not state.compensation_awaited:
+        return "not-awaited", "its compensation has begun already"
+    return None
 
 
 def refusal(state: ExecutionState, verb: str, code: str, because: str | None = None) -> Conflict:
     """The error for a verb that makes no sense here. The code is one of `REFUSALS`."""
     assert code in REFUSALS, "every code is explained"
-    done = DONE[verb]
-    what = because or f"it is {state.status}"
-    possible = [name for name in LEGAL[state.status] if name != verb]
+    possible = [name for name in LEGAL[state.status] if name != verb and is_legal(state, name)]
     return Conflict(
-        f"execution {state.id} cannot be {done}: {what}", code=code, hint=f"possible now: {', '.join(possible)}"
+        f"execution {state.id} cannot be {DONE[verb]}: {because or f'it is {state.status}'}",
+        code=code,
+        hint=f"possible now: {', '.join(possible)}" if possible else None,
     )
 
 

@@ -134,7 +134,8 @@ def _had_enough(one: Instance) -> bool:
 def _failed(tree: Tree, one: Instance, step: StepState, chosen: Collection[str] | None) -> Redo:
     is_chosen = step.handled in UNANSWERED if chosen is None else one.key in chosen
     redo = Redo()
-    if is_reopenable(one) and step.block != "fallback":
+    is_wanted_inside = is_chosen or chosen is not None  # else what failed inside has been dealt with as its failure
+    if is_wanted_inside and is_reopenable(one) and step.block != "fallback":
         for inner in tree.inside(one, step):
             redo.take(failed_again(tree, None if is_chosen else chosen, inner))
         if redo.reset:

@@ -52,6 +52,7 @@ def _settle_by_hand(turn: Turn, verb: SkipStep | CompleteStep, settle: Callable[
     carry_out(turn, redo, said, anew=False, settled=key)
     one = _out_of_line(turn.run, key)
     assert one is not None, "what was reset stands in an open region"
+    turn.run.settled = ""
     settle(one)
     done = "is skipped" if isinstance(verb, SkipStep) else "has completed with the output given"
     turn.said = f"step {key!r} {done}"
