@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from stepwell.app.comparing import ComparedStep, Comparison, Difference, compare, comparison_document, differences
 from stepwell.app.recorded import Recorded
 from stepwell.base.values import Sealed
-from stepwell.definition.model import WorkflowDefinition
-from tests.decider.story import BOOM, FLAKY, SECOND, Story, begun, on, retries, step, workflow
+from stepwell.definition.model import Fallback, StepBody, WorkflowDefinition
+from tests.decider.story import BOOM, FLAKY, SECOND, Story, begun, on, retries, says, step, workflow
 
 
 def recorded(story: Story) -> Recorded:
@@ -147,6 +147,23 @@ def test_the_instances_of_a_loop_are_counted() -> None:
     assert of(comparison, "work").a.instances == {"completed": 2}
     assert of(comparison, "work").b.instances == {"completed": 3}
     assert ((comparison.parting and comparison.parting.b) or {})["event"] == "IterationStarted"
+
+
+def test_what_undoes_a_step_or_stands_in_for_it_is_compared_apart_from_it() -> None:
+    undo, stand_in = StepBody(type="python"), StepBody(type="python")
+    careful = step("a", compensate=undo, on_failure=says("fallback", fallback=Fallback(body=stand_in)))
+    story = begun(workflow(careful, step("b", "a")))
+    story.failed("a")
+    story.done("a[fallback]")
+    story.failed("b")
+    plain = begun(workflow(careful, step("b", "a")))
+    plain.done("a")
+    plain.failed("b")
+    plain.done("a[undo]")
+    comparison = compared(story, plain)
+    assert (of(comparison, "a").a.instances, of(comparison, "a").b.instances) == ({"failed": 1}, {"compensated": 1})
+    assert of(comparison, "a[fallback]").a.instances == {"completed": 1}
+    assert of(comparison, "a[undo]").b.instances == {"completed": 1}
 
 
 def test_definitions_differ_by_their_steps() -> None:

@@ -14,7 +14,7 @@ from stepwell.app.waking import example_data, publish_command
 from stepwell.base.values import Sealed
 from stepwell.definition.model import Compensation, Concurrency, Milestone, Mutex, Step, StepBody
 from stepwell.execution.matching import matches
-from stepwell.execution.verbs import Cancel, Pause
+from stepwell.execution.verbs import Cancel, Pause, Rerun
 from stepwell.ports.records import Lock
 from tests.decider.story import (
     BOOM,
@@ -300,7 +300,25 @@ def test_a_paused_execution_says_who_paused_it_and_why_and_how_it_goes_on() -> N
 def test_a_step_whose_failure_paused_the_execution_is_named() -> None:
     story = begun(workflow(step("a", on_failure=says("pause"))))
     story.failed("a")
-    assert reasons(story)["paused"].text.endswith("; then 'a' will be tried again")
+    found = reasons(story)
+    assert found["paused"].text.endswith("; then 'a' will be tried again")
+    assert found["retry"].text == "another attempt is due, after: boom: it went boom"
+    assert (found["retry"].until, found["retry"].wakes) == (None, "the end of the pause")
+
+
+def test_a_retry_waits_for_the_end_of_a_pause_and_not_for_the_time_alone() -> None:
+    story = begun(workflow(step("a", retry=retries(2))))
+    story.failed("a", FLAKY)
+    story.when(Pause(by="ada"))
+    found = reasons(story)["retry"]
+    assert (found.text[:18], found.until, found.wakes) == ("attempt 2 of 2 is ", SECOND, "the end of the pause")
+
+
+def test_work_that_an_operator_had_done_again_is_another_attempt() -> None:
+    story = begun(workflow(step("a"), step("b", "a")))
+    story.done("a")
+    story.when(Rerun(by="ada", step="a"))
+    assert reasons(story)["attempt"].text.startswith("another attempt is at work")
 
 
 def test_an_execution_that_is_being_cancelled_says_so() -> None:
@@ -400,6 +418,15 @@ def test_a_failed_execution_says_how_its_steps_are_tried_again() -> None:
     story = begun(workflow(step("a")))
     story.failed("a")
     assert why(story, options=" --store x.db").reasons[0].wakes == "stepwell execution retry x --store x.db"
+
+
+def test_a_failed_execution_whose_effects_were_undone_cannot_be_tried_again_and_nothing_else_is_said() -> None:
+    story = begun(workflow(step("a"), step("b", "a"), undo=(step("undo_a", config={"of": "{{ steps.a.output }}"}),)))
+    story.done("a", 1)
+    story.failed("b")
+    story.done("undo_a")
+    assert story.state.compensation == "done"
+    assert why(story).reasons[0].wakes is None
 
 
 def test_what_was_cut_off_by_the_end_is_named() -> None:

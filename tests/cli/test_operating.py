@@ -169,7 +169,8 @@ def test_what_was_asked_of_a_process_that_is_killed_is_done_without_it(
 
 
 def test_a_parked_execution_is_changed_at_once(stepwell: Stepwell, parked: str) -> None:
-    assert told(stepwell("execution", "pause", parked, "--reason", "why"), parked) == "paused"
+    assert told(stepwell("execution", "pause", parked, "--reason", "why", "--by", "ada"), parked) == "paused"
+    assert "\npaused     by ada: why\n" in stepwell("execution", "show", parked).out
     assert "‖ paused" in stepwell("execution", "list", "--status", "paused").out
     assert stepwell("execution", "resume", parked).out == (
         f"{parked}: resumed\nno engine runs it: stepwell run --resume {parked}\n"
@@ -240,6 +241,40 @@ def test_a_dead_letter_is_retried_with_edited_input(stepwell: Stepwell) -> None:
     assert (resumed["status"], resumed["steps"][0]["output"], resumed["steps"][0]["attempts"]) == ("completed", 2.0, 2)
     assert stepwell("dlq", "retry", letter["id"]).err.startswith("error[unknown-dead-letter]: ")
     assert stepwell("execution", "retry", id_).err.startswith("error[not-failed]: ")
+
+
+UNDONE = """
+    - {name: a, type: transform, config: {value: 1}, compensate: {type: noop}}
+    - {name: b, type: transform, config: {value: "{{ steps.a.output.missing }}"}, depends_on: [a]}
+"""
+
+
+def test_a_dead_letter_of_an_execution_that_was_undone_says_how_to_begin_before_it(stepwell: Stepwell) -> None:
+    write("undone.yaml", UNDONE)
+    Path("undone.yaml").write_text(Path("undone.yaml").read_text().replace("terminate", "compensate"))
+    id_ = stepwell("run", "undone.yaml", "-o", "json", "-q").json()["execution_id"]
+    (letter,) = stepwell("dlq", "list", "-o", "json").json()["items"]
+    shown = stepwell("dlq", "show", letter["id"]).out
+    assert f"  begin before it:  stepwell execution fork {id_} --at N, N being an event before it\n" in shown
+    assert "dlq retry" not in shown
+    refused = stepwell("dlq", "retry", letter["id"])
+    assert refused.err.startswith(f"error[compensated]: execution {id_} cannot be retried: ")
+    assert refused.err.endswith("\nhint: possible now: fork\n")
+    assert stepwell("execution", "fork", id_, "--at", "3").status == 0
+
+
+PAUSES = """
+    - {name: a, type: transform, config: {value: "{{ input.missing }}"}, on_failure: {action: pause, message: look}}
+"""
+
+
+def test_an_execution_that_is_paused_says_why_and_how_it_goes_on(stepwell: Stepwell) -> None:
+    write("pauses.yaml", PAUSES)
+    ran = stepwell("run", "pauses.yaml", "--timeout", "50ms")
+    id_ = stepwell("execution", "list", "-o", "json").json()["items"][0]["execution_id"]
+    assert ran.status == 3
+    assert f"\nhint: it is paused; to end the pause: stepwell execution resume {id_}; to go on: stepwell run" in ran.err
+    assert "\npaused     step 'a' failed: look\n" in stepwell("execution", "show", id_).out
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from stepwell.app.report import event_report, shown_status
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.values import masked
-from stepwell.decider.keys import split_key
+from stepwell.decider.keys import INSTEAD, UNDO, split_key
 from stepwell.definition.model import WorkflowDefinition, all_steps
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState, StepState
@@ -216,12 +216,22 @@ def _names(definition: WorkflowDefinition) -> Iterator[str]:
         yield from (step.name for step in all_steps(steps))
 
 
+_APART: Final = (UNDO, INSTEAD, "fallback")
+"""The last elements of the paths of what belongs to a step, and is no run of it."""
+
+
 def _instances(state: ExecutionState) -> dict[str, dict[str, StepState]]:
-    """The instances of every step by key, by the name of the step."""
+    """The instances of every step by key, by the name of the step. What undoes it or stands in for it goes apart."""
     found: dict[str, dict[str, StepState]] = {}
     for key, step in state.steps.items():
-        found.setdefault(split_key(key)[0], {})[key] = step
+        found.setdefault(_name(key), {})[key] = step
     return found
+
+
+def _name(key: str) -> str:
+    name, path, _ = split_key(key)
+    last = path.rpartition(",")[2]
+    return f"{name}[{last}]" if last in _APART else name
 
 
 def _compared(name: str, left: Mapping[str, StepState], right: Mapping[str, StepState]) -> ComparedStep:

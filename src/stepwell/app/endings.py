@@ -7,6 +7,7 @@ from typing import Final
 
 from stepwell.app.explanation import Reason, View, clause_of
 from stepwell.decider.keys import INSTEAD, split_key, undo_key, undone_key
+from stepwell.decider.verbs_legal import is_legal
 from stepwell.execution.history import CompensationEnded, ExecutionCancelled
 from stepwell.execution.state import StepState
 from stepwell.execution.status import ExecutionStatus, StepStatus
@@ -44,7 +45,8 @@ def it_failed(view: View) -> Iterator[Reason]:
     """What ended it."""
     state = view.state
     if state.status is ExecutionStatus.FAILED and state.error is not None:
-        again = f"stepwell execution retry {state.id}{view.options}" if state.failed_step is not None else None
+        may_retry = state.failed_step is not None and is_legal(state, "retry")
+        again = f"stepwell execution retry {state.id}{view.options}" if may_retry else None
         yield Reason(kind="failed", text=f"it failed: {clause_of(state.error)}", since=state.completed_at, wakes=again)
 
 

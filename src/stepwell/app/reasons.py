@@ -137,17 +137,21 @@ def attempts_run(view: View) -> Iterator[Reason]:
 
 def retries_are_due(view: View) -> Iterator[Reason]:
     """A try has failed, and the next one comes later."""
+    wakes = "the end of the pause" if view.state.status is ExecutionStatus.PAUSED else "the time"
     for one, step in view.open_steps():
         if step.status is StepStatus.RETRYING and step.error is not None:
             text = f"{_attempt(one.node, step, 1)} is due, after: {clause_of(step.error)}"
             since = view.at(AttemptFailed, one.key)
-            yield Reason(kind="retry", step=one.key, text=text, since=since, until=step.due, wakes="the time")
+            until = step.due if one.key not in view.state.paused_steps else None
+            yield Reason(kind="retry", step=one.key, text=text, since=since, until=until, wakes=wakes)
 
 
 def _attempt(node: Node, step: StepState, further: int) -> str:
     """Its present attempt, or the next one, among those that its policy allows since it was last reset."""
     most = max(node.retry.policy.max_attempts, node.timeout_retry.policy.max_attempts)
     number = step.attempts - step.attempts_before + further
+    if number > most or (most == 1 and step.attempts_before):  # an operator allows further ones
+        return "another attempt"
     return f"attempt {number:,} of {most:,}" if most > 1 else "its only attempt"
 
 

@@ -13,16 +13,17 @@ from rich.text import Text
 from stepwell.app.dead_letters import DeadLetters
 from stepwell.app.who import this_user
 from stepwell.base.clock import SystemClock
-from stepwell.base.errors import NotFound
+from stepwell.base.errors import NotFound, StepwellError
 from stepwell.cli.documents import emit, json_text
 from stepwell.cli.failures import labelled
 from stepwell.cli.narration import attempts_text, message_of, one_line
-from stepwell.cli.opening import configuration_of, existing_store
+from stepwell.cli.opening import configuration_of, existing_store, reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 from stepwell.cli.tables import facts, has_room, rendered, table
 from stepwell.cli.words import day_or_time, local_time
 from stepwell.ports.listings import DeadLetterQuery
+from stepwell.ports.store import Store
 
 Report = Mapping[str, Any]
 _ROOM_FOR_ERRORS = 100
@@ -67,23 +68,32 @@ def show_dead_letter(id_: str, setup: Setup, output: str) -> int:
     """Print a dead letter: what failed, how, with which input, and what can be done about it."""
     configuration = configuration_of(setup)
 
-    async def read() -> Report:
+    async def read() -> tuple[Report, bool]:
         async with existing_store(configuration) as store:
-            return await DeadLetters(store).show(id_)
+            letter = await DeadLetters(store).show(id_)
+            return letter, await _is_undone(store, letter["execution_id"])
 
-    letter = asyncio.run(read())
-    emit(letter, output, lambda: _letter_text(letter, setup))
+    letter, is_undone = asyncio.run(read())
+    emit(letter, output, lambda: _letter_text(letter, setup, is_undone=is_undone))
     return 0
 
 
-def _letter_text(letter: Report, setup: Setup) -> str:
+async def _is_undone(store: Store, execution: str) -> bool:
+    """Whether what the execution had done was undone, so that nothing of it can be tried again."""
+    try:
+        return (await reading_of(store).state(execution)).compensation in ("done", "failed")
+    except StepwellError:  # a letter is shown even when its execution is damaged
+        return False
+
+
+def _letter_text(letter: Report, setup: Setup, *, is_undone: bool) -> str:
     parts: list[RenderableType] = [facts(_facts(letter))]
     if letter["error"]["details"]:
         parts += ["", Text("details", "bold"), json_text(letter["error"]["details"])]
     if letter["input"] is not None:
         parts += ["", Text("input", "bold"), json_text(letter["input"])]
     if letter["discarded"] is None:
-        parts += ["", Text("what to do next", "bold"), *_next(letter, setup)]
+        parts += ["", Text("what to do next", "bold"), *_next(letter, setup, is_undone=is_undone)]
     return rendered(*parts)
 
 
@@ -101,11 +111,13 @@ def _facts(letter: Report) -> Iterator[tuple[str, RenderableType]]:
         yield "discarded", f"{local_time(discarded['at'])} by {discarded['by']}{reason}"
 
 
-def _next(letter: Report, setup: Setup) -> Iterator[str]:
-    store, id_ = setup.same_store(), shlex.quote(letter["id"])
-    before = max(0, letter["seq"] - 10)
-    yield f"  what led to it:   stepwell execution history {letter['execution_id']} --after {before}{store}"
-    yield f"  try it again:     stepwell dlq retry {id_}{store}"
+def _next(letter: Report, setup: Setup, *, is_undone: bool) -> Iterator[str]:
+    store, id_, execution = setup.same_store(), shlex.quote(letter["id"]), letter["execution_id"]
+    yield f"  what led to it:   stepwell execution history {execution} --after {max(0, letter['seq'] - 10)}{store}"
+    if is_undone:
+        yield f"  begin before it:  stepwell execution fork {execution} --at N{store}, N being an event before it"
+    else:
+        yield f"  try it again:     stepwell dlq retry {id_}{store}"
     yield f"  leave it at that: stepwell dlq discard {id_}{store}"
 
 

@@ -118,6 +118,7 @@ def _facts(report: Report) -> Iterator[tuple[str, RenderableType]]:
     yield "workflow", f"{report['workflow']} {report['version']}"
     yield "started by", _started_by(report["parent"])
     yield "status", status_text(report["status"])
+    yield "paused", _paused(report["paused"])
     yield "created", local_time(report["created_at"])
     yield "started", local_time(report["started_at"])
     yield "ended", local_time(report["completed_at"])
@@ -134,6 +135,14 @@ def _started_by(parent: str | None) -> str:
         return ""
     execution, _, step = parent.partition("/")
     return f"step {step} of {execution}"
+
+
+def _paused(paused: Report | None) -> str:
+    """Who halted it, and why."""
+    if paused is None:
+        return ""
+    by = f"by {paused['by']}" if paused["by"] else ""
+    return one_line(": ".join(filter(None, (by, paused["reason"]))))
 
 
 def _steps(steps: list[Report]) -> RenderableType:

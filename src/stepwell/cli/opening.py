@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stepwell.app.capabilities import capable_handlers
 from stepwell.app.checking import Catalogue, catalogue_of, check
 from stepwell.app.configuration import Configuration, completed, load_configuration, read_configuration
 from stepwell.app.notifications import channels_of
@@ -78,10 +79,11 @@ def catalogue_for(configuration: Configuration, registries: Registries) -> Catal
     brought = _brought_by_packs(configuration, registries)
     handlers = {
         **builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services),
+        **capable_handlers(configuration),
         **plugins.handlers(),
     }
     names, policies, channels = set(services.names()), policies_of(configuration), channels_of(configuration)
-    catalogue = catalogue_of(registries, set(handlers), names, policies, channels.keys(), plugins)
+    catalogue = catalogue_of(registries, {*handlers, "emit_event"}, names, policies, channels.keys(), plugins)
     registered = _registered_names(configuration)
     catalogue.workflows = registered | brought if registered is not None else brought or None
     return catalogue

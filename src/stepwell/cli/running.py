@@ -189,13 +189,17 @@ class _Run:
             return Ended(execution_report(plan, state))
         except (Interrupted, OutOfTime) as why:
             report = execution_report(plan, await session.engine.state(execution))
-            return Ended(report, self._unfinished(execution, why))
+            return Ended(report, self._unfinished(report, why))
         except StepwellError as error:
             error.hint = "; ".join(filter(None, (error.hint, self._how_to_go_on(execution))))
             raise
 
-    def _unfinished(self, execution: str, why: Exception) -> StepwellError:
+    def _unfinished(self, report: dict[str, Any], why: Exception) -> StepwellError:
+        execution: str = report["execution_id"]
         hint = self._how_to_go_on(execution)
+        if report["paused"] is not None:
+            resume = f"stepwell execution resume {execution}{self._request.setup.same_store()}"
+            hint = f"it is paused; to end the pause: {resume}; {hint}"
         if isinstance(why, Interrupted):
             return Stopped("the execution was interrupted", hint=hint)
         return TimedOut(f"it has not ended within {format_duration(self._request.timeout or 0)}", hint=hint)

@@ -25,6 +25,7 @@ from stepwell.cli.words import local_time, took
 _LONGEST_VALUE: Final = 60
 _NAMES_SHOWN: Final = 12
 _SLOWER: Final = 2.0
+_SLOWER_BY_FAR: Final = 10
 _LONG: Final = SECOND // 10
 """So many times as long, and at least this long: then the time of a step is worth a word."""
 
@@ -71,7 +72,9 @@ def _took(side: Side) -> str:
 
 
 def _times(ratio: float | None) -> str:
-    return f" ({ratio:.2g} times)" if ratio is not None else ""
+    if ratio is None:
+        return ""
+    return f" ({f'{ratio:,.0f}' if ratio >= _SLOWER_BY_FAR else f'{ratio:.2g}'} times)"
 
 
 def _sections(comparison: Comparison) -> Iterator[tuple[str, RenderableType]]:
