@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from typing import Final
 
+from stepwell.app.capabilities import NEEDED
 from stepwell.app.plugins import Plugins
 from stepwell.app.registries import Registries
 from stepwell.base.spans import Source
@@ -13,7 +14,7 @@ from stepwell.definition.codes import Code
 from stepwell.definition.context import Known
 from stepwell.definition.diagnostics import Diagnostic
 from stepwell.definition.loading import Loaded
-from stepwell.definition.model import LEAF_TYPES, Path, WorkflowDefinition
+from stepwell.definition.model import LEAF_TYPES, Path, WorkflowDefinition, all_steps
 from stepwell.dialects.loading import load
 from stepwell.policy.limits import Policy
 from stepwell.tasks.rules import BUILT_IN
@@ -21,6 +22,11 @@ from stepwell.tasks.rules import BUILT_IN
 ENGINE_CODES: Final[Mapping[str, Code]] = {
     "not-supported": Code(
         "error", "The language has it, and this version does not run it.", "Leave it out, or wait for a later version."
+    ),
+    "not-configured": Code(
+        "error",
+        "Steps of this type reach into the machine, and the configuration gives them nothing that they may use.",
+        "Give the operator's configuration the section that the finding names.",
     ),
     "not-triggered": Code(
         "warning",
@@ -107,10 +113,7 @@ def check(source: Source, catalogue: Catalogue) -> Loaded:
     definition = loaded.definition
     if definition is None:
         return loaded
-    refused = [
-        _finding(definition, "not-supported", path, f"this version does not run {what}")
-        for path, what in unsupported(definition, catalogue.leaf_types())
-    ]
+    refused = [*_not_configured(definition, catalogue), *_not_supported(definition, catalogue)]
     idle = [
         _finding(definition, "not-triggered", trigger.path, f"this version starts nothing by a {trigger.kind}")
         for trigger in definition.triggers
@@ -120,6 +123,30 @@ def check(source: Source, catalogue: Catalogue) -> Loaded:
         (*loaded.diagnostics, *refused, *idle), key=lambda finding: (finding.span.line, finding.span.column)
     )
     return Loaded(definition=None if refused else definition, diagnostics=tuple(findings))
+
+
+def _not_supported(definition: WorkflowDefinition, catalogue: Catalogue) -> list[Diagnostic]:
+    return [
+        _finding(definition, "not-supported", path, f"this version does not run {what}")
+        for path, what in unsupported(definition, catalogue.leaf_types() | NEEDED.keys())
+    ]
+
+
+def _not_configured(definition: WorkflowDefinition, catalogue: Catalogue) -> list[Diagnostic]:
+    missing = NEEDED.keys() - catalogue.leaf_types()
+    groups = (definition.steps, definition.compensation.steps, definition.config.on_error.steps)
+    written = (step for group in groups for step in all_steps(group))
+    steps = (each for step in written for each in (step, step.compensate) if each is not None)
+    return [
+        _finding(
+            definition,
+            "not-configured",
+            (*step.path, "type"),
+            f"steps of type {step.type!r} are not allowed here: the configuration has no {NEEDED[step.type]}",
+        )
+        for step in steps
+        if step.type in missing
+    ]
 
 
 def _finding(definition: WorkflowDefinition, code: str, path: Path, message: str) -> Diagnostic:

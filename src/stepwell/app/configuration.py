@@ -13,20 +13,19 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stepwell.base.durations import DAY, format_duration, parse_duration
+from stepwell.app.sections import Duration, PositiveDuration, RateLimitSection
+from stepwell.app.security_sections import Security
+from stepwell.base.durations import DAY, format_duration
 from stepwell.base.errors import ConfigurationError
 from stepwell.base.suggest import hint_for
 from stepwell.policy.limits import CircuitBreaker
+from stepwell.policy.process_limits import ShellLimits
 
 DEFAULT_FILES: Final = ("stepwell.yaml", "stepwell.toml", "pyproject.toml")
 DEFAULT_PATH: Final = "stepwell.db"
 
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-"""Microseconds, written as a duration."""
-
-PositiveDuration = Annotated[Duration, Field(gt=0)]
 PolicyName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=128)]
 """Without a slash or a colon: those are in the names of policies that belong to a workflow or a service."""
 
@@ -42,6 +41,7 @@ ChannelUrl = Annotated[str, AfterValidator(_checked_channel)]
 """Where notifications go. It may hold secrets, so it is never shown."""
 
 _BREAKER: Final = CircuitBreaker()
+_SHELL: Final = ShellLimits()
 
 
 class _Section(BaseModel):
@@ -93,9 +93,28 @@ class Events(_Section):
 
 
 class Files(_Section):
-    """The folder that steps may write files into, and below it; without one they may not."""
+    """Where steps may work on files: `directory` and, by name, further `roots`; without any they may not.
+
+    A root is a path, or the URL of a folder in an object store as fsspec has it. It may hold `{{ secrets.NAME }}`.
+    """
 
     directory: str | None = None
+    roots: dict[PolicyName, str] = {}
+
+
+class Shell(_Section):
+    """Programs that steps may run, within these limits. Without this section they may run none.
+
+    `directory` is where they run; without one each gets an empty folder, which is deleted afterwards. Sizes in bytes.
+    """
+
+    directory: str | None = None
+    cpu: PositiveDuration = _SHELL.cpu
+    memory: int = Field(default=_SHELL.memory, ge=1024 * 1024)
+    file_size: int = Field(default=_SHELL.file_size, ge=0)
+    open_files: int = Field(default=_SHELL.open_files, ge=8)
+    output: int = Field(default=_SHELL.output, ge=0)
+    timeout: PositiveDuration = _SHELL.timeout
 
 
 class CircuitBreakerSection(_Section):
@@ -114,13 +133,6 @@ class BulkheadSection(_Section):
     max_concurrent: int = Field(ge=1)
     max_queue_size: int = Field(default=0, ge=0)
     timeout: PositiveDuration | None = None
-
-
-class RateLimitSection(_Section):
-    """At most `limit` starts within any `per`."""
-
-    limit: int = Field(ge=1)
-    per: PositiveDuration
 
 
 class PolicySection(_Section):
@@ -173,12 +185,15 @@ class Configuration(_Section):
     execution: Execution = Execution()
     events: Events = Events()
     files: Files = Files()
+    shell: Shell | None = None
+    databases: dict[PolicyName, str] = {}
     services: dict[str, ServiceSection] = {}
     policies: dict[PolicyName, PolicySection] = {}
     notifications: dict[PolicyName, ChannelUrl] = {}
     plugins: dict[str, dict[str, Any] | Literal[False]] = {}
     packs: list[str] = []
     secrets: Secrets = Secrets()
+    security: Security = Security()
     logging: Logging = Logging()
 
 
@@ -220,7 +235,8 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
     """The keys of the section at `path`."""
     kind: Any = Configuration
     for part in path:
-        kind = get_args(kind)[1] if get_origin(kind) is dict else kind.model_fields[part].annotation
+        inner = {dict: 1, list: 0}.get(get_origin(kind))
+        kind = get_args(kind)[inner] if inner is not None else kind.model_fields[part].annotation
         if get_origin(kind) in (Union, UnionType):
             kind = get_args(kind)[0]  # the other one is None
     return list(kind.model_fields)

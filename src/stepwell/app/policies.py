@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stepwell.app.configuration import BulkheadSection, CircuitBreakerSection, Configuration, RateLimitSection
+from stepwell.app.configuration import BulkheadSection, CircuitBreakerSection, Configuration
+from stepwell.app.sections import RateLimitSection
 from stepwell.policy.gates import Gates, Named
 from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, RateLimit
 

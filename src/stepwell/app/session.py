@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from stepwell.app.capabilities import capable_handlers
 from stepwell.app.checking import catalogue_of
 from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import Definitions
@@ -28,6 +29,7 @@ from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.engine.engine import Engine, Limits
 from stepwell.execution.codec import Codec
+from stepwell.execution.event import Event
 from stepwell.ports.services import Cipher, SecretSource
 from stepwell.ports.store import Store
 from stepwell.ports.work import Observer
@@ -36,6 +38,7 @@ from stepwell.services.registry import StaticServices
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
 from stepwell.store.factory import sqlite_path, store_for
 from stepwell.tasks.builtin import builtin_handlers
+from stepwell.tasks.emit_event import EmitEventHandler
 from stepwell.worker.local import LocalWorker
 
 _log = logging.getLogger(__name__)
@@ -111,6 +114,13 @@ async def open_session(
     plugins = plugins_of(configuration.plugins)
     plugins.register(registries)
     add_packs(configuration.packs, registries)
+
+    async def publish(event: Event) -> bool:
+        occasion = await triggering.occasion(event)
+        published = occasion.published(await engine.publish(event, occasion.requests))
+        triggering.count(published)
+        return not published.duplicate
+
     handlers = {
         **builtin_handlers(
             services,
@@ -121,6 +131,8 @@ async def open_session(
             models=registries.models,
             directory=directory_of(configuration),
         ),
+        **capable_handlers(configuration),
+        "emit_event": EmitEventHandler(publish, clock),
         **registries.handlers_of_executors(),
         **plugins.handlers(),
     }
@@ -148,6 +160,7 @@ async def open_session(
         queue_timeout=execution.queuing.timeout,
     )
     engine.connect(worker)
+    triggering = Triggering(store, definitions.stored)
     if configuration.events.kafka_servers:
         _log.warning(
             "events.kafka_servers is set, but this version has no connection to a broker: events come by calls"
@@ -156,7 +169,7 @@ async def open_session(
         packs = [pack for folder in configuration.packs for pack in registries.packs[folder]]
         await register_workflows(packs, definitions, clock.now(), this_user())
         await engine.open(shard, take_over=take_over)
-        yield Session(engine, definitions, store, codec, worker, Triggering(store, definitions.stored))
+        yield Session(engine, definitions, store, codec, worker, triggering)
     finally:
         await asyncio.shield(engine.close())
 

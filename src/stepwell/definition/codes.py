@@ -48,6 +48,10 @@ NATIVE_CODES: dict[str, Code] = {
     "misplaced-key": _error("A key has no meaning in this part of the workflow.", "Take it out."),
     "wrong-type": _error("A value is of another type than expected.", "Write it as the message says."),
     "wrong-value": _error("A value is of the right type but not possible.", "Choose one that is."),
+    "expression-in-code": _error(
+        "An expression stands in text that is run as code, so that whoever gives the value could give code.",
+        "Pass the value as a parameter or an environment variable.",
+    ),
     "no-steps": _error("A workflow or a group has no steps.", "Give it at least one; `noop` does nothing."),
     "bad-duration": _error("A duration cannot be read.", "Write 30s, 5m, 1h30m, 500ms, 90 (seconds) or PT5M."),
     "bad-version": _error(

@@ -151,6 +151,28 @@ def _http(settings: dict[str, Any], path: Path, context: Context) -> None:
         context.findings.add("conflicting-keys", message, (*path, "form"), key=True)
 
 
+def _sql(settings: dict[str, Any], path: Path, context: Context) -> None:
+    query = settings.get("query")
+    if isinstance(query, str) and expressions_in(query):
+        context.findings.add(
+            "expression-in-code",
+            "the query of an SQL step holds an expression: what it gives would be read as SQL",
+            (*path, "query"),
+            hint="write `:name` in its place, and the expression under `params: {name: ...}`",
+        )
+
+
+def _shell(settings: dict[str, Any], path: Path, context: Context) -> None:
+    script = settings.get("script")
+    if isinstance(script, str) and expressions_in(script):
+        context.findings.add(
+            "expression-in-code",
+            "the script of a shell step holds an expression: what it gives would be read as commands",
+            (*path, "script"),
+            hint='write `"$NAME"` in its place, and the expression under `env: {NAME: ...}`',
+        )
+
+
 def _set(settings: dict[str, Any], path: Path, context: Context) -> None:
     for variable in settings:
         check_variable(variable, (*path, variable), context)
@@ -239,6 +261,8 @@ _CHECKS: Mapping[str, Callable[[dict[str, Any], Path, Context], None]] = {
     "parallel_group": _parallel_group,
     "loop": _loop,
     "approval": _approval,
+    "sql": _sql,
+    "shell": _shell,
 }
 
 

@@ -16,6 +16,9 @@ ANSWER: Final = "stepwell.approval.answered"
 SIGNAL: Final = "stepwell.signal"
 """The source of the events that are meant for one execution: `subject` is its id."""
 
+RESERVED: Final = "stepwell."
+"""Types of events that begin so are the engine's own: nobody else may send them, or anybody could answer for others."""
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A CloudEvent (CloudEvents 1.0 attribute names).
@@ -55,3 +58,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def from_dict(seen: Mapping[str, Any]) -> Event:
         """The event that expressions saw so."""
         return Event(**{**seen, "time": from_rfc3339(seen["time"])})
+
+
+def reserved_problem(event: Event) -> str | None:
+    """Why an event from outside, or from a step, is not accepted, or None: it has a name that is the engine's own."""
+    if event.type.startswith(RESERVED):
+        return f"types that begin with {RESERVED!r} are the engine's own, saw {event.type!r}"
+    if event.source.startswith(RESERVED):
+        return f"sources that begin with {RESERVED!r} are the engine's own, saw {event.source!r}"
+    return None
