@@ -536,13 +536,19 @@ class StoreConformance(StorePlace):
             (ExecutionQuery(created_from=20, created_to=30), "b"),
             (ExecutionQuery(created_from=40), ""),
             (ExecutionQuery(workflow="x' OR 1=1 --"), ""),
+            (ExecutionQuery(namespaces=("default",)), "ba"),
+            (ExecutionQuery(namespaces=("team", "nobody")), "c"),
+            (ExecutionQuery(namespaces=()), ""),
+            (ExecutionQuery(text="TEAM.Oth"), "c"),
+            (ExecutionQuery(text="lu"), "a"),
+            (ExecutionQuery(text="%"), ""),
         ],
     )
     async def test_lists_are_filtered(self, scene: Scene, query: ExecutionQuery, expected: str) -> None:
         await scene.create("a", created_at=10, tags=("red", "blue"))
         await scene.create("b", WAITING, created_at=20, version="2.0.0", parent="p/call")
         await scene.create(
-            "c", COMPLETED, created_at=30, version="2.0.0", workflow="other", tags=("red",), parent="pp/x"
+            "c", COMPLETED, created_at=30, version="2.0.0", workflow="team.other", tags=("red",), parent="pp/x"
         )
         assert "".join(item.id for item in (await scene.store.list(query)).items) == expected
 

@@ -98,12 +98,15 @@ class DeadLettersConformance(StorePlace):
     # ── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_dead_letters_are_filtered(self, scene: Scene) -> None:
-        a, b = await scene.create("a"), await scene.create("b")
+        a, b, c = [await scene.create(name) for name in "abc"]
         await scene.append(leaving(a, letter("a"), letter("a", "ship", error=ErrorInfo("timeout", "too late"))))
-        await scene.append(leaving(b, letter("b", workflow="bank")))
+        await scene.append(leaving(b, letter("b", workflow="bank")), leaving(c, letter("c", workflow="team.bank")))
         assert await self.ids(scene.store, workflow="bank") == ["b/pay/2"]
+        assert await self.ids(scene.store, namespaces=("team",)) == ["c/pay/2"]
+        assert await self.ids(scene.store, namespaces=("default",), execution="b") == ["b/pay/2"]
+        assert await self.ids(scene.store, namespaces=()) == []
         assert await self.ids(scene.store, execution="a") == ["a/ship/2", "a/pay/2"]
-        assert await self.ids(scene.store, error_type="http_error") == ["b/pay/2", "a/pay/2"]
+        assert await self.ids(scene.store, error_type="http_error") == ["c/pay/2", "b/pay/2", "a/pay/2"]
         assert await self.ids(scene.store, error_type="timeout", execution="b") == []
         assert await self.ids(scene.store, workflow="x' OR 1=1 --") == []
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
+from tests.simulation.bounds import MOST_CALLBACKS, for_ever
+
 
 class Loop(asyncio.AbstractEventLoop):
     """Runs tasks until all of them wait for something that the simulation has to give.
@@ -28,11 +30,18 @@ class Loop(asyncio.AbstractEventLoop):
         self.abandoned = False
 
     def drain(self) -> None:
-        """Do everything that can be done now."""
-        ready = self._ready
+        """Do everything that can be done now.
+
+        Raises:
+            Violation: there is no end of it.
+        """
+        ready, left = self._ready, MOST_CALLBACKS
         _set_running_loop(self)
         try:
             while ready and not self.abandoned:
+                left -= 1
+                if left < 0:
+                    raise for_ever(f"the engine goes on after {MOST_CALLBACKS:,} callbacks at one instant")
                 handle = ready.popleft()
                 if not handle.cancelled():
                     handle._run()

@@ -128,6 +128,12 @@ _UNDOING = (
         'step.status is StepStatus.FAILED and step.handled not in TOLERATED for step in ran):\n        return "failed"',
         'step.status is StepStatus.FAILED and step.handled not in TOLERATED for step in ran):\n        return "done"',
     ),
+    _in(
+        "decider.ending",
+        "an execution that failed completes",
+        "    elif state.failure is not None:",
+        "    elif state.failure is not None and not state.steps:",
+    ),
 )
 
 _OPERATORS = (

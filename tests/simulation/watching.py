@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from stepwell.base.errors import Conflict, NotFound
 from stepwell.decider import decide as decider
-from stepwell.decider import turn
 from stepwell.decider.decide import decide
 from stepwell.decider.replay import replay
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
-from stepwell.execution.evolve import evolve
-from stepwell.execution.history import HistoryEvent
 from stepwell.execution.inputs import Input, TimersDue
-from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import PARKED_STEP, ExecutionStatus
 from stepwell.execution.verbs import Verb
+from tests.simulation.bounds import Bounds, Halt, counted, in_time
 from tests.simulation.invariants import Violation
 
 if TYPE_CHECKING:
@@ -29,22 +26,19 @@ if TYPE_CHECKING:
 
 MOST_IDLE_TURNS = 500
 """So often in a row nothing may follow from time having come."""
-MOST_EVENTS = 3_000
-"""No turn of these small definitions has as many events."""
 
 
 @contextmanager
 def watched(world: World, every: int) -> Iterator[None]:
-    """One in `every` turns that an engine decides meanwhile is decided twice."""
+    """One in `every` turns that an engine decides meanwhile is decided twice; none goes on for ever."""
     watcher = Watcher(world, every)
     users = [module for module in _engine_modules() if getattr(module, "decide", None) is decide]
     for module in users:
         module.decide = watcher.decide  # type: ignore[attr-defined]
-    turn.evolve = watcher.evolve  # type: ignore[attr-defined]
     try:
-        yield
+        with counted(watcher.bounds), in_time(world.note):
+            yield
     finally:
-        turn.evolve = evolve  # type: ignore[attr-defined]
         for module in users:
             module.decide = decide  # type: ignore[attr-defined]
 
@@ -53,22 +47,23 @@ def _engine_modules() -> list[ModuleType]:
     return [module for name, module in sorted(sys.modules.items()) if name.startswith("stepwell.engine.")]
 
 
-class Halt(BaseException):
-    """What is asked of the decider would go on for ever: whatever asks ends here."""
-
-
 class Watcher:
-    """Decides, and compares."""
+    """Decides, and compares.
+
+    Attributes:
+        bounds: count what is decided.
+    """
 
     def __init__(self, world: World, every: int) -> None:
         self._world = world
         self._every = every
-        self._turns = self._events = self._idle = 0
+        self._turns = self._idle = 0
+        self.bounds = Bounds(world.note)
 
     def decide(self, run: Run, came_in: Any, at: int, *more: Any) -> Decision:
         """As `decider.decide`."""
         self._turns += 1
-        self._events = 0
+        self.bounds.begin_turn(run.state.id)
         other = self._rebuilt(run, came_in, at) if self._turns % self._every == 0 else None
         before = self._world.codec.encode_state(run.state) if isinstance(came_in, Verb) else b""
         try:
@@ -87,14 +82,6 @@ class Watcher:
         if other is not None:
             self._compare(decision, decider.decide(other, came_in, at, *more), came_in)
         return decision
-
-    def evolve(self, state: ExecutionState, event: HistoryEvent) -> None:
-        """As `evolve`, for so many events of a turn."""
-        self._events += 1
-        if self._events > MOST_EVENTS:
-            self._break("a_turn_comes_to_an_end", f"after {MOST_EVENTS} events it goes on with {event}")
-            raise Halt
-        evolve(state, event)
 
     def _check_time_goes_on(self, run: Run, at: int) -> None:
         """When nothing follows from what is due, nothing more is due; else who asks what is due next asks for ever."""

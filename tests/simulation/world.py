@@ -29,6 +29,7 @@ from stepwell.store.memory_content import Content
 from tests.execution.ciphers import Plain
 from tests.simulation.agenda import SECOND, Agenda, Entry
 from tests.simulation.behaviour import Behaviour, behave
+from tests.simulation.bounds import MOST_HAPPENINGS, MOST_HISTORY, Halt, for_ever
 from tests.simulation.gen_basics import EVENTS
 from tests.simulation.invariants import AT_END, AT_REST, Violation, check_all, check_dispatch, ledger_rule
 from tests.simulation.language import LEAF_TYPES
@@ -88,7 +89,7 @@ class World:
         self.tried = Counter[str]()
         self.life: Life | None = None
         self._resumed = Counter[str]()
-        self._lives = self._commits = self._drawn = self._asked = 0
+        self._lives = self._commits = self._drawn = self._asked = self._happened = 0
         self.begun = self.agenda.now
         self._at_commit = {fault.at: fault for fault in scenario.faults if fault.kind in ("lost", "kept", "refused")}
         self._calm_after = False
@@ -103,17 +104,24 @@ class World:
         Raises:
             Violation: something that must hold does not.
         """
-        with watched(self, self._turns):
-            self._new_life()
-            self._put_on_agenda()
-            self._go_on(self.begun + ACTIVE, lambda: False)
-            self._calm_after = True
-            self.agenda.after(0, "help", self._help_along)
-            self._go_on(self.agenda.now + PATIENCE, self._is_over)
-            if not self._is_over():
-                raise Violation("nothing_is_stuck", self._stuck())
-            self._shut_down()
-            check_all(self, AT_END)
+        try:
+            with watched(self, self._turns):
+                self._run()
+        except Halt:
+            self._raise_broken()
+            raise
+
+    def _run(self) -> None:
+        self._new_life()
+        self._put_on_agenda()
+        self._go_on(self.begun + ACTIVE, lambda: False)
+        self._calm_after = True
+        self.agenda.after(0, "help", self._help_along)
+        self._go_on(self.agenda.now + PATIENCE, self._is_over)
+        if not self._is_over():
+            raise Violation("nothing_is_stuck", self._stuck())
+        self._shut_down()
+        check_all(self, AT_END)
 
     def _answer_all(self, ledger: Ledger) -> None:
         for step in ledger.state.steps.values():
@@ -144,6 +152,9 @@ class World:
         self.agenda.now = max(self.agenda.now, min(until, self.agenda.now))
 
     def _happen(self, entry: Entry) -> None:
+        self._happened += 1
+        if self._happened > MOST_HAPPENINGS:
+            raise for_ever(f"the world goes on after {MOST_HAPPENINGS:,} happenings, with {entry.what}")
         entry.action()
         self._drain()
 
@@ -379,6 +390,9 @@ class World:
                 assert isinstance(created, ExecutionCreated)
                 plan = self._by_digest[created.digest]
                 ledger = self.ledgers[change.handle.id] = Ledger(change.handle.id, len(self.ledgers) + 1, plan, created)
+            if len(ledger.history) > MOST_HISTORY:
+                self.note(for_ever(f"the history of execution {ledger.number} has {len(ledger.history):,} events"))
+                raise Halt
             try:
                 ledger.take(events, self._by_digest)
                 self.locks.see(ledger.id, events)

@@ -9,10 +9,12 @@ from typing import Final
 
 import msgspec
 
+from stepwell.base.clock import Clock
 from stepwell.base.errors import StepwellError, StoreError
 from stepwell.decider.turn import Decision
 from stepwell.engine.hot import Hot
 from stepwell.engine.ownership import Ownership
+from stepwell.ports.measures import Measures
 from stepwell.ports.records import Batch, Change, DuplicateStart, InboxItem
 from stepwell.ports.store import Store
 
@@ -42,6 +44,7 @@ class Committer:
         ownership: the shards that may be written, and under which numbers; read at every commit.
         on_committed: called with the entries of a commit, after it.
         on_failure: called once, with the error, when a commit failed; nothing is written after that.
+        measures: told of every commit.
     """
 
     def __init__(
@@ -50,11 +53,15 @@ class Committer:
         ownership: Ownership,
         on_committed: Callable[[Sequence[Entry], bool], None],
         on_failure: Callable[[StepwellError], None],
+        clock: Clock,
+        measures: Measures,
     ) -> None:
         self._store = store
         self._ownership = ownership
         self._on_committed = on_committed
         self._on_failure = on_failure
+        self._clock = clock
+        self._measures = measures
         self._pending: list[Entry] = []
         self._writing: list[Entry] = []
         self._wake = asyncio.Event()
@@ -124,8 +131,11 @@ class Committer:
 
     async def _write(self, entries: list[Entry]) -> tuple[list[Entry], bool]:
         while entries:
+            began = self._clock.now()
             try:
-                return entries, await self._store.append(self._batch(entries))
+                posted = await self._store.append(self._batch(entries))
+                self._measures.commit_ended(len(entries), self._clock.now() - began)
+                return entries, posted
             except DuplicateStart as duplicate:
                 entries = _without(entries, duplicate)
         return [], False

@@ -14,6 +14,7 @@ from stepwell.engine.hot import Hot
 from stepwell.engine.loaded import Loaded
 from stepwell.engine.ownership import Ownership
 from stepwell.execution.inputs import TimersDue
+from stepwell.ports.measures import Measures
 from stepwell.ports.store import Store
 
 PAGE: Final = 500
@@ -35,6 +36,7 @@ class Due:
         committer: Committer,
         ownership: Ownership,
         take: Callable[[Hot, TimersDue], None],
+        measures: Measures,
     ) -> None:
         self._loaded = loaded
         self._store = store
@@ -42,6 +44,7 @@ class Due:
         self._committer = committer
         self._ownership = ownership
         self._take = take
+        self._measures = measures
         self._heap: list[tuple[int, str]] = []
         self._compact_at = SMALLEST_COMPACTED
         self._alarm = Alarm(clock, self._ring)
@@ -102,6 +105,7 @@ class Due:
             if hot is None or hot.timer_due != due:
                 continue
             hot.timer_due = None
+            self._measures.timer_fired(now - due)
             self._take(hot, TimersDue())
             self.arm(hot, now)
 
@@ -113,6 +117,8 @@ class Due:
             for execution in executions:
                 hot = await self._loaded.load(execution)
                 if hot is not None:
+                    now = self._clock.now()
+                    self._measures.timer_fired(max(0, now - (hot.run.next_due() or now)))
                     self._take(hot, TimersDue())
             handed.update(executions)
             await self._committer.drained()

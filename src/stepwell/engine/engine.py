@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 import msgspec
@@ -67,6 +67,7 @@ from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
 from stepwell.execution.verbs import Verb
 from stepwell.execution.work import Report
 from stepwell.policy.gates import Gates
+from stepwell.ports.measures import Measures, Unmeasured
 from stepwell.ports.records import (
     Change,
     InboxItem,
@@ -108,6 +109,7 @@ class Engine:
         observer: told what was committed; None for nobody.
         entropy: gives that many random bytes.
         service_gates: what stands before every call of a service, beside the gates of the step, by the service's name.
+        measures: told what the engine measures of itself; None for nobody.
 
     Give it a dispatcher with `connect`, then `open` it. Everything else may be called from the event loop only.
     """
@@ -124,7 +126,9 @@ class Engine:
         entropy: Callable[[int], bytes] = os.urandom,
         service_gates: Mapping[str, Gates] | None = None,
         named_plans: NamedPlans | None = None,
+        measures: Measures | None = None,
     ) -> None:
+        self._measures = measures or Unmeasured()
         self._entropy = entropy
         self._store = store
         self._codec = codec
@@ -133,8 +137,12 @@ class Engine:
         self._observer = observer
         self._loaded = Loaded(store, codec, plans)
         self._ownership = Ownership(store, clock, owner)
-        self._committer = Committer(store, self._ownership, self._on_committed, self._on_failure)
-        self._due = Due(self._loaded, store, clock, self._committer, self._ownership, self._take)
+        self._committer = Committer(
+            store, self._ownership, self._on_committed, self._on_failure, clock, self._measures
+        )
+        self._due = Due(
+            self._loaded, store, clock, self._committer, self._ownership, self._take, self._measures
+        )
         self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
         self._service_gates = service_gates or {}
         self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
@@ -321,10 +329,26 @@ class Engine:
         finally:
             if published is None or published.duplicate:
                 self._requests.forget(requests)
+        self._measures.event_received(event.type, duplicate=published.duplicate)
         if published.waits or posts:
             self._inbox.look()
         await asyncio.gather(*begun)
         return published
+
+    def peek(self, execution: str) -> ExecutionState | None:
+        """The state of an execution that is in memory: to look at, and ahead of what is recorded."""
+        hot = self._loaded.get(execution)
+        return hot.run.state if hot is not None else None
+
+    @property
+    def failure(self) -> StepwellError | None:
+        """Why the engine has stopped; None while it runs."""
+        return self._failure
+
+    @property
+    def shards(self) -> Collection[int]:
+        """The shards that it owns."""
+        return tuple(self._ownership.shards())
 
     def load(self) -> dict[str, int | None]:
         """Executions at work, in line for a place, and the limit."""
@@ -560,6 +584,8 @@ class Engine:
         if self._failure is not None:
             return
         self._failure = error
+        if isinstance(error, FenceLost):
+            self._measures.lease_lost()
         _log.info("the engine has stopped: %s", error)  # every caller is told; this is for the record
         self._gatekeeper.close()
         self._loaded.clear()

@@ -22,8 +22,9 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: what it is: `schedule`, `api-key`, ...
-        key: unique within its kind.
-        revision: counts its changes, from 1. It is never given twice for one key, also when it was deleted in between.
+        key: unique within its kind. Neither is empty or contains NUL.
+        revision: rises with every change: by 1, from 1 on, but it may begin higher when a document of the kind was
+            deleted before. So it is never given twice for one key, also when it was deleted in between.
         body: as whoever wrote it encoded it.
         due_at: when something is to be done about it; None for never.
         updated_at: when it was last changed.
@@ -38,10 +39,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Write(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of a document.
+    """A change of a document, or a new one. All of it is replaced, `due_at` too.
 
     Attributes:
         body: None deletes it.
+        due_at: not for one that is deleted.
         expected: the revision that it must have: 0 when it must not be there, None when that does not matter.
     """
 
@@ -57,8 +59,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: what it tells of: `audit`, `log`, `firing`, `delivery`, ...
-        subject: what it is about: the id of an execution, the key of a document.
-        body: UTF-8 text, JSON as a rule; it is searched as it stands.
+        subject: what it is about: the id of an execution, the key of a document, nothing. Without NUL, as `kind` is.
+        body: text, JSON as a rule; it is searched as it stands.
         chained: it carries on the chain of its kind: see `link`.
     """
 
@@ -73,7 +75,7 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     """An entry as it is kept.
 
     Attributes:
-        number: rising in the order in which entries were noted, over all kinds.
+        number: rising in the order in which entries were noted, over all kinds, and never given twice.
         hash: of a chained entry, what `base.chain.link` gives for it and the chained entry of its kind before it.
     """
 
@@ -104,6 +106,20 @@ class JournalQuery(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     newest_first: bool = False
     limit: int = 100
+
+
+class Chain(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the chain of a kind ends. Kept apart from its entries, so that a missing end is found out.
+
+    Attributes:
+        length: how many chained entries of the kind there are.
+        number, hash: of the last of them.
+    """
+
+    kind: str
+    length: int
+    number: int
+    hash: bytes
 
 
 class FeedRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,11 +154,17 @@ class Ledger(Protocol):
 
         Items for `ANYWHERE` go to a shard with a living owner, if there is one, as `Store.publish` has it.
 
+        Several writes of one document take effect one after another. Deleting what is not there does nothing.
+
         Returns:
-            The revisions that the documents have now, in the order of `writes`; of a deleted one its last.
+            The revision that each document has after its write, in the order of `writes`; of a deleted one the last
+            that it had, 0 when it was not there.
 
         Raises:
-            Conflict: (code `changed-meanwhile`) a document has another revision than expected; nothing was written.
+            Conflict: (code `changed-meanwhile`) a document has another revision than expected, is there though it must
+                not be, or is not there though it must; nothing was written.
+            UsageError: (code `invalid-text`) a kind or key is empty; a kind, key or subject contains NUL; a text is not
+                Unicode.
         """
         ...
 
@@ -154,19 +176,24 @@ class Ledger(Protocol):
         self, kind: str, *, prefix: str = "", after: str = "", limit: int = 1_000
     ) -> Sequence[Document]:
         """Documents of a kind whose key begins with `prefix` and is greater than `after`, in order of key (by code
-        points)."""
+        points).
+
+        Raises:
+            UsageError: the limit is not positive; so for all that take one.
+        """
         ...
 
     async def due_documents(self, kind: str, now: int, limit: int = 100) -> Sequence[Document]:
-        """Documents of a kind whose `due_at` has come, the longest due first."""
+        """Documents of a kind whose `due_at` has come, the longest due first, then by key. Quick enough for the event
+        loop."""
         ...
 
     async def next_due(self, kind: str) -> int | None:
-        """The earliest `due_at` of a kind."""
+        """The earliest `due_at` of a kind; None when nothing is ever due. Quick enough for the event loop."""
         ...
 
     async def journal(self, query: JournalQuery) -> Sequence[JournalRow]:
-        """What was noted."""
+        """What was noted. May be slow."""
         ...
 
     async def forget_journal(self, kind: str, before: int) -> int:
@@ -174,8 +201,13 @@ class Ledger(Protocol):
         many."""
         ...
 
+    async def chains(self) -> Sequence[Chain]:
+        """The chains there are, by kind. `base.chain` says how the journal is held against them."""
+        ...
+
     async def feed(self, after: int, limit: int = 1_000) -> Sequence[FeedRow]:
-        """What was committed after the row with that number, of all executions, in order."""
+        """What was committed after the row with that number, of all executions, in order. No row is ever
+        deleted. Quick enough for the event loop when the limit is low."""
         ...
 
     async def feed_end(self) -> int:

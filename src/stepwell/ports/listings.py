@@ -27,7 +27,8 @@ class Page(msgspec.Struct, frozen=True):
 class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which executions to list, newest first. None means any. `created_from` is included, `created_to` is not.
 
-    `parent` is the id of an execution: the sub-workflows that its steps started.
+    `parent` is the id of an execution: the sub-workflows that its steps started. `namespaces` are those of the workflows.
+    `text` is contained in the id, the workflow's name, a tag or the error; ASCII letters of either case are alike.
     """
 
     workflow: str | None = None
@@ -37,18 +38,21 @@ class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     created_from: int | None = None
     created_to: int | None = None
+    namespaces: tuple[str, ...] | None = None
+    text: str | None = None
     limit: int = 50
     cursor: str | None = None
 
 
 class DeadLetterQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which dead letters to list, newest first. None means any. `discarded`: those that were discarded, instead of the
-    others."""
+    others. `namespaces` are those of the workflows."""
 
     workflow: str | None = None
     execution: str | None = None
     error_type: str | None = None
     discarded: bool = False
+    namespaces: tuple[str, ...] | None = None
     limit: int = 50
     cursor: str | None = None
 

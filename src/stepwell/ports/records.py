@@ -356,7 +356,7 @@ class Published(msgspec.Struct, frozen=True):
 
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What `db status` shows. `location` holds no password; `registered` counts versions of workflows, `dead_letters`
-    those not discarded, `locks` those held and waited for."""
+    those not discarded, `locks` those held and waited for, `journal` its entries."""
 
     kind: str
     location: str
@@ -371,3 +371,5 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     registered: int = 0
     dead_letters: int = 0
     locks: int = 0
+    documents: int = 0
+    journal: int = 0

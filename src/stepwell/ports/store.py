@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from stepwell.execution.event import Event
-from stepwell.ports.ledger import Ledger
+from stepwell.ports.ledger import JournalEntry, Ledger
 from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
 from stepwell.ports.records import (
     Batch,
@@ -185,7 +185,14 @@ class Store(Ledger, Protocol):
         """
         ...
 
-    async def publish(self, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()) -> Published:
+    async def publish(
+        self,
+        event: Event,
+        now: int,
+        keep_until: int,
+        posts: Sequence[InboxItem] = (),
+        entries: Sequence[JournalEntry] = (),
+    ) -> Published:
         """Store the event (once per source and id) and put it into the inbox of every waiting step's shard.
 
         Durable when it returns. Every wait that was appended before, and could match, gets it; one that is appended
@@ -194,6 +201,10 @@ class Store(Ledger, Protocol):
         Args:
             posts: put into inboxes in the same transaction, unless the event is a duplicate. Those for `ANYWHERE` go to
                 a shard with a living owner, if there is one.
+            entries: noted in the journal in the same transaction, unless the event is a duplicate.
+
+        Raises:
+            UsageError: as `write` has it of the entries.
         """
         ...
 

@@ -27,7 +27,7 @@ def place_of(query: ExecutionQuery) -> tuple[int, int]:
     Raises:
         UsageError: the cursor is none, or the limit is not positive.
     """
-    _check_limit(query.limit, "executions")
+    check_limit(query.limit, "executions")
     if query.cursor is None:
         return START
     match = _CURSOR.fullmatch(query.cursor)
@@ -42,7 +42,7 @@ def number_of(query: DeadLetterQuery) -> int:
     Raises:
         UsageError: the cursor is none, or the limit is not positive.
     """
-    _check_limit(query.limit, "dead letters")
+    check_limit(query.limit, "dead letters")
     if query.cursor is None:
         return LAST
     if not _NUMBER.fullmatch(query.cursor):
@@ -61,7 +61,7 @@ def wait_place_of(limit: int, cursor: str | None) -> tuple[int, str]:
     Raises:
         UsageError: the cursor is none, or the limit is not positive.
     """
-    _check_limit(limit, "waits")
+    check_limit(limit, "waits")
     if cursor is None:
         return 0, ""
     key, dot, step = cursor.partition(".")
@@ -70,7 +70,8 @@ def wait_place_of(limit: int, cursor: str | None) -> tuple[int, str]:
     return int(key), step
 
 
-def _check_limit(limit: int, what: str) -> None:
+def check_limit(limit: int, what: str) -> None:
+    """Raises: UsageError: the limit is not positive."""
     if limit < 1:
         raise UsageError(f"a list of {limit} {what} cannot be given; the limit is 1 or more")
 

@@ -8,7 +8,9 @@ from typing import Literal
 
 from stepwell.base.errors import Conflict, StoreError
 from stepwell.base.instants import to_rfc3339
+from stepwell.base.namespaces import namespace_of
 from stepwell.execution.event import Event
+from stepwell.ports.ledger import Chain, Document, FeedRow, JournalEntry, JournalQuery, JournalRow, Write
 from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
 from stepwell.ports.records import (
     Batch,
@@ -31,6 +33,7 @@ from stepwell.ports.records import (
 )
 from stepwell.ports.store import Store
 from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_place_of
+from stepwell.store.ledger_rules import check_texts
 from stepwell.store.lifecycle import found, wanted
 from stepwell.store.memory_content import Content, Ownership, Record
 from stepwell.store.placing import placed
@@ -192,14 +195,23 @@ class MemoryStore(Store):
         items = [Waiting(self.content.by_key[key].handle.id, step) for key, step in shown]
         return WaitPage(items, wait_cursor_of(*shown[-1]) if len(found) > limit else None)
 
-    async def publish(self, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()) -> Published:
+    async def publish(
+        self,
+        event: Event,
+        now: int,
+        keep_until: int,
+        posts: Sequence[InboxItem] = (),
+        entries: Sequence[JournalEntry] = (),
+    ) -> Published:
         content = self._opened()
+        check_texts((), entries)
         owned = content.owned(now)
         items = content.publish(event, now, keep_until)
         if items is None:
             return Published(duplicate=True, waits=0, engine_present=bool(owned))
         posted = placed(posts, owned, content.shards)
         content.put(posted)
+        content.journal.note(entries)
         self._ring([*items, *posted])
         concerned = {item.shard for item in (*items, *posted)}
         present = concerned <= set(owned) if concerned else bool(owned)
@@ -276,6 +288,49 @@ class MemoryStore(Store):
     ) -> Registration:
         return self._opened().registry.set_default(name, version, Deed(what="default", at=at, by=by, reason=reason))
 
+    # ── What is kept beside executions ───────────────────────────────────────────────────────────────────────────────
+
+    async def write(
+        self,
+        writes: Sequence[Write],
+        now: int,
+        *,
+        posts: Sequence[InboxItem] = (),
+        entries: Sequence[JournalEntry] = (),
+    ) -> Sequence[int]:
+        revisions, items = self._opened().write(writes, now, posts, entries)
+        self._ring(items)
+        return revisions
+
+    async def document(self, kind: str, key: str) -> Document | None:
+        return self._opened().documents.get(kind, key)
+
+    async def documents(
+        self, kind: str, *, prefix: str = "", after: str = "", limit: int = 1_000
+    ) -> Sequence[Document]:
+        return self._opened().documents.listed(kind, prefix, after, limit)
+
+    async def due_documents(self, kind: str, now: int, limit: int = 100) -> Sequence[Document]:
+        return self._opened().documents.due(kind, now, limit)
+
+    async def next_due(self, kind: str) -> int | None:
+        return self._opened().documents.next_due(kind)
+
+    async def journal(self, query: JournalQuery) -> Sequence[JournalRow]:
+        return self._opened().journal.find(query)
+
+    async def forget_journal(self, kind: str, before: int) -> int:
+        return self._opened().journal.forget(kind, before)
+
+    async def chains(self) -> Sequence[Chain]:
+        return self._opened().journal.chains()
+
+    async def feed(self, after: int, limit: int = 1_000) -> Sequence[FeedRow]:
+        return self._opened().feed(after, limit)
+
+    async def feed_end(self) -> int:
+        return len(self._opened().committed)
+
     # ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def status(self) -> StoreStatus:
@@ -299,6 +354,8 @@ class MemoryStore(Store):
             registered=len(content.registry.everything()),
             dead_letters=content.dead_letters.count(),
             locks=len(content.locks.listed(None)),
+            documents=content.documents.count(),
+            journal=content.journal.count(),
         )
 
     async def check(self) -> Sequence[str]:
@@ -319,7 +376,16 @@ def _is_wanted(record: Record, query: ExecutionQuery) -> bool:
         and (query.parent is None or _is_child(record, query.parent))
         and (query.created_from is None or created.created_at >= query.created_from)
         and (query.created_to is None or created.created_at < query.created_to)
+        and (query.namespaces is None or namespace_of(created.workflow) in query.namespaces)
+        and (query.text is None or _contains(record, query.text))
     )
+
+
+def _contains(record: Record, text: str) -> bool:
+    created = record.created
+    looked_at = (record.handle.id, created.workflow, record.summary.error or "", *created.tags)
+    wanted = text.encode().lower()
+    return any(wanted in each.encode().lower() for each in looked_at)
 
 
 def _is_child(record: Record, execution: str) -> bool:

@@ -15,6 +15,7 @@ from stepwell.base.errors import FenceLost, StoreError
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_keys_of_event
 from stepwell.execution.status import ENDED_EXECUTION
+from stepwell.ports.ledger import FeedRow, JournalEntry, Write
 from stepwell.ports.listings import ExecutionListing
 from stepwell.ports.records import (
     Batch,
@@ -29,10 +30,14 @@ from stepwell.ports.records import (
     StoredExecution,
     Summary,
 )
+from stepwell.store.cursors import check_limit
 from stepwell.store.event_index import filing_keys, lookup_keys
+from stepwell.store.ledger_rules import check_texts
 from stepwell.store.memory_dead_letters import DeadLetters
+from stepwell.store.memory_ledger import Documents, Journal
 from stepwell.store.memory_locks import Locks
 from stepwell.store.memory_registry import Registry
+from stepwell.store.placing import placed
 
 _encode_event = msgspec.msgpack.Encoder().encode
 
@@ -117,6 +122,9 @@ class Content:
         self.dead_letters = DeadLetters()
         self.locks = Locks()
         self.results: dict[str, KeptResult] = {}
+        self.documents = Documents()
+        self.journal = Journal()
+        self.committed: list[tuple[Record, int]] = []  # every row of history, as the record's and its seq
         self.shards: dict[int, Ownership] = {}
         self.connected: list[Callable[[Collection[int]], None]] = []  # told which shards' inboxes were posted to
         self._events_so_far = 0
@@ -197,6 +205,7 @@ class Content:
         record = self.records[change.handle.id]
         if change.events:
             record.history[change.seq] = change.events
+            self.committed.append((record, change.seq))
         if change.summary is not None:
             record.summary = change.summary
         if change.snapshot is not None:
@@ -232,6 +241,34 @@ class Content:
         for key in gone:
             del self.results[key]
         return len(gone)
+
+    # What is kept beside executions
+
+    def write(
+        self, writes: Sequence[Write], now: int, posts: Sequence[InboxItem], entries: Sequence[JournalEntry]
+    ) -> tuple[Sequence[int], Sequence[InboxItem]]:
+        """See `ports.Ledger.write`. Also what was put into inboxes, as it was placed."""
+        check_texts(writes, entries)
+        revisions = self.documents.write(writes, now)
+        self.journal.note(entries)
+        items = placed(posts, self.owned(now), self.shards)
+        self.put(items)
+        return revisions, items
+
+    def feed(self, after: int, limit: int) -> Sequence[FeedRow]:
+        """See `ports.Ledger.feed`."""
+        check_limit(limit, "rows of history")
+        rows = self.committed[max(after, 0) : max(after, 0) + limit]
+        return [
+            FeedRow(
+                number=number,
+                execution=record.handle.id,
+                workflow=record.created.workflow,
+                seq=seq,
+                events=record.history[seq],
+            )
+            for number, (record, seq) in enumerate(rows, max(after, 0) + 1)
+        ]
 
     # Events and the inbox
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from stepwell.base.namespaces import namespace_of
 from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery
 from stepwell.ports.records import Change, DeadLetter, Discarded
 from stepwell.store.cursors import number_of
@@ -60,5 +61,6 @@ def _is_wanted(letter: DeadLetter, query: DeadLetterQuery) -> bool:
         (letter.discarded is not None) == query.discarded
         and (query.workflow is None or letter.workflow == query.workflow)
         and (query.execution is None or letter.execution == query.execution)
+        and (query.namespaces is None or namespace_of(letter.workflow) in query.namespaces)
         and (query.error_type is None or letter.error.type == query.error_type)
     )

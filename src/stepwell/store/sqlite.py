@@ -18,6 +18,7 @@ import apsw
 from stepwell.base.durations import SECOND
 from stepwell.base.errors import StepwellError, StoreError
 from stepwell.execution.event import Event
+from stepwell.ports.ledger import Chain, Document, FeedRow, JournalEntry, JournalQuery, JournalRow, Write
 from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
 from stepwell.ports.records import (
     Batch,
@@ -43,6 +44,7 @@ from stepwell.store import (
     sqlite_care,
     sqlite_dead_letters,
     sqlite_events,
+    sqlite_ledger,
     sqlite_locks,
     sqlite_reads,
     sqlite_registry,
@@ -211,8 +213,17 @@ class SqliteStore(Store):
     async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
         return await self._read_aside(lambda connection: sqlite_reads.waiting(connection, event_type, limit, cursor))
 
-    async def publish(self, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()) -> Published:
-        handed = await self._write(lambda connection: sqlite_events.publish(connection, event, now, keep_until, posts))
+    async def publish(
+        self,
+        event: Event,
+        now: int,
+        keep_until: int,
+        posts: Sequence[InboxItem] = (),
+        entries: Sequence[JournalEntry] = (),
+    ) -> Published:
+        handed = await self._write(
+            lambda connection: sqlite_events.publish(connection, event, now, keep_until, posts, entries)
+        )
         self._ring(handed.owners)
         return handed.published
 
@@ -278,6 +289,57 @@ class SqliteStore(Store):
     ) -> Registration:
         deed = Deed(what="default", at=at, by=by, reason=reason)
         return await self._write(lambda connection: sqlite_registry.set_default(connection, name, version, deed))
+
+    # ── What is kept beside executions ───────────────────────────────────────────────────────────────────────────────
+
+    async def write(
+        self,
+        writes: Sequence[Write],
+        now: int,
+        *,
+        posts: Sequence[InboxItem] = (),
+        entries: Sequence[JournalEntry] = (),
+    ) -> Sequence[int]:
+        written = await self._write(lambda connection: sqlite_ledger.write(connection, writes, now, posts, entries))
+        self._ring(written.owners)
+        return written.revisions
+
+    async def document(self, kind: str, key: str) -> Document | None:
+        return self._read(lambda connection: sqlite_ledger.document(connection, kind, key))
+
+    async def documents(
+        self, kind: str, *, prefix: str = "", after: str = "", limit: int = 1_000
+    ) -> Sequence[Document]:
+        return await self._read_aside(
+            lambda connection: sqlite_ledger.documents(connection, kind, prefix, after, limit)
+        )
+
+    async def due_documents(self, kind: str, now: int, limit: int = 100) -> Sequence[Document]:
+        return self._read(lambda connection: sqlite_ledger.due_documents(connection, kind, now, limit))
+
+    async def next_due(self, kind: str) -> int | None:
+        found = self._values("next_due", kind)[0]
+        return None if found is None else int(found)
+
+    async def journal(self, query: JournalQuery) -> Sequence[JournalRow]:
+        return await self._read_aside(lambda connection: sqlite_ledger.journal(connection, query))
+
+    async def forget_journal(self, kind: str, before: int) -> int:
+        forgotten = 0
+        while True:
+            count = await self._write(lambda connection: sqlite_ledger.forget_journal(connection, kind, before))
+            forgotten += count
+            if count < sqlite_ledger.FORGET_AT_ONCE:
+                return forgotten
+
+    async def chains(self) -> Sequence[Chain]:
+        return self._read(sqlite_ledger.chains)
+
+    async def feed(self, after: int, limit: int = 1_000) -> Sequence[FeedRow]:
+        return self._read(lambda connection: sqlite_ledger.feed(connection, after, limit))
+
+    async def feed_end(self) -> int:
+        return int(self._values("feed_end")[0] or 0)
 
     # ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -19,6 +19,8 @@ from stepwell.store.sqlite_shards import all_shards
 
 _NAMED_SINCE: Final = 2
 """The migration that brought registrations, dead letters and locks."""
+_LEDGER_SINCE: Final = 5
+"""The migration that brought documents and the journal."""
 _FINDINGS: Final = {
     "history_without_execution": "history rows refer to the execution number {}, which does not exist",
     "executions_without_history": "execution {} has no history",
@@ -30,6 +32,7 @@ _FINDINGS: Final = {
     "locks_not_granted": "lock {!r} is free for execution {}, which stands first in line and was not told",
     "dead_letters_without_history": "dead letter {}: the history of execution {} does not go so far",
     "registrations_of_another": "{} {} is registered with the definition of {}",
+    "chained_without_chain": "journal of {!r}: it has chained entries, but where its chain ends is not recorded",
 }
 """Statements that find what must not be, and what to say of a row they give."""
 
@@ -41,6 +44,7 @@ def status(database: Database) -> StoreStatus:
         applied = applied_migrations(connection)
         counts = select(connection, "count_others")[0] if applied else (0, 0, 0)
         named = select(connection, "count_named")[0] if len(applied) >= _NAMED_SINCE else (0, 0, 0)
+        ledger = select(connection, "count_ledger")[0] if len(applied) >= _LEDGER_SINCE else (0, 0)
         return StoreStatus(
             kind="sqlite",
             location=database.location,
@@ -55,6 +59,8 @@ def status(database: Database) -> StoreStatus:
             registered=named[0],
             dead_letters=named[1],
             locks=named[2],
+            documents=ledger[0],
+            journal=ledger[1],
         )
     finally:
         connection.close()

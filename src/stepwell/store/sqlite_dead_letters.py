@@ -41,6 +41,7 @@ def page(connection: apsw.Connection, query: DeadLetterQuery) -> DeadLetterPage:
             "workflow": query.workflow,
             "execution": query.execution,
             "error_type": query.error_type,
+            "namespaces": _encode(query.namespaces).decode() if query.namespaces is not None else None,
             "limit": query.limit + 1,
         },
     )

@@ -10,10 +10,13 @@ import msgspec
 
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_keys_of_event
+from stepwell.ports.ledger import JournalEntry
 from stepwell.ports.records import InboxItem, Published
 from stepwell.store.event_index import filing_keys
+from stepwell.store.ledger_rules import check_texts
 from stepwell.store.placing import placed
 from stepwell.store.sqlite_append import post as post_items
+from stepwell.store.sqlite_ledger import note
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
 from stepwell.store.sqlite_shards import Shard, all_shards
 from stepwell.store.sqlite_thread import transaction
@@ -34,9 +37,15 @@ class Handed(NamedTuple):
 
 
 def publish(
-    connection: apsw.Connection, event: Event, now: int, keep_until: int, posts: Sequence[InboxItem] = ()
+    connection: apsw.Connection,
+    event: Event,
+    now: int,
+    keep_until: int,
+    posts: Sequence[InboxItem] = (),
+    entries: Sequence[JournalEntry] = (),
 ) -> Handed:
     """See `ports.Store.publish`."""
+    check_texts((), entries)
     keys = match_keys_of_event(event.data)
     with transaction(connection):
         connection.execute(SQL["store_event"], (event.source, event.id, now, keep_until, _encode_event(event)))
@@ -54,6 +63,7 @@ def publish(
             items = placed(posts, owned, {shard.shard for shard in shards})
             post_items(connection, items)
             concerned |= {item.shard for item in items}
+        note(connection, entries)
     engine_present = concerned <= owned if concerned else bool(owned)
     owners = [shard for shard in shards if shard.shard in concerned]
     return Handed(Published(False, waits, engine_present), owners)

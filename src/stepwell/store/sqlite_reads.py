@@ -20,7 +20,7 @@ _EARLIEST: Final = -(2**63)
 _LATEST: Final = 2**63 - 1
 
 _decode_tags: Final = msgspec.json.Decoder(tuple[str, ...]).decode
-_encode_statuses: Final = msgspec.json.Encoder().encode
+_encode_texts: Final = msgspec.json.Encoder().encode
 
 
 def load(connection: apsw.Connection, execution: str) -> StoredExecution | None:
@@ -62,9 +62,11 @@ def page(connection: apsw.Connection, query: ExecutionQuery) -> Page:
             "created_to": query.created_to if query.created_to is not None else _LATEST,
             "workflow": query.workflow,
             "version": query.version,
-            "statuses": _encode_statuses(query.statuses).decode() if query.statuses else None,
+            "statuses": _encode_texts(query.statuses).decode() if query.statuses else None,
             "tag": query.tag,
             "parent": query.parent,
+            "namespaces": _encode_texts(query.namespaces).decode() if query.namespaces is not None else None,
+            "text": query.text,
             "limit": query.limit + 1,
         },
     )

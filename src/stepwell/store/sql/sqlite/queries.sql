@@ -150,6 +150,12 @@ WHERE (created_at, key) < (:before_created, :before_key)
   AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
   AND (:tag IS NULL OR :tag IN (SELECT value FROM json_each(tags)))
   AND (:parent IS NULL OR (parent >= :parent || '/' AND parent < :parent || '0'))  -- '0' is the character after '/'
+  AND (:namespaces IS NULL
+       OR CASE instr(workflow, '.') WHEN 0 THEN 'default' ELSE substr(workflow, 1, instr(workflow, '.') - 1) END
+          IN (SELECT value FROM json_each(:namespaces)))
+  AND (:text IS NULL
+       OR instr(lower(id), lower(:text)) OR instr(lower(workflow), lower(:text)) OR instr(lower(error), lower(:text))
+       OR EXISTS (SELECT 1 FROM json_each(tags) WHERE instr(lower(value), lower(:text))))
 ORDER BY created_at DESC, key DESC
 LIMIT :limit
 
@@ -178,6 +184,9 @@ WHERE number < :before
   AND (:workflow IS NULL OR workflow = :workflow)
   AND (:execution IS NULL OR execution = :execution)
   AND (:error_type IS NULL OR error_type = :error_type)
+  AND (:namespaces IS NULL
+       OR CASE instr(workflow, '.') WHEN 0 THEN 'default' ELSE substr(workflow, 1, instr(workflow, '.') - 1) END
+          IN (SELECT value FROM json_each(:namespaces)))
 ORDER BY number DESC
 LIMIT :limit
 
@@ -311,6 +320,87 @@ INSERT INTO registrations (name, version, digest, lifecycle, tags, is_chosen, lo
 ON CONFLICT (name, version) DO UPDATE SET
     lifecycle = excluded.lifecycle, is_chosen = excluded.is_chosen, log = excluded.log
 
+-- ── What is kept beside executions ───────────────────────────────────────────────────────────────────────────────────
+
+-- name: document
+SELECT kind, key, revision, body, due_at, updated_at FROM documents WHERE kind = ? AND key = ?
+
+-- name: documents
+SELECT kind, key, revision, body, due_at, updated_at FROM documents
+WHERE kind = :kind AND key > :after AND key >= :prefix AND (:end IS NULL OR key < :end)
+ORDER BY key LIMIT :limit
+
+-- name: due_documents
+SELECT kind, key, revision, body, due_at, updated_at FROM documents
+WHERE kind = ? AND due_at <= ? ORDER BY due_at, key LIMIT ?
+
+-- name: next_due
+SELECT min(due_at) FROM documents WHERE kind = ? AND due_at IS NOT NULL
+
+-- name: write_document
+INSERT INTO documents (kind, key, revision, body, due_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (kind, key) DO UPDATE SET
+    revision = excluded.revision, body = excluded.body, due_at = excluded.due_at, updated_at = excluded.updated_at
+
+-- name: delete_document
+DELETE FROM documents WHERE kind = ? AND key = ?
+
+-- name: deleted_revision
+SELECT revision FROM deleted_documents WHERE kind = ?
+
+-- name: note_deleted_revision
+INSERT INTO deleted_documents (kind, revision) VALUES (?, ?)
+ON CONFLICT (kind) DO UPDATE SET revision = max(revision, excluded.revision)
+
+-- name: note
+INSERT INTO journal (kind, subject, at, body, hash) VALUES (?, ?, ?, ?, ?)
+
+-- name: chain
+SELECT kind, length, number, hash FROM chains WHERE kind = ?
+
+-- name: chains
+SELECT kind, length, number, hash FROM chains ORDER BY kind
+
+-- name: write_chain
+INSERT INTO chains (kind, length, number, hash) VALUES (?, ?, ?, ?)
+ON CONFLICT (kind) DO UPDATE SET length = excluded.length, number = excluded.number, hash = excluded.hash
+
+-- Three ways to the same rows, one for each index. A plus keeps SQLite from taking the index of a column.
+-- name: journal
+SELECT number, kind, subject, at, body, hash FROM journal
+WHERE kind = :kind AND number > :after AND number < :before
+  AND (:text IS NULL OR instr(lower(body), :text) > 0)
+ORDER BY number LIMIT :limit
+
+-- name: journal_of_subject
+SELECT number, kind, subject, at, body, hash FROM journal
+WHERE kind = :kind AND subject = :subject AND number > :after AND number < :before
+  AND +at >= :since AND +at < :until
+  AND (:text IS NULL OR instr(lower(body), :text) > 0)
+ORDER BY number LIMIT :limit
+
+-- name: journal_between
+SELECT number, kind, subject, at, body, hash FROM journal
+WHERE number IN (SELECT number FROM journal
+                 WHERE kind = :kind AND at >= :since AND at < :until AND +number > :after AND +number < :before)
+  AND (:text IS NULL OR instr(lower(body), :text) > 0)
+ORDER BY number LIMIT :limit
+
+-- name: forget_journal
+DELETE FROM journal WHERE number IN (
+    SELECT number FROM journal WHERE kind = ? AND at < ? AND hash IS NULL LIMIT ?
+)
+
+-- Rows of history are numbered in the order of commits, for SQLite writes one transaction after another and gives each
+-- row the number behind the highest. None is ever deleted, so no number is given twice.
+-- name: feed
+SELECT h.number, e.id, e.workflow, h.seq, h.events
+FROM history AS h CROSS JOIN executions AS e ON e.key = h.execution
+WHERE h.number > ? ORDER BY h.number LIMIT ?
+
+-- name: feed_end
+SELECT max(number) FROM history
+
 -- ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- name: schema
@@ -325,6 +415,9 @@ SELECT (SELECT count(*) FROM waits), (SELECT count(*) FROM events), (SELECT coun
 -- name: count_named
 SELECT (SELECT count(*) FROM registrations), (SELECT count(*) FROM dead_letters WHERE discarded IS NULL),
        (SELECT count(*) FROM locks)
+
+-- name: count_ledger
+SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM journal)
 
 -- name: history_without_execution
 SELECT DISTINCT execution FROM history WHERE execution NOT IN (SELECT key FROM executions) ORDER BY execution LIMIT 100
@@ -370,3 +463,6 @@ WHERE NOT EXISTS (SELECT 1 FROM history AS h JOIN executions AS e ON e.key = h.e
 -- name: registrations_of_another
 SELECT r.name, r.version, d.name || ' ' || d.version FROM registrations AS r JOIN definitions AS d USING (digest)
 WHERE (r.name, r.version) <> (d.name, d.version) ORDER BY r.name, r.version LIMIT 100
+
+-- name: chained_without_chain
+SELECT DISTINCT kind FROM journal WHERE hash IS NOT NULL AND kind NOT IN (SELECT kind FROM chains) ORDER BY kind
