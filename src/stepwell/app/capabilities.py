@@ -6,16 +6,18 @@ when the definition is validated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from stepwell.app.configuration import Configuration
+from stepwell.app.registries import Registries
 from stepwell.base.errors import ConfigurationError
 from stepwell.expression.errors import ExpressionError, ExpressionSyntaxError
 from stepwell.expression.scope import Scope
 from stepwell.expression.template import compile_template
 from stepwell.policy.process_limits import ShellLimits
+from stepwell.ports.models import ModelProvider
 from stepwell.ports.work import TaskHandler
 from stepwell.tasks.builtin import DeferredHandler
 from stepwell.tasks.file_names import DEFAULT_ROOT
@@ -55,6 +57,39 @@ def roots_of(configuration: Configuration) -> dict[str, Any]:
     if configuration.files.directory is not None:
         roots.setdefault(DEFAULT_ROOT, configuration.files.directory)
     return roots
+
+
+def models_of(
+    configuration: Configuration, registries: Registries, open_secrets: Callable[[Any], Any]
+) -> ModelProvider | None:
+    """Who asks the configured language models; None when there are none.
+
+    Args:
+        open_secrets: gives a value with all that is secret in it opened.
+
+    Raises:
+        ConfigurationError: an expression in it is wrong or reads anything but secrets.
+    """
+    section = configuration.ai
+    if section is None:
+        return None
+    from stepwell.tasks.pydantic_ai_models import AiLimits, ModelChoice, PydanticAiModels
+
+    written = {name: each.api_key for name, each in section.models.items() if each.api_key is not None}
+    keys = _urls("ai.models", written)
+    choices = {
+        name: ModelChoice(model=each.model, api_key=keys.get(name), base_url=each.base_url)
+        for name, each in section.models.items()
+    }
+    limits = AiLimits(**section.limits.model_dump())
+    tasks = registries.tasks
+    return PydanticAiModels(
+        choices,
+        section.asked,
+        limits,
+        lambda: {name: tasks.get(name).function for name in tasks.names()},
+        open_secrets,
+    )
 
 
 def _urls(section: str, written: Mapping[str, str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stepwell.app.ai_sections import Ai
 from stepwell.app.sections import Duration, PositiveDuration, RateLimitSection
 from stepwell.app.security_sections import Security
 from stepwell.base.durations import DAY, format_duration
@@ -187,6 +188,7 @@ class Configuration(_Section):
     files: Files = Files()
     shell: Shell | None = None
     databases: dict[PolicyName, str] = {}
+    ai: Ai | None = None
     services: dict[str, ServiceSection] = {}
     policies: dict[PolicyName, PolicySection] = {}
     notifications: dict[PolicyName, ChannelUrl] = {}

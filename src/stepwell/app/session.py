@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from stepwell.app.capabilities import capable_handlers
+from stepwell.app.capabilities import capable_handlers, models_of
 from stepwell.app.checking import catalogue_of
 from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import Definitions
@@ -40,6 +40,7 @@ from stepwell.store.factory import sqlite_path, store_for
 from stepwell.tasks.builtin import builtin_handlers
 from stepwell.tasks.emit_event import EmitEventHandler
 from stepwell.worker.local import LocalWorker
+from stepwell.worker.opening import opened
 
 _log = logging.getLogger(__name__)
 
@@ -93,11 +94,11 @@ async def open_session(
     """
     if store is None:
         async with (
-            open_store(configuration) as opened,
+            open_store(configuration) as own,
             open_session(
                 configuration,
                 registries,
-                store=opened,
+                store=own,
                 shard=shard,
                 take_over=take_over,
                 observer=observer,
@@ -121,6 +122,7 @@ async def open_session(
         triggering.count(published)
         return not published.duplicate
 
+    secret_source = secrets_of(configuration, plugins.secrets())
     handlers = {
         **builtin_handlers(
             services,
@@ -128,7 +130,8 @@ async def open_session(
             registries.rules,
             channels=channels,
             notifiers=plugins.notifiers(),
-            models=registries.models,
+            models=registries.models
+            or models_of(configuration, registries, lambda value: opened(value, secret_source, [])),
             directory=directory_of(configuration),
         ),
         **capable_handlers(configuration),
@@ -155,7 +158,7 @@ async def open_session(
         handlers,
         engine.report,
         clock,
-        secrets_of(configuration, plugins.secrets()),
+        secret_source,
         max_concurrent=execution.max_concurrent_tasks,
         queue_timeout=execution.queuing.timeout,
     )
