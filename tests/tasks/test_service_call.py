@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +25,7 @@ from tests.tasks.certificates import Files, make_certificates
 from tests.tasks.conftest import Serve
 from tests.tasks.context import PlainContext
 from tests.tasks.servers import answering, saying
+from tests.virtual_clock import VirtualClock
 from tests.worker.harness import LocalHarness
 
 Call: TypeAlias = Callable[..., Awaitable[TaskResult]]
@@ -283,3 +285,23 @@ async def test_a_step_that_is_stopped_hangs_up(serve: Serve) -> None:
         await gone.wait()
     await harness.worker.close()
     assert harness.reports == []
+
+
+async def test_calls_are_balanced_over_the_instances_and_a_dead_one_is_left_out(serve: Serve) -> None:
+    first, second = await serve(saying({"from": 1})), await serve(saying({"from": 2}))
+    both = Service(name="users", url=first.url, urls=(first.url, second.url), balance="round_robin")
+    services = StaticServices({"users": both}, VirtualClock())
+    handler = ServiceCallHandler(services, HttpClient())
+    answers = [(await handler.run({"service": "users"}, PlainContext())).value["from"] for _ in range(4)]
+    assert sorted(answers) == [1, 1, 2, 2]
+    await first.stop()
+    outcomes = []
+    for _ in range(12):
+        try:
+            outcomes.append((await handler.run({"service": "users"}, PlainContext())).value["from"])
+        except TaskError as error:
+            outcomes.append(error.type)
+    assert Counter(outcomes) == {"connection_error": 3, 2: 9}
+    assert outcomes[-3:] == [2, 2, 2]
+    assert [state.left_out_until is None for state in services.instances("users")] == [False, True]
+    await handler.close()

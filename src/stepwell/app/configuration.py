@@ -151,9 +151,16 @@ class PolicySection(_Section):
 
 
 class ServiceSection(_Section):
-    """A service that steps may call. `circuit_breaker` and `bulkhead` stand before every `service_call` of it."""
+    """A service that steps may call. `circuit_breaker` and `bulkhead` stand before every `service_call` of it.
 
-    url: str
+    It has one instance (`url`), several (`urls`), or those that the SRV records of a name tell (`srv`; then `url` gives
+    the scheme and the path, http://HOST otherwise).
+    """
+
+    url: str | None = None
+    urls: list[str] | None = Field(default=None, min_length=1)
+    srv: str | None = Field(default=None, min_length=1)
+    balance: Literal["least_loaded", "round_robin"] = "least_loaded"
     timeout: Duration = 30_000_000
     headers: dict[str, str] = {}
     auth: dict[str, Any] | None = None
@@ -165,6 +172,14 @@ class ServiceSection(_Section):
     rule_path: str = "/validations/{rule}"
     circuit_breaker: CircuitBreakerSection | None = None
     bulkhead: BulkheadSection | None = None
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> ServiceSection:
+        if self.urls is not None and (self.url is not None or self.srv is not None):
+            raise ValueError("a service has either `urls` or `url` and `srv`")
+        if self.urls is None and self.url is None and self.srv is None:
+            raise ValueError("a service needs `url`, `urls` or `srv`")
+        return self
 
 
 class Secrets(_Section):

@@ -23,11 +23,13 @@ def services_of(configuration: Configuration) -> Mapping[str, Service]:
 
 
 def _service(name: str, section: ServiceSection) -> Service:
-    values: dict[str, Any] = section.model_dump(exclude={"circuit_breaker", "bulkhead"})  # see `service_gates_of`
+    values: dict[str, Any] = section.model_dump(exclude={"circuit_breaker", "bulkhead", "url", "urls"})
+    urls = tuple(section.urls or ())
     try:
         for key in ("headers", "auth"):
             values[key] = compile_template(values[key]).render(Scope({}))
     except (ExpressionError, ExpressionSyntaxError) as error:
         hint = "only {{ secrets.NAME }} may be used here"
         raise ConfigurationError(f"services.{name}.{key}: {error.message}", hint=hint) from None
-    return Service(name=name, **values)
+    url = section.url or (urls[0] if urls else "http://localhost")
+    return Service(name=name, url=url, urls=urls, **values)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -12,7 +13,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """A service that steps may call, from the configuration.
 
     Attributes:
-        url: the base; an endpoint is put behind it.
+        url: the base; an endpoint is put behind it. Of a service with several instances, that of the one to call.
+        urls: the bases of all its instances, when it has several.
+        srv: the DNS name whose SRV records name the instances, or None; `url` says the scheme and the path then.
+        balance: which instance is called: the one with the fewest calls at the moment, or each in turn.
         timeout: of one call, in microseconds.
         headers: sent with every call; may hold `SecretText` and `SecretRef`.
         auth: None, or one of `{"bearer": ...}`, `{"basic": {"username", "password"}}`,
@@ -23,6 +27,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     url: str
+    urls: tuple[str, ...] = ()
+    srv: str | None = None
+    balance: Literal["least_loaded", "round_robin"] = "least_loaded"
     timeout: int = 30_000_000
     headers: Mapping[str, Any] = {}
     auth: Mapping[str, Any] | None = None
@@ -42,6 +49,17 @@ class ServiceRegistry(Protocol):
         ...
 
     def names(self) -> Iterable[str]: ...
+
+    @asynccontextmanager
+    async def calling(self, name: str) -> AsyncIterator[Service]:
+        """The service with the URL of the instance to call, for the time of one call.
+
+        A `TaskError` that leaves the block counts against the instance, when it says that the instance is not well.
+
+        Raises:
+            NotFound: (code `unknown-service`). TaskError: (type `connection_error`) its instances cannot be found.
+        """
+        yield self.get(name)  # one instance, always the same
 
 
 class SecretSource(Protocol):

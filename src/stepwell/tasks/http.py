@@ -60,6 +60,7 @@ class HttpHandler(TaskHandler):
 
 def _request(settings: _HttpSettings, context: TaskContext) -> HttpRequest:
     headers = first_headers(context.idempotency_key)
+    headers.set("traceparent", context.traceparent)
     url = take_credentials(parse_url(settings.url), headers)
     headers.update(settings.headers)
     return HttpRequest(

@@ -50,24 +50,28 @@ class ServiceCallHandler(TaskHandler):
             TaskError: see `HttpClient.exchange`; `invalid_config`, `invalid_request` if the call cannot be made.
         """
         settings = read_settings(config, _ServiceCallSettings, "service_call")
-        service = self._services.get(settings.service)
-        headers = first_headers(context.idempotency_key)
-        url = identify(service, join_endpoint(service.url, settings.endpoint or ""), headers, context)
-        headers.update(settings.headers)
-        request = HttpRequest(
-            method=checked_method(settings.method),
-            url=extend_query(url, settings.query),
-            headers=headers,
-            body=encode_body(settings.payload, None, headers),
-            timeout=read_timeout(settings.timeout, service.timeout, "service_call"),
-            max_bytes=service.max_response_bytes,
-            tls=tls_of(service),
-        )
-        reply = await self._client.exchange(request)
-        return TaskResult(decode(reply), reply.scope())
+        async with self._services.calling(settings.service) as service:
+            reply = await self._client.exchange(_request(settings, service, context))
+            return TaskResult(decode(reply), reply.scope())
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _request(settings: _ServiceCallSettings, service: Service, context: TaskContext) -> HttpRequest:
+    headers = first_headers(context.idempotency_key)
+    headers.set("traceparent", context.traceparent)
+    url = identify(service, join_endpoint(service.url, settings.endpoint or ""), headers, context)
+    headers.update(settings.headers)
+    return HttpRequest(
+        method=checked_method(settings.method),
+        url=extend_query(url, settings.query),
+        headers=headers,
+        body=encode_body(settings.payload, None, headers),
+        timeout=read_timeout(settings.timeout, service.timeout, "service_call"),
+        max_bytes=service.max_response_bytes,
+        tls=tls_of(service),
+    )
 
 
 def identify(service: Service, url: URL, headers: Headers, context: TaskContext) -> URL:

@@ -16,7 +16,7 @@ import msgspec
 from stepwell.base.errors import NotFound
 from stepwell.base.suggest import hint_for
 from stepwell.decider.checking import SchemaCheck, names_a_secret
-from stepwell.ports.services import ServiceRegistry
+from stepwell.ports.services import Service, ServiceRegistry
 from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.registry import RuleRegistry
@@ -126,16 +126,19 @@ class ValidationHandler(TaskHandler):
         self, rule: _Rule, value: Any, parameters: dict[str, Any], context: TaskContext
     ) -> str | None:
         """POST the field and its value; the service answers `{"valid": true}`, or false with a message."""
-        service = self._services.get(rule.service or "")
+        async with self._services.calling(rule.service or "") as service:
+            request = self._question(service, rule, value, parameters, context)
+            return _verdict(decode(await self._client.exchange(request)), request)
+
+    def _question(
+        self, service: Service, rule: _Rule, value: Any, parameters: dict[str, Any], context: TaskContext
+    ) -> HttpRequest:
         path = service.rule_path.replace("{rule}", quote(rule.rule, safe=""))
         headers = first_headers(f"{context.idempotency_key}/{rule.rule}/{rule.field}")
         url = identify(service, join_endpoint(service.url, path), headers, context)
         question = {"field": rule.field, "value": value, **({"parameters": parameters} if parameters else {})}
         body = encode_body(question, None, headers)
-        request = HttpRequest(
-            "POST", url, headers, body, service.timeout, service.max_response_bytes, tls=tls_of(service)
-        )
-        return _verdict(decode(await self._client.exchange(request)), request)
+        return HttpRequest("POST", url, headers, body, service.timeout, service.max_response_bytes, tls=tls_of(service))
 
 
 def value_at(data: Any, path: str) -> Any:
