@@ -697,6 +697,24 @@ class StoreConformance(StorePlace):
             with pytest.raises(UsageError, match="is not a cursor"):
                 await scene.store.waiting("paid", cursor=cursor)
 
+    async def test_waits_are_listed_by_the_namespaces_of_their_workflows(self, scene: Scene) -> None:
+        for name, workflow in (("a", "shop"), ("b", "team.shop"), ("c", "team.other.shop"), ("d", "other.shop")):
+            handle = await scene.create(name, workflow=workflow)
+            await scene.append(change(handle, waits_begun=[wait()]))
+        for namespaces, expected in (
+            (None, "abcd"),
+            (("default",), "a"),
+            (("team",), "bc"),
+            (("team", "other", "x"), "bcd"),
+            ((), ""),
+        ):
+            page = await scene.store.waiting("paid", namespaces=namespaces)
+            assert "".join(one.execution for one in page.items) == expected
+        first = await scene.store.waiting("paid", namespaces=("team",), limit=1)
+        second = await scene.store.waiting("paid", namespaces=("team",), limit=1, cursor=first.next)
+        assert [one.execution for page in (first, second) for one in page.items] == ["b", "c"]
+        assert second.next is None
+
     # ── Events that came before the wait ─────────────────────────────────────────────────────────────────────────────
 
     async def test_a_wait_that_begins_later_gets_the_events_that_it_could_want(self, scene: Scene) -> None:

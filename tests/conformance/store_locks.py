@@ -10,7 +10,7 @@ import pytest
 
 from stepwell.base.errors import FenceLost
 from stepwell.execution.commands import Otherwise
-from stepwell.ports.records import Batch, Change, Handle, InboxItem, Lock, LockRequest
+from stepwell.ports.records import Batch, Change, Handle, InboxItem, Lock, LockGrant, LockRequest
 from stepwell.ports.store import Store
 from tests.conformance.store import (
     COMPLETED,
@@ -69,7 +69,11 @@ async def grants(scene: Scene) -> list[str]:
     """What was granted to executions of the scene's shard, in order, and not consumed: `execution/step name`."""
     items = await scene.inbox()
     assert {item.kind for item in items} <= {"lock_granted"}
-    return [f"{item.execution}/{item.step} {item.payload.decode()}" for item in items]
+    return [f"{item.execution}/{item.step} {_grant(item).name}" for item in items]
+
+
+def _grant(item: InboxItem) -> LockGrant:
+    return msgspec.msgpack.decode(item.payload, type=LockGrant)
 
 
 async def told(scene: Scene) -> list[str]:
@@ -82,7 +86,8 @@ def _told(item: InboxItem) -> str:
         assert item.step is None
         return f"{item.execution}: {' '.join(msgspec.msgpack.decode(item.payload))}"
     assert item.kind in ("lock_granted", "lock_refused")
-    return f"{item.execution} {item.kind.removeprefix('lock_')} {item.payload.decode()}"
+    name = _grant(item).name if item.kind == "lock_granted" else item.payload.decode()
+    return f"{item.execution} {item.kind.removeprefix('lock_')} {name}"
 
 
 async def line(store: Store, name: str = "till") -> str:
@@ -98,7 +103,7 @@ class LocksConformance(StorePlace):
         assert await a.take("till ü", 2, "pay[3]#2")
         (item,) = await scene.inbox()
         assert (item.shard, item.kind, item.execution, item.step) == (a.handle.shard, "lock_granted", "a", "pay[3]#2")
-        assert item.payload == "till ü".encode()
+        assert _grant(item) == LockGrant("till ü", NOW + 1)
         assert await scene.store.locks() == [
             Lock(name="till ü", execution="a", step="pay[3]#2", limit=2, since=NOW + 1, held=True)
         ]
@@ -203,9 +208,12 @@ class LocksConformance(StorePlace):
         a, b = await runners(scene, "ab")
         await a.take()
         await b.take()
-        again = a.change(locks_released=[("till", "pay")], locks_taken=[LockRequest("till", 1, "pay", NOW)])
+        again = a.change(locks_released=[("till", "pay")], locks_taken=[LockRequest("till", 1, "pay", NOW + 9)])
         assert await scene.append(again)
         assert await line(scene.store) == "b|a"
+        await b.release()
+        old, _, new = [_grant(item) for item in await scene.inbox()]
+        assert (old.at, new.at) == (NOW + 1, NOW + 9), "the two grants cannot be told apart"
 
     async def test_what_a_batch_takes_and_gives_back_is_granted_to_nobody_in_between(self, scene: Scene) -> None:
         a, b = await runners(scene, "ab")

@@ -12,8 +12,9 @@ import resource
 import sys
 from pathlib import Path
 
-from stepwell.base.errors import StoreError
-from stepwell.ports.records import Change, Handle
+from stepwell.base.errors import Conflict, StoreError
+from stepwell.ports.ledger import JournalEntry, Write
+from stepwell.ports.records import Change, Handle, InboxItem
 from stepwell.store.sqlite import SqliteStore
 from tests.conformance.store import NOW, TTL, creation, scene_on
 from tests.conformance.store import change as later_change
@@ -83,11 +84,30 @@ async def append_into_a_small_file(path: Path) -> None:
     await append(path)
 
 
+async def write(path: Path) -> None:
+    """Change one document again and again, in competition with others, each time with an inbox item and a chained
+    entry; say each revision that was written, until killed."""
+    store = SqliteStore(path)
+    await store.open()
+    say("writing")
+    revision = 0
+    while True:
+        change = Write(kind="counter", key="k", body=b"x" * 300, expected=revision, due_at=revision + 1)
+        posts = [InboxItem(shard=0, kind="start", payload=b"x" * 300)]
+        note = JournalEntry(kind="audit", subject="k", at=NOW, body=f"{revision + 1}" + "x" * 300, chained=True)
+        try:
+            (revision,) = await store.write([change], NOW, posts=posts, entries=[note])
+            say(revision)
+        except Conflict:
+            found = await store.document("counter", "k")
+            revision = found.revision if found is not None else 0
+
+
 def _row(handle: Handle, seq: int) -> Change:
     return later_change(handle, seq, bytes([seq % 256]) * 300)
 
 
-DEEDS = {deed.__name__: deed for deed in (open_and_close, own, listen, append, append_into_a_small_file)}
+DEEDS = {deed.__name__: deed for deed in (open_and_close, own, listen, append, append_into_a_small_file, write)}
 
 NOBODY = 65_534
 

@@ -11,6 +11,7 @@ from stepwell.ports.store import Store
 from stepwell.store.memory import MemoryStore
 from stepwell.store.memory_content import Content
 from stepwell.store.sqlite import SqliteStore
+from tests.conformance.ledger import LedgerConformance
 from tests.conformance.store import OpenStore, StoreConformance, StorePlace
 from tests.conformance.store_dead_letters import DeadLettersConformance
 from tests.conformance.store_locks import LocksConformance
@@ -73,6 +74,10 @@ class TestMemoryResults(InMemory, ResultsConformance):
     pass
 
 
+class TestMemoryLedger(InMemory, LedgerConformance):
+    pass
+
+
 class TestSqliteStore(InSqlite, StoreConformance):
     pass
 
@@ -90,4 +95,8 @@ class TestSqliteLocks(InSqlite, LocksConformance):
 
 
 class TestSqliteResults(InSqlite, ResultsConformance):
+    pass
+
+
+class TestSqliteLedger(InSqlite, LedgerConformance):
     pass

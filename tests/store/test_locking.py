@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepwell.execution.commands import Otherwise
-from stepwell.ports.records import Change, Handle, LockRequest
+from stepwell.ports.records import Change, Handle, LockGrant, LockRequest
 from stepwell.store.locking import Claim, Notice, settled
 from stepwell.store.memory_locks import Locks
 
@@ -38,6 +38,13 @@ def change_of(deed: Deed) -> Change:
     else:
         change.locks_released_all = True
     return change
+
+
+def _name_in(notice: Notice) -> str:
+    """The lock that somebody is told about."""
+    if notice.kind == "lock_refused":
+        return notice.payload.decode()
+    return msgspec.msgpack.decode(notice.payload, type=LockGrant).name
 
 
 class Lines:
@@ -109,9 +116,7 @@ def test_the_first_in_line_have_the_lock_and_everybody_is_told_once(batches: lis
         expected = [("lock_granted", *claim[1:], claim.name) for claim in granted]
         expected += [("lock_refused", *claim[1:], claim.name) for claim in lines.refused]
         said = [
-            (notice.kind, notice.execution, notice.step, notice.payload.decode())
-            for notice in told
-            if notice.step is not None
+            (notice.kind, notice.execution, notice.step, _name_in(notice)) for notice in told if notice.step is not None
         ]
         assert sorted(said) == sorted(expected)
         rooms = [(notice.execution, replaced_by(notice)) for notice in told if notice.step is None]

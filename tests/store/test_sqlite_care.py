@@ -13,6 +13,7 @@ from stepwell.base.errors import FenceLost, StoreError
 from stepwell.ports.records import Handle, LockRequest
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_rows import SQL
+from tests.conformance.ledger import entry, put
 from tests.conformance.store import COMPLETED, DEFINITION, NOW, TTL, WAITING, Scene, change, creation, scene_on, wait
 from tests.conformance.store_dead_letters import letter
 
@@ -49,6 +50,8 @@ async def scene(path: Path) -> AsyncIterator[Scene]:
         ("INSERT INTO locks SELECT 9, 'x', 99, 's', 1, 0, 1, 0", "refers to a row of executions that does not exist"),
         ("UPDATE dead_letters SET seq = 9", "dead letter a/pay/4: the history of execution a does not go so far"),
         ("UPDATE registrations SET version = '2.0.0'", "shop 2.0.0 is registered with the definition of shop 1.0.0"),
+        ("DELETE FROM chains", "journal of 'audit': it has chained entries, but where its chain ends is not recorded"),
+        ("DELETE FROM journal", "table chains: refers to a row of journal that does not exist"),
         ("DROP INDEX history_order", "index history_order is missing, unknown or changed"),
     ],
 )
@@ -59,6 +62,7 @@ async def test_broken_references_are_found(scene: Scene, path: Path, damage: str
     last = change(handle, 5, waits_begun=[wait()], snapshot=b"s", dead_letters=[letter(seq=4)], locks_taken=[request])
     await scene.append(last, change(other, 2, locks_taken=[request]))
     await scene.store.register(DEFINITION, tags=(), lifecycle="active", at=NOW, by="ada")
+    await scene.store.write([put()], NOW, entries=[entry(chained=True)])
     assert await scene.store.check() == []
     connection = apsw.Connection(str(path))
     connection.execute(damage)
@@ -75,6 +79,9 @@ async def test_the_history_of_an_execution_may_be_written_between_that_of_others
     assert await scene.store.check() == []
 
 
+JOURNAL = {
+    "kind": "k", "subject": "s", "after": 0, "before": 9, "since": 0, "until": NOW, "text": None, "limit": 10,
+}  # fmt: skip
 QUICK: Mapping[str, Sequence[Any] | Mapping[str, Any]] = {
     "execution": ("x",),
     "find_start": ("x",),
@@ -109,12 +116,24 @@ QUICK: Mapping[str, Sequence[Any] | Mapping[str, Any]] = {
     "has_asked_for_lock": ("x", 1, "s"),
     "locks_before": ("x", 1, "s"),
     "tell_locks": (1,),
-    "waiting": {"type": "t", "execution": 0, "step": "", "limit": 10},
+    "waiting": {"type": "t", "namespaces": None, "execution": 0, "step": "", "limit": 10},
     "versions": ("x",),
     "list": {
         "before_created": NOW, "before_key": 1, "created_from": 0, "created_to": NOW, "workflow": None,
-        "version": None, "statuses": None, "tag": None, "parent": None, "limit": 10,
+        "version": None, "statuses": None, "tag": None, "parent": None, "namespaces": None, "text": None, "limit": 10,
     },
+    "document": ("k", "x"),
+    "documents": {"kind": "k", "first": "a", "after": "a", "end": "b", "limit": 10},
+    "due_documents": ("k", NOW, 10),
+    "next_due": ("k",),
+    "delete_document": ("k", "x"),
+    "deleted_revision": ("k",),
+    "chain": ("k",),
+    "journal": JOURNAL,
+    "journal_of_subject": JOURNAL,
+    "journal_between": JOURNAL,
+    "forget_journal": ("k", NOW, 10),
+    "feed": (0, 10),
 }  # fmt: skip
 
 
@@ -184,6 +203,12 @@ async def test_more_rows_than_a_statement_takes_are_one_transaction(scene: Scene
     firsts = [statement.split()[0] for statement in statements]
     assert firsts == ["BEGIN", "SELECT", "INSERT", "INSERT", "INSERT", "COMMIT"]
     assert len(await scene.store.history("e", 0, 5_000)) == 2_501
+
+
+async def test_hundreds_of_journal_entries_are_one_statement(scene: Scene) -> None:
+    statements = await _traced(scene)
+    await scene.store.write([], NOW, entries=[entry(kind="log", subject=str(number)) for number in range(250)])
+    assert [statement.split()[0] for statement in statements] == ["BEGIN", "INSERT", "COMMIT"]
 
 
 async def _traced(scene: Scene) -> list[str]:

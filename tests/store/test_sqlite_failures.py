@@ -10,10 +10,12 @@ import apsw
 import pytest
 
 from stepwell.base.errors import StoreError
+from stepwell.ports.ledger import JournalQuery
 from stepwell.ports.listings import ExecutionQuery
 from stepwell.ports.records import Handle, HistoryRow, InboxItem
 from stepwell.store.sqlite import SqliteStore
 from stepwell.store.sqlite_errors import store_error
+from tests.conformance.ledger import delete, entry, put
 from tests.conformance.store import NOW, TTL, Scene, change, creation, event, scene_on
 from tests.conformance.store_locks import runners
 from tests.store.child import FILE_LIMIT
@@ -68,6 +70,44 @@ async def test_a_lock_is_not_handed_on_by_a_batch_that_could_not_be_written(scen
     await store._write(lambda connection: connection.pragma("max_page_count", 10**9))
     assert await first.release()
     assert [lock.execution for lock in await store.locks()] == ["b"]
+
+
+@pytest.mark.parametrize("too_large", ["document", "post", "entry"])
+async def test_a_full_disk_refuses_a_write_to_the_ledger_as_a_whole(scene: Scene, too_large: str) -> None:
+    store = sqlite_of(scene)
+    await store.write([put("a", due_at=1)], NOW, entries=[entry(chained=True)])
+
+    async def seen() -> object:
+        documents = await store.documents("schedule"), await store.next_due("schedule")
+        return documents, await store.journal(JournalQuery(kind="audit")), await store.chains(), await scene.inbox()
+
+    before = await seen()
+    await store._write(lambda connection: connection.pragma("max_page_count", connection.pragma("page_count") + 5))
+    writes = [delete("a"), put("b", due_at=2), put("c", b"x" * (100_000 if too_large == "document" else 1))]
+    posts = [InboxItem(shard=0, kind="start", payload=b"x" * (100_000 if too_large == "post" else 1))]
+    entries = [entry(chained=True), entry("x" * (100_000 if too_large == "entry" else 1), chained=True)]
+    with pytest.raises(StoreError) as raised:
+        await store.write(writes, NOW, posts=posts, entries=entries)
+    assert raised.value.code == "store-full"
+    assert await seen() == before
+    await store._write(lambda connection: connection.pragma("max_page_count", 10**9))
+    assert await store.write(writes, NOW, posts=posts, entries=entries) == [1, 2, 2]
+    assert [chain.length for chain in await store.chains()] == [3]
+    assert await store.check() == []
+
+
+async def test_a_write_to_the_ledger_waits_for_no_reader_and_is_refused_while_another_process_writes(
+    scene: Scene, path: Path
+) -> None:
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError) as raised:
+        await scene.store.write([put()], NOW)
+    assert raised.value.code == "store-busy"
+    other.execute("ROLLBACK")
+    other.execute("BEGIN; SELECT count(*) FROM documents")
+    assert await scene.store.write([put()], NOW) == [1]
+    other.close()
 
 
 async def test_a_file_that_may_not_grow_keeps_what_was_acknowledged(path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from stepwell.base.chain import ORIGIN, link
 from stepwell.base.errors import Conflict
+from stepwell.ports.ledger import FeedRow, JournalQuery
 from stepwell.ports.records import Handle, InboxItem
 from stepwell.store.sqlite import SqliteStore
 from tests.conformance.store import NOW, PATIENCE, SECOND, TTL, creation, scene_on
@@ -34,6 +36,73 @@ async def test_every_acknowledged_row_survives_a_kill_and_no_commit_is_half_ther
         assert here == list(range(1, len(here) + 1))
         assert len(here) >= seq
     assert [problem for problem in await store.check() if "definition" not in problem] == []
+    await store.close()
+
+
+async def test_of_a_write_everything_or_nothing_survives_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "stepwell.db"
+    chance = random.Random(11)
+    acknowledged = 0
+    for _ in range(4):
+        with child("write", path) as process:
+            assert line_of(process) == "writing"
+            for _ in range(chance.randrange(1, 100)):
+                acknowledged = int(line_of(process))
+            process.kill()
+        await assert_agreement(path, acknowledged)
+
+
+async def test_two_processes_that_change_one_document_lose_no_change(tmp_path: Path) -> None:
+    path = tmp_path / "stepwell.db"
+    seen: list[int] = []
+    with child("write", path) as first, child("write", path) as second:
+        for process in (first, second):
+            assert line_of(process) == "writing"
+        for _ in range(15):
+            seen += [int(line_of(first)), int(line_of(second))]
+    assert len(set(seen)) == len(seen), "no revision was written by both"
+    await assert_agreement(path, max(seen))
+
+
+async def assert_agreement(path: Path, acknowledged: int) -> None:
+    """As many items and entries were written as revisions, in one chain, and none that was acknowledged is missing."""
+    store = SqliteStore(path)
+    await store.open()
+    document = await store.document("counter", "k")
+    assert document is not None
+    assert document.revision >= acknowledged
+    rows = await store.journal(JournalQuery(kind="audit", limit=100_000))
+    assert [int(row.body.rstrip("x")) for row in rows] == list(range(1, document.revision + 1))
+    assert len(await store.inbox(0, limit=100_000)) == document.revision
+    assert await store.next_due("counter") == document.revision
+    (end,) = await store.chains()
+    before = ORIGIN
+    for row in rows:
+        before = link(before, row.kind, row.subject, row.at, row.body)
+        assert row.hash == before
+    assert (end.length, end.number, end.hash) == (document.revision, rows[-1].number, before)
+    assert await store.check() == []
+    await store.close()
+
+
+async def test_a_reader_of_the_feed_misses_nothing_that_other_processes_commit(tmp_path: Path) -> None:
+    path = tmp_path / "stepwell.db"
+    store = SqliteStore(path)
+    await store.open()
+    seen: list[FeedRow] = []
+    with child("append", path) as first:
+        assert line_of(first) == "created e0 e1"
+        with child("append", path) as second:
+            assert line_of(second) == "created e2 e3"
+            while len(seen) < 400:
+                seen += await store.feed(seen[-1].number if seen else 0, 50)
+    seen += await store.feed(seen[-1].number, 1_000_000)
+    for execution in {row.execution for row in seen}:
+        history = await store.history(execution, limit=100_000)
+        assert [(row.seq, row.events) for row in seen if row.execution == execution] == [
+            (row.seq, row.events) for row in history
+        ]
+    assert {row.execution for row in seen} == {"e0", "e1", "e2", "e3"}
     await store.close()
 
 

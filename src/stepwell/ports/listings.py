@@ -27,8 +27,9 @@ class Page(msgspec.Struct, frozen=True):
 class ExecutionQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which executions to list, newest first. None means any. `created_from` is included, `created_to` is not.
 
-    `parent` is the id of an execution: the sub-workflows that its steps started. `namespaces` are those of the workflows.
-    `text` is contained in the id, the workflow's name, a tag or the error; ASCII letters of either case are alike.
+    `parent` is the id of an execution: the sub-workflows that its steps started. `namespaces` are those of the
+    workflows (`base.namespaces`). `text` is contained in the id, the workflow's name, a tag or the error; ASCII letters
+    of either case are alike.
     """
 
     workflow: str | None = None

@@ -119,7 +119,7 @@ class LockRequest(msgspec.Struct, frozen=True):
         name: of the lock.
         limit: how many may hold it at once, at least 1.
         holder: the key of the step's instance; empty text for the execution as a whole.
-        at: when it asked.
+        at: when it asked; a grant says it again, so that it can be told from the grant of an earlier request.
         otherwise: what happens when it is not free at once, which is when as many as may hold it do, or somebody is in
             line: stand in line (`queue`); be refused, and not stand in line (`refuse`); stand in line, and have the
             executions of all who stand before it, holders and waiting, told to cancel (`replace`).
@@ -134,6 +134,13 @@ class LockRequest(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.limit < 1:
             raise ValueError(f"a lock that {self.limit} may hold would never be granted")
+
+
+class LockGrant(msgspec.Struct, frozen=True, array_like=True):
+    """What an inbox item of kind `lock_granted` holds, in MessagePack: name and instant of the `LockRequest`."""
+
+    name: str
+    at: int
 
 
 class KeptResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +208,8 @@ class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: `event`, `early_event`, `lock_granted`, `lock_refused`, `tell`, ...
-        payload: encoded: the event, the name of the lock in UTF-8, what is told (`[verb, by, reason]`), ...
+        payload: encoded: the event, a `LockGrant`, the name of a lock that is refused in UTF-8, what is told
+            (`[verb, by, reason]`), ...
         execution, step: whom it concerns, where that is known.
         id: given by the store.
     """

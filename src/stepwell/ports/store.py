@@ -177,8 +177,18 @@ class Store(Ledger, Protocol):
 
     # Events and the inbox
 
-    async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
+    async def waiting(
+        self,
+        event_type: str,
+        *,
+        namespaces: Sequence[str] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> WaitPage:
         """A page of the steps that wait for events of this type, those of the oldest executions first.
+
+        Args:
+            namespaces: those of the workflows; None means any.
 
         Raises:
             UsageError: the cursor is not one that a list returned.

@@ -62,6 +62,11 @@ class TaskContext(Protocol):
         """The same for every try and every delivery of this step; for the receiver to recognise a repetition."""
         return self.assignment.idempotency_key
 
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that the attempt is part of, for a header of that name; None when nothing is traced."""
+        return None
+
     def sealed(self) -> Sequence[str]:
         """The texts that were opened for this attempt and came from secrets: not to be shown or stored."""
         ...

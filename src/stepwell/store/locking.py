@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
 import msgspec
 
-from stepwell.ports.records import Change, LockRequest
+from stepwell.ports.records import Change, LockGrant, LockRequest
 
+_encode = msgspec.msgpack.Encoder().encode
 WHO: Final = "stepwell"
 """Who tells executions to make room."""
 
@@ -94,13 +95,18 @@ def settled(held: int, waiting: Iterable[tuple[int, Claim]], refusing: Collectio
     return outcome
 
 
-def notices(outcome: Settled) -> list[Notice]:
-    """What those are told who get the lock, and then those who do not."""
-    return [
-        Notice(claim.execution, kind, claim.holder, claim.name.encode())
-        for kind, claims in (("lock_granted", outcome.granted), ("lock_refused", outcome.refused))
-        for claim in claims
-    ]
+def notices(outcome: Settled, since: Callable[[Claim], int]) -> list[Notice]:
+    """What those are told who get the lock, and then those who do not.
+
+    Args:
+        since: when a claim was made: the `at` of its `LockRequest`.
+    """
+    granted = (
+        Notice(claim.execution, "lock_granted", claim.holder, _encode(LockGrant(claim.name, since(claim))))
+        for claim in outcome.granted
+    )
+    refused = (Notice(claim.execution, "lock_refused", claim.holder, claim.name.encode()) for claim in outcome.refused)
+    return [*granted, *refused]
 
 
 def make_room(before: Iterable[str], replacing: Claim) -> list[Notice]:

@@ -187,10 +187,24 @@ class MemoryStore(Store):
 
     # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
 
-    async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
+    async def waiting(
+        self,
+        event_type: str,
+        *,
+        namespaces: Sequence[str] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> WaitPage:
         behind = wait_place_of(limit, cursor)
         waits = [line for (of, _), line in self._opened().waits.items() if of == event_type]
-        found = sorted({place for line in waits for place in line if place > behind})
+        found = sorted(
+            {
+                place
+                for line in waits
+                for place, record in line.items()
+                if place > behind and (namespaces is None or namespace_of(record.created.workflow) in namespaces)
+            }
+        )
         shown = found[:limit]
         items = [Waiting(self.content.by_key[key].handle.id, step) for key, step in shown]
         return WaitPage(items, wait_cursor_of(*shown[-1]) if len(found) > limit else None)

@@ -59,7 +59,7 @@ class Locks:
             line[claim] = replace(line[claim], held=True)
         for claim in outcome.refused:
             self._drop(claim)
-        told = notices(outcome)
+        told = notices(outcome, lambda claim: line[claim].since)
         for claim in replacing:
             if claim.name == name and not line[claim].held:
                 told += self._make_room(line, claim)

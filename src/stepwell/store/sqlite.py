@@ -210,8 +210,17 @@ class SqliteStore(Store):
 
     # ── Events and the inbox ─────────────────────────────────────────────────────────────────────────────────────────
 
-    async def waiting(self, event_type: str, *, limit: int = 50, cursor: str | None = None) -> WaitPage:
-        return await self._read_aside(lambda connection: sqlite_reads.waiting(connection, event_type, limit, cursor))
+    async def waiting(
+        self,
+        event_type: str,
+        *,
+        namespaces: Sequence[str] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> WaitPage:
+        return await self._read_aside(
+            lambda connection: sqlite_reads.waiting(connection, event_type, namespaces, limit, cursor)
+        )
 
     async def publish(
         self,

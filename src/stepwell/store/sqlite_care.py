@@ -114,7 +114,8 @@ def _problems(connection: apsw.Connection, location: str) -> Iterator[str]:
     for part in changed_parts(connection):
         yield f"{part} is missing, unknown or changed"
     for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield f"table {table}, row {row}: refers to a row of {parent} that does not exist"
+        where = f"table {table}" if row is None else f"table {table}, row {row}"
+        yield f"{where}: refers to a row of {parent} that does not exist"
     for statement, sentence in _FINDINGS.items():
         for row in select(connection, statement):
             yield sentence.format(*row)

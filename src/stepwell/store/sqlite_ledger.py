@@ -29,6 +29,8 @@ FORGET_AT_ONCE: Final = 1_000
 
 _NOTE: Final = RowStatement("note")
 _FIRST, _LAST = -(2**63), 2**63 - 1
+_BEHIND_ALL_TEXTS: Final = b""
+"""In the order of SQLite every BLOB stands behind every TEXT."""
 _ORDER, _REVERSED = "ORDER BY number", "ORDER BY number DESC"
 
 
@@ -83,7 +85,14 @@ def documents(connection: apsw.Connection, kind: str, prefix: str, after: str, l
     """See `ports.Ledger.documents`."""
     check_limit(limit, "documents")
     check_question(kind, prefix, after)
-    where = {"kind": kind, "prefix": prefix, "end": end_of_prefix(prefix), "after": after, "limit": limit}
+    end = end_of_prefix(prefix)
+    where = {
+        "kind": kind,
+        "first": max(prefix, after),
+        "end": _BEHIND_ALL_TEXTS if end is None else end,
+        "after": after,
+        "limit": limit,
+    }
     return _documents(connection, "documents", where)
 
 

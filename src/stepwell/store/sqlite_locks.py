@@ -29,10 +29,11 @@ Keys = Mapping[str, int]
 
 
 class _Place(NamedTuple):
-    """Where a claim stands, and where its execution is told about it."""
+    """Where a claim stands, since when, and where its execution is told about it."""
 
     number: int
     shard: int
+    since: int
 
 
 def apply(connection: apsw.Connection, changes: Sequence[Change], keys: Keys) -> Sequence[InboxItem]:
@@ -93,7 +94,8 @@ def _settle(connection: apsw.Connection, name: str, new: Mapping[Claim, str], ke
     line.close()  # who comes behind was not read
     _HOLD.run(connection, [places[claim].number for claim in outcome.granted])
     _release(connection, outcome.refused, keys)
-    for notice, claim in zip(notices(outcome), (*outcome.granted, *outcome.refused), strict=True):
+    told = notices(outcome, lambda claim: places[claim].since)
+    for notice, claim in zip(told, (*outcome.granted, *outcome.refused), strict=True):
         yield _item(notice, places[claim].shard)
     for claim, otherwise in new.items():
         if otherwise == "replace" and claim.name == name:
@@ -102,9 +104,9 @@ def _settle(connection: apsw.Connection, name: str, new: Mapping[Claim, str], ke
 
 def _waiting(name: str, line: apsw.Cursor, places: dict[Claim, _Place]) -> Iterator[tuple[int, Claim]]:
     """Those in line as they are read; `places` is filled with where they stand."""
-    for limit, number, execution, shard, step in line:
+    for limit, number, execution, shard, step, since in line:
         claim = Claim(name, execution, step)
-        places[claim] = _Place(number, shard)
+        places[claim] = _Place(number, shard, since)
         yield limit, claim
 
 

@@ -76,10 +76,22 @@ def page(connection: apsw.Connection, query: ExecutionQuery) -> Page:
     return Page(items, cursor_of(items[-1].created.created_at, shown[-1][0]) if more else None)
 
 
-def waiting(connection: apsw.Connection, event_type: str, limit: int, cursor: str | None) -> WaitPage:
+def waiting(
+    connection: apsw.Connection, event_type: str, namespaces: Sequence[str] | None, limit: int, cursor: str | None
+) -> WaitPage:
     """See `ports.Store.waiting`."""
     key, step = wait_place_of(limit, cursor)
-    rows = select(connection, "waiting", {"type": event_type, "execution": key, "step": step, "limit": limit + 1})
+    rows = select(
+        connection,
+        "waiting",
+        {
+            "type": event_type,
+            "namespaces": _encode_texts(namespaces).decode() if namespaces is not None else None,
+            "execution": key,
+            "step": step,
+            "limit": limit + 1,
+        },
+    )
     shown = rows[:limit]
     last = wait_cursor_of(shown[-1][0], shown[-1][2]) if len(rows) > limit else None
     return WaitPage([Waiting(execution, step) for _, execution, step in shown], last)

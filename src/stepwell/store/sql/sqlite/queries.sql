@@ -205,7 +205,7 @@ DELETE FROM locks WHERE execution = ? RETURNING name
 SELECT count(*) FROM locks WHERE name = ? AND held = 1
 
 -- name: lock_line
-SELECT l.slots, l.number, e.id, e.shard, l.step
+SELECT l.slots, l.number, e.id, e.shard, l.step, l.since
 FROM locks AS l CROSS JOIN executions AS e ON e.key = l.execution
 WHERE l.name = ? AND l.held = 0 ORDER BY l.number
 
@@ -238,6 +238,9 @@ ORDER BY l.name, l.number
 SELECT DISTINCT e.key, e.id, w.step
 FROM waits AS w CROSS JOIN executions AS e ON e.key = w.execution
 WHERE w.event_type = :type AND (w.execution, w.step) > (:execution, :step)
+  AND (:namespaces IS NULL
+       OR CASE instr(e.workflow, '.') WHEN 0 THEN 'default' ELSE substr(e.workflow, 1, instr(e.workflow, '.') - 1) END
+          IN (SELECT value FROM json_each(:namespaces)))
 ORDER BY w.execution, w.step LIMIT :limit
 
 -- name: store_event
@@ -327,7 +330,7 @@ SELECT kind, key, revision, body, due_at, updated_at FROM documents WHERE kind =
 
 -- name: documents
 SELECT kind, key, revision, body, due_at, updated_at FROM documents
-WHERE kind = :kind AND key > :after AND key >= :prefix AND (:end IS NULL OR key < :end)
+WHERE kind = :kind AND key >= :first AND key < :end AND key <> :after
 ORDER BY key LIMIT :limit
 
 -- name: due_documents
@@ -365,25 +368,25 @@ SELECT kind, length, number, hash FROM chains ORDER BY kind
 INSERT INTO chains (kind, length, number, hash) VALUES (?, ?, ?, ?)
 ON CONFLICT (kind) DO UPDATE SET length = excluded.length, number = excluded.number, hash = excluded.hash
 
--- Three ways to the same rows, one for each index. A plus keeps SQLite from taking the index of a column.
+-- Three ways to the same rows, one for each index.
 -- name: journal
-SELECT number, kind, subject, at, body, hash FROM journal
+SELECT number, kind, subject, at, body, hash FROM journal INDEXED BY journal_kind
 WHERE kind = :kind AND number > :after AND number < :before
-  AND (:text IS NULL OR instr(lower(body), :text) > 0)
+  AND (:text IS NULL OR instr(lower(body), :text))
 ORDER BY number LIMIT :limit
 
 -- name: journal_of_subject
-SELECT number, kind, subject, at, body, hash FROM journal
+SELECT number, kind, subject, at, body, hash FROM journal INDEXED BY journal_subject
 WHERE kind = :kind AND subject = :subject AND number > :after AND number < :before
-  AND +at >= :since AND +at < :until
-  AND (:text IS NULL OR instr(lower(body), :text) > 0)
+  AND at >= :since AND at < :until
+  AND (:text IS NULL OR instr(lower(body), :text))
 ORDER BY number LIMIT :limit
 
 -- name: journal_between
 SELECT number, kind, subject, at, body, hash FROM journal
-WHERE number IN (SELECT number FROM journal
-                 WHERE kind = :kind AND at >= :since AND at < :until AND +number > :after AND +number < :before)
-  AND (:text IS NULL OR instr(lower(body), :text) > 0)
+WHERE number IN (SELECT number FROM journal INDEXED BY journal_at
+                 WHERE kind = :kind AND at >= :since AND at < :until AND number > :after AND number < :before)
+  AND (:text IS NULL OR instr(lower(body), :text))
 ORDER BY number LIMIT :limit
 
 -- name: forget_journal
@@ -465,4 +468,4 @@ SELECT r.name, r.version, d.name || ' ' || d.version FROM registrations AS r JOI
 WHERE (r.name, r.version) <> (d.name, d.version) ORDER BY r.name, r.version LIMIT 100
 
 -- name: chained_without_chain
-SELECT DISTINCT kind FROM journal WHERE hash IS NOT NULL AND kind NOT IN (SELECT kind FROM chains) ORDER BY kind
+SELECT kind FROM journal WHERE hash IS NOT NULL EXCEPT SELECT kind FROM chains
