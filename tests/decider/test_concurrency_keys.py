@@ -29,7 +29,7 @@ def failed() -> Story:
 
 def test_nothing_begins_before_the_execution_has_its_place() -> None:
     story = begun(LIMITED, {"customer": 7})
-    assert asked(story) == [TakeLock("test:7", "", 2)]
+    assert asked(story) == [TakeLock("test:7", "", 2, at=story.state.held_since)]
     assert story.state.status is ExecutionStatus.PENDING
     assert dispatched(story.when(PLACE)) == ["a"]
 
@@ -37,7 +37,7 @@ def test_nothing_begins_before_the_execution_has_its_place() -> None:
 def test_what_is_retried_after_its_end_stands_in_line_for_its_place_again() -> None:
     story = failed()
     decision = story.when(Retry(by="ada"))
-    assert asked(story)[1:] == [TakeLock("test:7", "", 2)]
+    assert asked(story)[1:] == [TakeLock("test:7", "", 2, at=story.state.held_since)]
     assert not [command for command in decision.commands if isinstance(command, RunStep)]
     story.crash()
     decision = story.when(PLACE)
@@ -56,3 +56,13 @@ def test_a_place_that_comes_twice_changes_nothing() -> None:
     story = begun(LIMITED, {"customer": 7})
     story.when(PLACE)
     assert story.when(PLACE).events == []
+
+
+def test_a_place_that_was_granted_before_the_end_is_none_of_an_execution_that_goes_on_after_it() -> None:
+    story = failed()
+    before = story.state.held_since
+    story.when(Retry(by="ada"))
+    old = LockGranted("", "test:7", before)
+    assert story.when(old).events == []
+    new = LockGranted("", "test:7", story.state.held_since)
+    assert kinds(story.when(new))[0] == "ExecutionAdmitted"

@@ -164,3 +164,22 @@ def test_behind_a_stand_in_for_each_instance_a_join_runs_once() -> None:
         - {name: z, type: work, join: sync}
     """).go({"e": BOOM})
     assert (story.status, story.times("e"), story.times("s"), story.times("z")) == ("completed", 2, 2, 1)
+
+
+def test_a_group_is_cut_short_by_a_failure_elsewhere_when_an_instance_of_each_has_not_run() -> None:
+    story = Played("""
+        config: {on_error: {strategy: terminate}}
+        steps:
+        - name: g
+          type: parallel_group
+          config:
+            steps:
+            - {name: a, type: work}
+            - {name: b, type: work}
+            - {name: e, type: work, join: each, depends_on: [a, b]}
+        - {name: z, type: work}
+    """)
+    story.done("a").failed("z").done("b")
+    assert story.running == ["e"]
+    story.done("e")
+    assert (story.status, story.of("g")) == ("failed", "cancelled")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from stepwell.decider.outstanding import outstanding
+from stepwell.execution.commands import TakeLock
 from stepwell.execution.history import LockTaken
 from stepwell.execution.inputs import LockGranted
+from stepwell.execution.verbs import Rerun
 from tests.decider.played import Played
 from tests.decider.story import BOOM, FLAKY
 
@@ -255,6 +258,21 @@ def test_a_lock_granted_twice_is_taken_once() -> None:
     assert story.locks == {"m": ["a"]}
     assert len(story.happened(LockTaken)) == 1
     assert story.done("a").status == "completed"
+
+
+def test_a_grant_of_what_was_asked_for_before_is_none_of_what_is_asked_for_again() -> None:
+    story = Played(
+        "steps: [{name: a, type: work, mutex: {key: m, timeout: 1s}, retry: {max_attempts: 2, initial_delay: 0s}}]",
+        locked=("m",),
+    )
+    (first,) = [command for command in outstanding(story.run) if isinstance(command, TakeLock)]
+    story.take(Rerun(by="ada", reason="", step="a"))
+    (second,) = [command for command in outstanding(story.run) if isinstance(command, TakeLock)]
+    assert first.at < second.at
+    story.take(LockGranted("a", "m", first.at))
+    assert (story.locks["m"], story.running) == (["", "a"], [])
+    story.unlock("m")
+    assert (story.locks["m"], story.running) == (["a"], ["a"])
 
 
 def test_a_step_that_is_cancelled_while_it_waits_for_a_lock_wants_it_no_more() -> None:

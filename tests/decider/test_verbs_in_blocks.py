@@ -102,3 +102,38 @@ def test_what_failed_inside_of_a_construct_whose_failure_was_handled_cannot_be_s
     with pytest.raises(Conflict) as caught:
         story.take(SkipStep(**BY, step="a"))
     assert caught.value.code == "step-ended"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_cycle_that_runs_is_not_over_when_what_led_to_it_is_settled_otherwise(waits: bool) -> None:
+    story = Played("""
+        steps:
+        - {name: a, type: work}
+        - {name: b, type: work, depends_on: [{step: a, on: complete}], max_visits: 3}
+        - {name: c, type: work, depends_on: b, on_success: b}
+    """)
+    story.failed("a")
+    if not waits:
+        story.done("b")
+    story.take(SkipStep(**BY, step="a"))
+    if waits:
+        story.done("b")
+    story.done("c", "b#2", "c#2", "b#3")
+    assert story.running == ["c#3"]
+    story.done("c#3")
+    assert (story.times("b"), story.times("c")) == (3, 3)
+
+
+def test_each_is_not_over_while_it_runs_when_what_led_to_it_is_settled_otherwise() -> None:
+    story = Played("""
+        steps:
+        - {name: a, type: work}
+        - {name: e, type: work, join: each, depends_on: [{step: a, on: complete}]}
+        - {name: z, type: work, join: each, depends_on: [e]}
+    """)
+    story.failed("a").take(SkipStep(**BY, step="a"))
+    assert (story.running, story.of("z")) == (["e"], "pending")
+    story.done("e")
+    assert story.running == ["z"]
+    story.done("z")
+    assert story.status == "completed"

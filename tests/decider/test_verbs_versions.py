@@ -14,8 +14,9 @@ from stepwell.decider.replay import replay
 from stepwell.decider.turn import Decision
 from stepwell.decider.verbs_migrate import problems
 from stepwell.definition.model import WorkflowDefinition
-from stepwell.execution.commands import AwaitEvent, RunStep
+from stepwell.execution.commands import AwaitEvent, ReleaseLock, RunStep, TakeLock
 from stepwell.execution.history import ExecutionForked
+from stepwell.execution.inputs import Begin, LockGranted
 from stepwell.execution.verbs import Cancel, Migrate, Pause, Resume
 from tests.decider.story import FLAKY, SECOND, dispatched, kinds
 from tests.decider.verb_story import Checked, decides_by, document, told
@@ -102,6 +103,26 @@ def test_a_step_that_has_ended_can_get_another_name() -> None:
     migrate(story, renamed, a="first")
     assert (story.status("first"), story.step("first").output) == ("completed", 7)
     assert story.done("b").commands[0].assignment.config == {"value": 7}  # type: ignore[union-attr]
+
+
+def test_who_stood_in_line_leaves_it_when_the_other_version_limits_nothing() -> None:
+    story = Checked(document(f"config: {{concurrency: {{key: k, limit: 1}}}}\n{OLD}"))
+    (asked,) = story.when(Begin()).commands
+    assert isinstance(asked, TakeLock)
+    assert asked.name == "test:k"
+    migrate(story, new(OLD))
+    decision = story.when(Begin())
+    assert (decision.commands[0], dispatched(decision)) == (ReleaseLock("test:k", ""), ["a"])
+    assert story.when(LockGranted("", "test:k")).events == []
+    story.done_all("a", "b")
+    assert story.state.status.value == "completed"
+
+
+def test_a_step_that_has_a_lock_gives_it_back_at_its_end_whatever_the_other_version_says() -> None:
+    story = told(OLD.replace("name: a,", "name: a, mutex: press,"))
+    story.when(LockGranted("a", "press"))
+    migrate(story, new(OLD))
+    assert ReleaseLock("press", "a") in story.done("a").commands
 
 
 def test_new_variables_get_their_first_values() -> None:

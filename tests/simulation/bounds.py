@@ -91,7 +91,7 @@ def counted(bounds: Bounds) -> Iterator[None]:
         bounds.count_command(one)
         command(turn, one)
 
-    Turn.emit, Turn.command = emit_counted, command_counted  # type: ignore[method-assign]
+    Turn.emit, Turn.command = emit_counted, command_counted  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

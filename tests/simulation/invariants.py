@@ -18,7 +18,7 @@ from stepwell.decider.outstanding import outstanding
 from stepwell.decider.replay import replay
 from stepwell.definition.model import Bulkhead, RateLimit
 from stepwell.execution.commands import AwaitEvent, Deliver, RunStep
-from stepwell.execution.event import ANSWER, Event
+from stepwell.execution.event import ANSWER, SIGNAL, Event
 from stepwell.execution.evolve import fold
 from stepwell.execution.history import (
     ApprovalRequested,
@@ -324,6 +324,31 @@ def an_event_wakes_a_waiter_once(world: World) -> None:
                 waiting.pop(event.step, None)
 
 
+def a_signal_wakes_whom_it_is_meant_for(world: World) -> None:
+    """Of the executions that wait for such an event, a signal wakes the one that it names, and is late for no other."""
+    for ledger in world.ledgers.values():
+        for event in own_events(ledger.history):
+            if isinstance(event, EventReceived) and event.event.source == SIGNAL:
+                assert event.event.subject == ledger.id, f"{event.step} is woken by a signal to {event.event.subject}"
+            elif isinstance(event, EventLate) and event.source == SIGNAL:
+                kept = world.content.events.get((event.source, event.event_id))
+                subject = _decode_event(kept.body).subject if kept is not None else ledger.id
+                assert subject == ledger.id, f"a signal to {subject} is late for {event.step}"
+
+
+def what_an_event_starts_is_started_once(world: World) -> None:
+    """What an event that is stored was to start is there, under its key; what a duplicate was to start is not."""
+    for id_, request in world.requested.items():
+        first = world.content.start_keys.get(request.start_key)
+        if id_ in world.accepted:
+            assert first is not None, f"what was to start with {request.start_key!r} is not there"
+        ledger = world.ledgers.get(id_)
+        if ledger is not None:
+            assert id_ in world.accepted, f"execution {ledger.number} was asked for with a duplicate"
+            assert first == id_, f"execution {ledger.number} is not the one of its key"
+            assert ledger.state.input == request.input, f"execution {ledger.number} has another input"
+
+
 def no_event_is_missed(world: World) -> None:
     """A wait that timed out had no event, from the creation of its execution on, that it wanted.
 
@@ -345,6 +370,7 @@ def no_event_is_missed(world: World) -> None:
                     for received, one in events
                     if ledger.state.created_at <= received < event.at
                     and one.type == wait.event_type
+                    and not one.is_for_another_than(ledger.id)
                     and _wants(ledger, wait, one.data["n"])
                     and not _woke_before(ledger, one.id, wait)
                 ]
@@ -473,6 +499,8 @@ AT_END: Final[tuple[Always, ...]] = (
     what_is_recorded_is_what_the_attempt_did,
     attempts_are_as_many_as_the_policy_allows,
     an_event_wakes_a_waiter_once,
+    a_signal_wakes_whom_it_is_meant_for,
+    what_an_event_starts_is_started_once,
     no_event_is_missed,
     a_sub_workflow_runs_once_for_its_step,
     timers_fire_when_they_are_due,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from stepwell.base.errors import StoreError
 from stepwell.engine.engine import Engine, Limits
+from stepwell.execution.event import Event
 from stepwell.execution.work import Assignment, Report
-from stepwell.ports.records import Batch
+from stepwell.ports.records import Batch, Published
 from stepwell.store.memory import MemoryStore
 from tests.simulation.agenda import Entry
 from tests.simulation.behaviour import Behaviour
@@ -57,6 +58,9 @@ class Disk(MemoryStore):
         if fault == "kept":
             await self._life.power_cut()
         return posted
+
+    async def publish(self, event: Event, *args: Any, **named: Any) -> Published:
+        return self._life.world.published_as(event, await super().publish(event, *args, **named))
 
 
 class Workers:

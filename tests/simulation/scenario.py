@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from random import Random
 from typing import Any, Literal
@@ -25,6 +25,8 @@ from tests.simulation.language import Tree
 
 HALF = SECOND // 2
 """Instants lie on half seconds, so that much happens at the same one."""
+SIGNALS, STARTS = 0.25, 0.15
+"""How many of the events are signals, and how many start something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,18 @@ class Starting:
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """Somebody publishes an event: through the engine, or from another process."""
+    """Somebody publishes an event: through the engine, or from another process.
+
+    `to`: it is a signal, meant for the execution of that number alone. `starts`: what it starts, if it is no duplicate.
+    """
 
     at: int
     type: str
     id: str
     n: int
     foreign: bool = False
+    to: int | None = None
+    starts: Starting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ def scenario(seed: int, language: Collection[str], verbs: Collection[str]) -> Sc
         children=children,
         yaml=random.random() < 0.1,
         starts=starts,
-        events=tuple(_event(random, number) for number in range(random.choice((0, 2, 5, 9)))),
+        events=tuple(_event(random, number, len(documents)) for number in range(random.choice((0, 2, 5, 9)))),
         verbs=tuple(
             _verb(random, len(starts), sorted(verbs)) for _ in range(random.choice((0, 0, 1, 2, 8)) if verbs else 0)
         ),
@@ -199,11 +206,18 @@ def _start(random: Random, documents: int) -> Starting:
     return Starting(_instant(random, 3), random.randrange(documents), given, key, again=random.random() < 0.5)
 
 
-def _event(random: Random, number: int) -> Publishing:
+def _event(random: Random, number: int, documents: int) -> Publishing:
     name = random.choice((f"e{number}", f"e{number}", f"e{number // 2}"))  # now and then one that was there already
-    return Publishing(
+    event = Publishing(
         _instant(random, 12), random.choice(EVENTS), name, random.randint(0, 3), foreign=random.random() < 0.4
     )
+    what = random.random()
+    if what < SIGNALS:
+        return replace(event, to=random.randrange(4))
+    if what < SIGNALS + STARTS:
+        start = _start(random, documents)
+        return replace(event, starts=replace(start, key=start.key or f"asked {number}"))
+    return event
 
 
 def _verb(random: Random, executions: int, verbs: list[str]) -> Asking:

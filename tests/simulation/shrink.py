@@ -10,7 +10,7 @@ from typing import Any
 
 from stepwell.definition.diagnostics import InvalidDefinition
 from tests.simulation.language import Tree
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import Publishing, Scenario, Starting
 from tests.simulation.trial import try_scenario
 
 EDGE_KEYS = ("next", "on_success", "on_failure", "on_timeout", "on_complete", "cancels")
@@ -77,11 +77,21 @@ def _with(scenario: Scenario, name: str, value: Any) -> Scenario:
 
 def _without_document(scenario: Scenario) -> Iterator[Scenario]:
     for number in range(len(scenario.documents)):
-        if any(start.document == number for start in scenario.starts):
+        asked = (event.starts for event in scenario.events if event.starts is not None)
+        if any(start.document == number for start in (*scenario.starts, *asked)):
             continue
-        starts = tuple(replace(start, document=start.document - (start.document > number)) for start in scenario.starts)
+        starts = tuple(_with_less_documents(start, number) for start in scenario.starts)
+        events = tuple(
+            replace(event, starts=_with_less_documents(event.starts, number)) if event.starts is not None else event
+            for event in scenario.events
+        )
         documents = (*scenario.documents[:number], *scenario.documents[number + 1 :])
-        yield replace(scenario, documents=documents, starts=starts)
+        yield replace(scenario, documents=documents, starts=starts, events=events)
+
+
+def _with_less_documents(start: Starting, number: int) -> Starting:
+    """The start, when the document of that number is left out."""
+    return replace(start, document=start.document - (start.document > number))
 
 
 def _plainer_worlds(scenario: Scenario) -> Iterator[Scenario]:
@@ -97,6 +107,14 @@ def _plainer_worlds(scenario: Scenario) -> Iterator[Scenario]:
             if plainer != start:
                 starts = (*scenario.starts[:position], plainer, *scenario.starts[position + 1 :])
                 yield replace(scenario, starts=starts)
+    for position, event in enumerate(scenario.events):
+        for plain_event in (replace(event, to=None), replace(event, starts=None), replace(event, foreign=False)):
+            if plain_event != event:
+                yield replace(scenario, events=_exchanged(scenario.events, position, plain_event))
+
+
+def _exchanged(events: tuple[Publishing, ...], position: int, event: Publishing) -> tuple[Publishing, ...]:
+    return (*events[:position], event, *events[position + 1 :])
 
 
 def _calmer_steps(scenario: Scenario) -> Iterator[Scenario]:

@@ -34,7 +34,10 @@ def _lines(scenario: Scenario, violation: Violation) -> Iterator[str]:
         yield f"{_seconds(start.at)} start {name} {start.input}{key}{again}"
     for event in scenario.events:
         where = "elsewhere" if event.foreign else "here"
-        yield f"{_seconds(event.at)} event {event.id} {event.type} n={event.n}, published {where}"
+        meant = f" for execution {event.to}" if event.to is not None else ""
+        asked = event.starts
+        starts = f", starts document {asked.document} {asked.input} with key {asked.key}" if asked is not None else ""
+        yield f"{_seconds(event.at)} event {event.id} {event.type} n={event.n}{meant}, published {where}{starts}"
     for asking in scenario.verbs:
         yield f"{_seconds(asking.at)} {asking.verb} execution {asking.execution} ({asking.choice})"
     for fault in scenario.faults:

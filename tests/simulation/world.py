@@ -17,13 +17,14 @@ from stepwell.decider.plan import Plan
 from stepwell.decider.unsupported import unsupported
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.engine.hot import Hot
+from stepwell.engine.requests import StartRequest, item_of
 from stepwell.execution.codec import Codec
-from stepwell.execution.event import ANSWER, Event
+from stepwell.execution.event import ANSWER, SIGNAL, Event
 from stepwell.execution.history import ApprovalRequested, ExecutionCreated, HistoryEvent, StepReset
 from stepwell.execution.status import ExecutionStatus, StepStatus
 from stepwell.execution.verbs import Compensate, Migrate, Resume, Terminate, Verb, name_of
 from stepwell.execution.work import Assignment
-from stepwell.ports.records import Batch
+from stepwell.ports.records import Batch, Published
 from stepwell.store.memory import MemoryStore
 from stepwell.store.memory_content import Content
 from tests.execution.ciphers import Plain
@@ -68,6 +69,7 @@ class World:
         behaviours: what attempts did, by their ids.
         settings: those of the first attempt of every step, by its idempotency key.
         published: ids of events that somebody tried to publish.
+        requested: what events were to start, by the id that it would have; accepted: those whose event is stored.
     """
 
     def __init__(self, scenario: Scenario, *, thorough: bool = False) -> None:
@@ -85,6 +87,9 @@ class World:
         self.behaviours: dict[str, Behaviour] = {}
         self.settings: dict[str, Any] = {}
         self.published: set[str] = set()
+        self.requested: dict[str, StartRequest] = {}
+        self.accepted: set[str] = set()
+        self._asking: list[tuple[Event, Sequence[StartRequest]]] = []
         self.locks = Locks()
         self.tried = Counter[str]()
         self.life: Life | None = None
@@ -246,18 +251,52 @@ class World:
         self._ask_engine(life, life.engine.start(plan, start.input, start_key=start.key)).add_done_callback(answered)
 
     def _publish(self, event: Publishing) -> None:
+        made = self._made(event)
+        if made is None:
+            return
         self.published.add(event.id)
-        now = self.agenda.now
-        made = Event(id=event.id, type=event.type, source="test", data={"n": event.n}, time=now)
+        requests = [self._request(event.starts)] if event.starts is not None else []
+        self._asking.append((made, requests))
         if event.foreign:
-            self._elsewhere(lambda store: store.publish(made, now, now + 3_600 * SECOND))
+            self._elsewhere(lambda store: self._publish_elsewhere(store, made, requests))
         else:
-            self._send(made)
+            self._send(made, requests)
 
-    def _send(self, event: Event) -> None:
-        life = self._ready_life(lambda: self._send(event), f"event {event.id}")
+    def _made(self, event: Publishing) -> Event | None:
+        """The event; None when it is a signal to nobody."""
+        data, now = {"n": event.n}, self.agenda.now
+        if event.to is None:
+            return Event(id=event.id, type=event.type, source="test", data=data, time=now)
+        if not self.ledgers:
+            return None
+        self.tried["signals"] += 1
+        subject = list(self.ledgers)[event.to % len(self.ledgers)]
+        return Event(id=event.id, type=event.type, source=SIGNAL, subject=subject, data=data, time=now)
+
+    def _request(self, start: Starting) -> StartRequest:
+        assert start.key is not None, "whoever asks for a start gives a key"
+        self._drawn += 1
+        request = StartRequest(f"asked-{self._drawn}", self.plans[start.document].digest, start.input, start.key)
+        self.requested[request.execution] = request
+        return request
+
+    async def _publish_elsewhere(self, store: MemoryStore, event: Event, requests: Sequence[StartRequest]) -> None:
+        now = self.agenda.now
+        posts = [item_of(request, self.codec) for request in requests]
+        self.published_as(event, await store.publish(event, now, now + 3_600 * SECOND, posts))
+
+    def _send(self, event: Event, requests: Sequence[StartRequest] = ()) -> None:
+        life = self._ready_life(lambda: self._send(event, requests), f"event {event.id}")
         if life is not None:
-            self._ask_engine(life, life.engine.publish(event))
+            self._ask_engine(life, life.engine.publish(event, requests))
+
+    def published_as(self, event: Event, published: Published) -> Published:
+        """An event is stored, with what it starts, unless it is a duplicate."""
+        if not published.duplicate:
+            requests = next((requests for made, requests in self._asking if made is event), ())
+            self.accepted |= {request.execution for request in requests}
+            self.tried["starts asked for"] += len(requests)
+        return published
 
     def _elsewhere(self, work: Callable[[MemoryStore], Coroutine[Any, Any, Any]]) -> None:
         """Another process does something with the store."""

@@ -51,7 +51,8 @@ def begin_region(turn: Turn, region: Region, delay: int = 0) -> None:
 def ended(turn: Turn, one: Instance) -> None:
     """A step has ended: decide its edges, and, where a join is decided by that, what stands behind it.
 
-    Once nothing new may start, nothing more is decided: what stands behind stays as it is.
+    Once nothing new may start, nothing more happens: what stands behind stays as it is. Where steps may run more than
+    once it is counted all the same: a step that was to run once more tells that the region was cut short.
     """
     key, node, region, run = one.key, one.node, one.region, turn.run
     if key != node.name and key not in region.open:
@@ -61,13 +62,12 @@ def ended(turn: Turn, one: Instance) -> None:
     step = turn.state.steps[key]
     if step.lock:
         turn.command(ReleaseLock(step.lock, key))
-    if not region.stopped:
-        if region.rounds is None:
-            _follow(turn, region, node, step)
-        else:
-            act_on(turn, region, after_end_again(region, region.rounds, node, step, one.visit))
-        if run.held:
-            _wake_held(turn)
+    if region.rounds is not None:
+        act_on(turn, region, after_end_again(region, region.rounds, node, step, one.visit))
+    elif not region.stopped:
+        _follow(turn, region, node, step)
+    if run.held and not region.stopped:
+        _wake_held(turn)
     if node.is_stand_in:
         turn.through.append(one)
     if region.owner is not None:
@@ -113,16 +113,19 @@ def _is_at_work(region: Region) -> bool:
 
 
 def act_on(turn: Turn, region: Region, outcomes: Iterable[Outcome]) -> None:
-    """Do what joins say, and what follows from that for the joins behind."""
+    """Do what joins say, and what follows from that for the joins behind; where nothing begins any more, only count."""
     pending = deque(outcomes)
-    while pending and not region.stopped:
+    while pending:
         node, said, visit, delay = pending.popleft()
-        if said == "run":
+        if said == "passed_by":
+            pending.extend(after_passing(region, node))
+        elif region.stopped:
+            if said == "dead" and _is_dead(turn, region, node):
+                pending.extend(after_dead(region, node))
+        elif said == "run":
             make_due(turn, Instance(node, region, visit), delay)
         elif said == "unreached":
             _record_dead(turn, region, node)
-        elif said == "passed_by":
-            pending.extend(after_passing(region, node))
         elif _find_dead(turn, region, node):
             pending.extend(after_dead(region, node))
     if region.failure is not None and not region.stopped and not region.holds_on:
@@ -156,6 +159,12 @@ def _wake_held(turn: Turn) -> None:
     for one in held.values():
         if one.key in one.region.open:
             turn.run.make_ready(one)
+
+
+def _is_dead(turn: Turn, region: Region, node: Node) -> bool:
+    """Whether a step whose path is dead has not ended in another way before."""
+    step = turn.state.steps.get(instance_key(node.name, region.path))
+    return step is None or step.reason == "dead_path"
 
 
 def _record_dead(turn: Turn, region: Region, node: Node) -> bool:

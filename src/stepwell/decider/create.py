@@ -24,7 +24,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
         input: as it was given.
         seed: random bytes; everything random in the execution is derived from them.
         start_key: the caller's idempotency key, or None.
-        parent, parent_step, depth: see `ExecutionCreated`.
+        parent, parent_step, depth, trace: see `ExecutionCreated`.
         default_timeout: the bound on active time in microseconds when the definition names none; None for no bound.
     """
 
@@ -36,6 +36,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
     parent_step: str | None = None
     depth: int = 0
+    trace: str = ""
 
 
 def create(plan: Plan, start: Start, at: int) -> ExecutionCreated:
@@ -64,6 +65,7 @@ def create(plan: Plan, start: Start, at: int) -> ExecutionCreated:
         parent=start.parent,
         parent_step=start.parent_step,
         depth=start.depth,
+        trace=start.trace,
     )
     return msgspec.structs.replace(event, variables=_initial_variables(plan, event)) if plan.variables else event
 

@@ -6,6 +6,7 @@ construct it stands in, or the workflow's strategy (`ending`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 import msgspec
@@ -36,16 +37,21 @@ def fail_or_retry(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) 
         _try_later(turn, one, step, error, started_at)
 
 
-def retry_result(turn: Turn, one: Instance, result: Any, started_at: int) -> bool:
+def retry_result(
+    turn: Turn, one: Instance, result: Any, started_at: int, further: Mapping[str, Any] | None = None
+) -> bool:
     """An attempt ended well, but the policy's condition may ask for another try all the same: say whether it does.
 
     The last try's result counts, whatever the condition says of it.
+
+    Args:
+        further: names that the condition may read beside `response`, such as `response_status`.
     """
     retry, step = one.node.retry, turn.state.steps[one.key]
     tries = step.attempts - step.attempts_before
     if retry.when is None or tries >= retry.policy.max_attempts or one.region.stopped:
         return False
-    names = {"response": result, "error": None, "attempt": tries}
+    names = {**(further or {}), "response": result, "error": None, "attempt": tries}
     scope = turn.scope(one, f"retry/{step.attempts}", names, succeeded_outcome(result))
     try:
         if not retry.when.holds(scope):

@@ -33,6 +33,9 @@ from stepwell.policy.gates import Gates
 from stepwell.policy.retry import RetryPolicy
 
 Join = Literal["all", "sync", "any", "each"] | int
+RESPONSES: Final = frozenset({"response", "response_status", "response_headers"})
+"""Names for what a step gave, in conditions."""
+
 REPEATING: Final = frozenset({"loop", "for_each", "repeat", "state_machine"})
 """Kinds of nodes whose regions are rounds."""
 UNDOING: Final = frozenset({"compensate", "compensation"})
@@ -118,7 +121,7 @@ class Retry:
         self.when = compile_condition(policy.when, outcome=True) if policy.when is not None else None
         self.asks_result = self.when is not None and (
             not self.when.functions.isdisjoint(("succeeded", "result"))
-            or any(reference.path[0] == "response" for reference in self.when.references)
+            or any(reference.path[0] in RESPONSES for reference in self.when.references)
         )
 
 

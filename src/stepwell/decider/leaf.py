@@ -143,7 +143,7 @@ def finish_attempt(turn: Turn, one: Instance, report: Report) -> None:
         return
     if report.error is not None:
         fail_or_retry(turn, one, report.error, report.started_at)
-    elif not one.node.retry.asks_result or not retry_result(turn, one, report.result, report.started_at):
+    elif not one.node.retry.asks_result or not retry_result(turn, one, report.result, report.started_at, report.scope):
         complete(turn, one, report.result, report.started_at, report.scope)
         if one.node.cache_key is not None:
             keep_result(turn, one, report)

@@ -60,6 +60,8 @@ def begin(turn: Turn) -> None:
     if state.status is not _PENDING:
         return
     if plan.concurrency_key is None:
+        if state.held_for:  # it stood in line before it was moved to a version that limits nothing
+            turn.command(ReleaseLock(state.held_for, WHOLE))
         start(turn)
         return
     concurrency = plan.definition.config.concurrency
@@ -73,13 +75,14 @@ def begin(turn: Turn) -> None:
             give_up(turn, ErrorInfo("invalid_config", f"concurrency: the key cannot be computed: {error.message}"))
             return
         turn.emit(ExecutionHeld(turn.at, name))
-    turn.command(TakeLock(state.held_for, WHOLE, concurrency.limit, _OTHERWISE[concurrency.on_limit]))
+    otherwise = _OTHERWISE[concurrency.on_limit]
+    turn.command(TakeLock(state.held_for, WHOLE, concurrency.limit, otherwise, state.held_since))
 
 
 def place_asked(run: Run) -> TakeLock:
     """What an execution asks for that goes on after its end: it stands in line again, whatever `on_limit` says."""
-    concurrency = run.plan.definition.config.concurrency
-    return TakeLock(run.state.held_for, WHOLE, concurrency.limit if concurrency is not None else 1)
+    concurrency, state = run.plan.definition.config.concurrency, run.state
+    return TakeLock(state.held_for, WHOLE, concurrency.limit if concurrency is not None else 1, at=state.held_since)
 
 
 def start(turn: Turn) -> None:
@@ -89,9 +92,14 @@ def start(turn: Turn) -> None:
 
 
 def take_lock(turn: Turn, granted: LockGranted) -> None:
-    """A lock that was asked for is there; one that is wanted no more is given back."""
+    """A lock that was asked for is there; one that is wanted no more is given back.
+
+    What was asked for, given up and asked for again may be granted twice: of the first grant nothing is left then.
+    """
     state = turn.state
     if granted.step == WHOLE and state.held_for == granted.name:
+        if _is_old(granted, state.held_since):
+            return
         if state.status is ExecutionStatus.PENDING:
             start(turn)
         elif state.unplaced:
@@ -100,10 +108,16 @@ def take_lock(turn: Turn, granted: LockGranted) -> None:
     one = turn.run.open_instance(granted.step)
     step = state.steps.get(granted.step)
     if one is not None and step is not None and step.held == "mutex" and step.message == granted.name:
+        if _is_old(granted, step.since):
+            return
         turn.emit(LockTaken(turn.at, one.key, granted.name))
         turn.run.make_ready(one)
     elif step is None or step.lock != granted.name:
         turn.command(ReleaseLock(granted.name, granted.step))
+
+
+def _is_old(granted: LockGranted, asked: int) -> bool:
+    return granted.at not in (0, asked)
 
 
 def refuse_start(turn: Turn, refused: LockRefused) -> None:

@@ -26,7 +26,7 @@ def outstanding(run: Run) -> list[Command]:
             if step.block == "undo":
                 commands.append(CompensateChild(key, step.message, run.state.compensation_reason))
             elif step.held == "mutex":
-                commands.append(TakeLock(step.message, key))
+                commands.append(TakeLock(step.message, key, at=step.since))
             elif step.event_type is not None and not step.held:
                 commands.append(AwaitEvent(key, step.event_type, step.filter))
     if run.state.untold:

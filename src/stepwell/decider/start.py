@@ -141,5 +141,5 @@ def _has_lock(turn: Turn, one: Instance) -> bool:
     assert one.node.lock_name is not None, "compiled with the mutex"
     name = lock_name(turn.render(one, one.node.lock_name, "mutex"))
     hold(turn, one, "mutex", turn.at + mutex.timeout if mutex.timeout is not None else None, name)
-    turn.command(TakeLock(name, one.key))
+    turn.command(TakeLock(name, one.key, at=turn.step(one.key).since))
     return False

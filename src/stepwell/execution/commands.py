@@ -53,13 +53,15 @@ Otherwise = Literal["queue", "refuse", "replace"]
 class TakeLock(msgspec.Struct, frozen=True, gc=False):
     """Ask for the lock of that name, for this step of this execution; `LockGranted` comes in when it has it.
 
-    `limit` executions or steps may hold it at once.
+    `limit` executions or steps may hold it at once. `at`: when it was asked for, and no other request of the execution
+    was; a grant names it, for it may come when what it was asked for was given up and the lock is wanted anew.
     """
 
     name: str
     step: str
     limit: int = 1
     otherwise: Otherwise = "queue"
+    at: int = 0
 
 
 class ReleaseLock(msgspec.Struct, frozen=True, gc=False):

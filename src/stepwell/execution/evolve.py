@@ -55,7 +55,7 @@ from stepwell.execution.history import (
     VariablesSet,
     WaitStarted,
 )
-from stepwell.execution.moving import move_construct, move_execution, move_step, moved
+from stepwell.execution.moving import move_construct, move_execution, move_step, moved, next_asked
 from stepwell.execution.state import ExecutionState, event_identity, published_key
 from stepwell.execution.status import BEFORE_THE_END
 
@@ -77,6 +77,7 @@ def begin(event: ExecutionCreated) -> ExecutionState:
         parent=event.parent,
         parent_step=event.parent_step,
         depth=event.depth,
+        trace=event.trace,
         seq=1,
     )
 
@@ -172,6 +173,8 @@ def _iteration_started(state: ExecutionState, event: IterationStarted) -> None:
 def _held(state: ExecutionState, event: StepHeld) -> None:
     step = move_step(state, event)
     step.held, step.due, step.message = event.reason, event.due, event.detail
+    if event.reason == "mutex":
+        step.since = next_asked(state, event.at)
 
 
 def _lock_taken(state: ExecutionState, event: LockTaken) -> None:
@@ -297,6 +300,7 @@ def _failing(state: ExecutionState, event: ExecutionFailing) -> None:
 def _execution_held(state: ExecutionState, event: ExecutionHeld) -> None:
     move_execution(state, event)
     state.held_for = event.name
+    state.held_since = next_asked(state, event.at)
 
 
 def _execution_admitted(state: ExecutionState, event: ExecutionAdmitted) -> None:

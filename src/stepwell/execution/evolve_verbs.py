@@ -18,7 +18,7 @@ from stepwell.execution.history import (
     StepReopened,
     StepReset,
 )
-from stepwell.execution.moving import move_construct, move_execution, move_step
+from stepwell.execution.moving import move_construct, move_execution, move_step, next_asked
 from stepwell.execution.state import Cancellation, Checkpoint, ExecutionState, Reset, StepState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
 
@@ -65,11 +65,18 @@ def _intervened(state: ExecutionState, event: Intervened) -> None:
     state.hooks_began = False
     state.rolling_back = event.details["checkpoint"] if event.verb == "rollback" else ""
     if had_ended:
-        state.unplaced = bool(state.held_for)
+        _stand_in_line_again(state, event.at)
         state.completed_at = state.output = state.cancel = None
         state.cancel_reason = ""
         state.active_before = 0
         _forget_compensation(state)
+
+
+def _stand_in_line_again(state: ExecutionState, at: int) -> None:
+    """It goes on without the lock that it had as a whole."""
+    state.unplaced = bool(state.held_for)
+    if state.held_for:
+        state.held_since = next_asked(state, at)
 
 
 def _forget_compensation(state: ExecutionState) -> None:
@@ -157,7 +164,11 @@ def _forked(state: ExecutionState, event: ExecutionForked) -> None:
     state.id, state.seed, state.forked_from, state.created_at = event.id, event.seed, event.origin, event.at
     state.start_key = state.parent = state.parent_step = None
     state.depth = 0
-    state.unplaced = bool(state.held_for) and state.status in (ExecutionStatus.RUNNING, ExecutionStatus.PAUSED)
+    state.trace = ""
+    if state.status in (ExecutionStatus.RUNNING, ExecutionStatus.PAUSED):
+        _stand_in_line_again(state, event.at)
+    else:
+        state.unplaced = False
     if state.deadline is not None:
         state.deadline += event.passed
     if state.active_since is not None:

@@ -33,6 +33,7 @@ class ExecutionCreated(_Happened, frozen=True, array_like=True, tag=1):
         deadline: the instant after which the execution is ended whatever it does.
         parent, parent_step: the execution, and the step of it, that started this one as a sub-workflow.
         depth: how many executions are above it.
+        trace: the trace that whoever asked for the start was in, as the W3C writes it (`traceparent`); empty for none.
     """
 
     id: str
@@ -48,6 +49,7 @@ class ExecutionCreated(_Happened, frozen=True, array_like=True, tag=1):
     parent: str | None = None
     parent_step: str | None = None
     depth: int = 0
+    trace: str = ""
 
 
 class ExecutionStarted(_Happened, frozen=True, array_like=True, tag=2):

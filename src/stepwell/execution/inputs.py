@@ -49,10 +49,14 @@ class ChildEnded(msgspec.Struct, frozen=True, gc=False):
 
 
 class LockGranted(msgspec.Struct, frozen=True, gc=False):
-    """The step has the lock that it asked for."""
+    """The step has the lock that it asked for.
+
+    `at`: see `TakeLock`; 0 where it is not known.
+    """
 
     step: str
     name: str
+    at: int = 0
 
 
 class ResultFound(msgspec.Struct, frozen=True, gc=False):

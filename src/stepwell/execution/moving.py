@@ -82,3 +82,9 @@ def move_execution(state: ExecutionState, event: Any) -> None:
     if after is None:
         raise InvalidTransition(f"execution {state.id}: {type(event).__name__} while {state.status}")
     state.status = after
+
+
+def next_asked(state: ExecutionState, at: int) -> int:
+    """The instant as which a lock that is asked for now is known: another one each time."""
+    state.asked = max(at, state.asked + 1)
+    return state.asked

@@ -183,6 +183,9 @@ class ExecutionState(msgspec.Struct, gc=False):
         untold: how many of their deliveries are pending.
         cached: of the steps whose results go through the cache, by key.
         published: where branches are separate, what was published, by `published_key`.
+        trace: see `ExecutionCreated`.
+        asked: the instant as which the lock is known that was asked for last; see `TakeLock`.
+        held_since: the same of the lock that it holds or waits for as a whole.
     """
 
     id: str
@@ -242,6 +245,9 @@ class ExecutionState(msgspec.Struct, gc=False):
     untold: int = 0
     cached: dict[str, CachedResult] = {}
     published: dict[str, dict[str, Any]] = {}
+    trace: str = ""
+    asked: int = 0
+    held_since: int = 0
 
     def is_out_of_time(self) -> bool:
         """Whether a bound of the execution as a whole was passed."""
