@@ -61,8 +61,7 @@ def endings(step: Step) -> list[str]:
     """The ways in which a step that is due can end."""
     replaced = step.on_failure is not None and step.on_failure.action == "fallback"
     found = ["completed"] if step.type != "fail" or replaced else []
-    skipping = step.when is not None or (step.on_failure is not None and step.on_failure.action == "skip")
-    return [*found, "failed", "timeout", *(["skipped"] if skipping else [])]
+    return [*found, "failed", "timeout", *(["skipped"] if step.when is not None else [])]
 
 
 def is_taken(on: str, ending: str, source: Step, has_timeout_edge: bool) -> bool:

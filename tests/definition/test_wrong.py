@@ -86,7 +86,8 @@ FINE = {
                   "- {name: after, type: noop, depends_on: backup}"
     ),
     "a fallback value": falling_back("{total: 0, config: 1}"),
-    "a fallback word": falling_back("unavailable"),
+    "a fallback text": falling_back("\"{{ 'unavailable' }}\""),
+    "a fallback sentence": falling_back("not available"),
     "a fallback step in its place": falling_back("{type: http, config: {url: 'https://x/{{ error.type }}'}}"),
     "a bulkhead's fallback": step("bulkhead: {max_concurrent: 1, fallback: z}"),
     "a default answer from an expression": config(

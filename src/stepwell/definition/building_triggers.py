@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
+from stepwell.base.durations import SECOND
 from stepwell.base.instants import from_rfc3339
 from stepwell.definition import document as doc
 from stepwell.definition.building_policies import plain
 from stepwell.definition.context import Context
+from stepwell.definition.cron import EXPECTED, cron_problem
 from stepwell.definition.model import Path, Trigger
 from stepwell.definition.places import TRIGGER
 from stepwell.definition.reading import read, wrong_type
@@ -17,8 +20,10 @@ from stepwell.definition.settings_checks import check_filter
 from stepwell.definition.text import shortened
 
 _KINDS: tuple[Literal["event", "schedule", "webhook", "topic"], ...] = ("event", "schedule", "webhook", "topic")
-_CRON_WORDS = frozenset({"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*/,#?-]{1,100}")
+_SHORTEST = SECOND
+_WEBHOOK_PATH = re.compile(r"[A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*", re.ASCII)
+_LONGEST_PATH = 200
+_SECRET = re.compile(r"\s*\{\{\s*secrets\.[A-Za-z_][A-Za-z0-9_-]{0,127}\s*\}\}\s*", re.ASCII)
 
 
 def build_triggers(written: Any, path: Path, context: Context) -> tuple[Trigger, ...]:
@@ -29,7 +34,21 @@ def build_triggers(written: Any, path: Path, context: Context) -> tuple[Trigger,
         wrong_type("a list of triggers", written, path, context.findings)
         return ()
     found = [_trigger(entry, (*path, position), context) for position, entry in enumerate(written)]
-    return tuple(trigger for trigger in found if trigger is not None)
+    triggers = tuple(trigger for trigger in found if trigger is not None)
+    _check_paths(triggers, context)
+    return triggers
+
+
+def _check_paths(triggers: Sequence[Trigger], context: Context) -> None:
+    """A path starts one thing."""
+    seen: set[str] = set()
+    for trigger in triggers:
+        if trigger.kind == "webhook":
+            webhook = trigger.config["path"]
+            if webhook in seen:
+                message = f"another webhook of this workflow has the path {shortened(webhook)!r}"
+                context.findings.add("bad-webhook", message, (*trigger.path, "webhook", "path"))
+            seen.add(webhook)
 
 
 def _trigger(entry: Any, path: Path, context: Context) -> Trigger | None:
@@ -47,6 +66,8 @@ def _trigger(entry: Any, path: Path, context: Context) -> Trigger | None:
     settings = plain(getattr(written, kind))
     if written.schedule is not None:
         _check_schedule(written.schedule, (*path, "schedule"), context)
+    if written.webhook is not None:
+        _check_webhook(written.webhook, (*path, "webhook"), context)
     _check_filter(written.filter, (*path, "filter"), context)
     if written.topic is not None:
         _check_filter(written.topic.filter, (*path, "topic", "filter"), context)
@@ -77,10 +98,15 @@ def _check_schedule(written: doc.ScheduleDoc, path: Path, context: Context) -> N
     if len(given) != 1:
         message = "a schedule is exactly one of `cron`, `every`, `at`"
         findings.add("conflicting-keys" if given else "missing-key", message, path)
-    if written.cron is not None and not _is_cron(written.cron):
-        message = f"{shortened(written.cron)!r} is not a cron expression"
-        expected = "five fields: minute hour day month weekday, such as `0 9 * * mon-fri`; or @daily and the like"
-        findings.add("bad-schedule", message, (*path, "cron"), hint=expected)
+    problem = cron_problem(written.cron) if written.cron is not None else None
+    if problem is not None:
+        message = f"{shortened(written.cron or '')!r} is not a cron expression: {problem}"
+        findings.add("bad-schedule", message, (*path, "cron"), hint=f"expected {EXPECTED}")
+    if written.every is not None and written.every < _SHORTEST:
+        findings.add("bad-schedule", "the shortest interval is 1s", (*path, "every"))
+    if written.anchor is not None and not _is_instant(written.anchor):
+        message = f"{shortened(written.anchor)!r} is not a time"
+        findings.add("bad-schedule", message, (*path, "anchor"), hint="write it as 2026-11-20T10:00:00Z")
     if written.at is not None and not _is_instant(written.at):
         message = f"{shortened(written.at)!r} is not a time"
         findings.add("bad-schedule", message, (*path, "at"), hint="write it as 2026-11-20T10:00:00Z")
@@ -90,11 +116,19 @@ def _check_schedule(written: doc.ScheduleDoc, path: Path, context: Context) -> N
         findings.add("bad-schedule", message, (*path, "timezone"), hint=hint)
 
 
-def _is_cron(text: str) -> bool:
-    fields = text.split()
-    if len(fields) == 1:
-        return fields[0].lower() in _CRON_WORDS
-    return len(fields) == 5 and all(_CRON_FIELD.fullmatch(field) for field in fields)
+def _check_webhook(written: doc.WebhookDoc, path: Path, context: Context) -> None:
+    if not _WEBHOOK_PATH.fullmatch(written.path) or len(written.path) > _LONGEST_PATH or ".." in written.path:
+        message = f"{shortened(written.path)!r} cannot be the path of a webhook"
+        hint = "letters, digits, '_', '-', '.' and '~', in parts with a slash between them, such as github/pushes"
+        context.findings.add("bad-webhook", message, (*path, "path"), hint=hint)
+    if written.verify is None:
+        return
+    given = written.verify.secret
+    for secret in [given] if isinstance(given, str) else given:
+        if not _SECRET.fullmatch(secret):
+            message = "a secret is named, and does not stand in a definition itself"
+            hint = 'write secret: "{{ secrets.NAME }}"'
+            context.findings.add("bad-webhook", message, (*path, "verify", "secret"), hint=hint)
 
 
 def _is_instant(text: str) -> bool:

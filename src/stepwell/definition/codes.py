@@ -63,6 +63,9 @@ NATIVE_CODES: dict[str, Code] = {
     "bad-quantity": _error("An amount of processors or memory cannot be read.", "Write 2 or 500m; 512Mi or 2Gi."),
     "bad-url": _error("A URL cannot be used.", "Begin it with http:// or https://."),
     "bad-schedule": _error("A cron expression, a time or a timezone cannot be read.", "Write it as the hint says."),
+    "bad-webhook": _error(
+        "The path of a webhook, or how its sender is verified, cannot be used.", "Write it as the hint says."
+    ),
     "unknown-operator": _error("An event filter uses an operator that does not exist.", "Use one of those listed."),
     "unknown-state": _error("A state machine names a state that it does not have.", "Declare it under `states`."),
     "bad-schema": _error("A JSON Schema is not one, or cannot be used.", "Correct the keyword that is shown."),

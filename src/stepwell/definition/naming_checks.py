@@ -220,9 +220,10 @@ def _check_value(value: object, path: Path, group: Group, groups: Groups, contex
         unknown_step(value, group, groups, path, context)
     elif isinstance(value, str) and NAME.fullmatch(value):
         meant = context.findings.meant(value, group.by_name.keys())
-        if meant is not None:
-            message = f"there is no step {value!r}, so this is the value to use"
-            context.findings.add("unrecognised-step", message, path, hint=f"did you mean {meant!r}?")
+        as_text = f"a text is written \"{{{{ '{value}' }}}}\""
+        hint = f"did you mean {meant!r}? {as_text}" if meant is not None else as_text
+        message = f"there is no step {value!r}, so this is the value to use"
+        context.findings.add("unrecognised-step", message, path, hint=hint)
     elif isinstance(value, dict) and _looks_like_step(value):
         message = "without `type` this is a value, not a step to run"
         context.findings.add("unrecognised-step", message, path, hint="for a step, write its `type` too")

@@ -48,7 +48,12 @@ OUTPUT = Place(
 PUBLISH = Place("a published variable", _TEMPLATE | {"response"}, after=True)
 EDGE_WHEN = Place("a condition of an edge", _VALUES | {"response", "error"}, outcome=True, after=True)
 EDGE_PUBLISH = Place("a variable of an edge", _TEMPLATE | {"response", "error"}, outcome=True, after=True)
-RETRY_WHEN = Place("the condition of a retry", _VALUES | {"response", "error", "attempt"}, outcome=True, after=True)
+RETRY_WHEN = Place(
+    "the condition of a retry",
+    _VALUES | {"response", "response_status", "response_headers", "error", "attempt"},
+    outcome=True,
+    after=True,
+)
 REPEAT_WHEN = Place("the condition of a repetition", _VALUES | {"response"}, outcome=True, after=True)
 FAILURE = Place("what happens after a failure", _TEMPLATE | {"error", "attempt"}, outcome=True, after=True)
 UNDO_WHEN = Place("a condition of a compensation step", _VALUES | {"error"}, any_step=True)

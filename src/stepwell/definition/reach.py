@@ -99,9 +99,11 @@ def join_of(step: Step) -> Join:
 
 
 def can_be_skipped(step: Step) -> bool:
-    """Whether something in the document can skip the step, which counts as satisfied for those that depend on it."""
-    actions = (step.on_failure, step.on_timeout)
-    return step.when is not None or any(action is not None and action.action == "skip" for action in actions)
+    """Whether something in the document can skip the step, which counts as satisfied for those that depend on it.
+
+    The action `skip` is none of that: such a step has failed, and the execution goes on.
+    """
+    return step.when is not None
 
 
 def possible_outcomes(step: Step) -> int:

@@ -15,6 +15,7 @@ from stepwell.definition.settings import SETTINGS
 from stepwell.definition.shapes import is_certain, is_expression
 from stepwell.definition.state_machines import check_state_machine
 from stepwell.definition.words import check_variable
+from stepwell.expression.grammar import NATIVE
 from stepwell.expression.template import compile_template
 
 BUILT_IN = LEAF_TYPES | CONTROL_TYPES
@@ -241,6 +242,10 @@ def check_list(kind: str, path: Path, context: Context) -> None:
 
 
 def _approval(settings: dict[str, Any], path: Path, context: Context) -> None:
+    asked = compile_template(settings.get("assigned_to"), problems=[])
+    if any(reference.path[0] == NATIVE.secrets for reference in asked.references):
+        message = "`assigned_to` must not hold a secret: who is asked is stored and shown"
+        context.findings.add("wrong-value", message, (*path, "assigned_to"), hint="name a person or a role")
     schema, default = settings.get("response_schema"), settings.get("default")
     if isinstance(schema, dict) and default is not None and not expressions_in(default):
         check_value(default, schema, (*path, "default"), context.findings)

@@ -173,6 +173,10 @@ FALLBACKS = {
     "a misspelt step": Wrong(
         falling_back("bakcup"), "unrecognised-step", "bakcup", "so this is the value to use", "did you mean 'backup'?",
     ),
+    "a step that is nowhere": Wrong(
+        falling_back("nowhere"), "unrecognised-step", "nowhere", "there is no step 'nowhere'",
+        "a text is written \"{{ 'nowhere' }}\"",
+    ),
     "a step that is reached": Wrong(
         falling_back("backup", "- {name: c, type: noop, next: backup}"), "fallback-has-edges", "backup",
         "'backup' stands in for 's', and an edge from 'c' leads to it as well", "take the edge out",

@@ -144,6 +144,10 @@ EFFECTS = {
     "a timeout that cannot come": Wrong(
         step("on_timeout: z", kind="noop"), "no-timeout", "z", "'s' has no timeout", "give the step a `timeout`",
     ),
+    "a question to a secret": Wrong(
+        config("approval", "{prompt: p, assigned_to: [ann, '{{ secrets.BOSS }}']}"), "wrong-value", "[ann",
+        "`assigned_to` must not hold a secret", "name a person",
+    ),
     "a schema that is none": Wrong(
         config("approval", "{prompt: p, response_schema: {type: objct}}"), "bad-schema", "objct", "is not a type",
     ),
