@@ -18,7 +18,7 @@ from stepwell.base.durations import SECOND
 from stepwell.ports.services import Service
 from stepwell.ports.work import TaskError
 from stepwell.services.discovery import SHORTEST, SrvRecord, resolve_srv
-from stepwell.services.registry import StaticServices
+from stepwell.services.registry import ServiceTable
 from tests.virtual_clock import VirtualClock
 
 CRM = Service(name="crm", url="https://localhost/api", srv="_crm._tcp.example", balance="round_robin")
@@ -40,7 +40,7 @@ class Records:
         return self.records
 
 
-async def urls(services: StaticServices, calls: int = 4) -> set[str]:
+async def urls(services: ServiceTable, calls: int = 4) -> set[str]:
     found = set()
     for _ in range(calls):
         async with services.calling("crm") as service:
@@ -54,21 +54,21 @@ async def test_the_records_of_the_best_priority_are_called() -> None:
         SrvRecord(host="b.example.", port=2),
         SrvRecord(host="c", port=3, priority=9),
     )
-    services = StaticServices({"crm": CRM}, VirtualClock(), records)
+    services = ServiceTable({"crm": CRM}, VirtualClock(), records)
     assert await urls(services) == {"https://a.example:1/api", "https://b.example:2/api"}
     assert records.asked == 1
 
 
 async def test_many_calls_at_once_ask_once() -> None:
     records = Records(SrvRecord(host="a", port=1))
-    services = StaticServices({"crm": CRM}, VirtualClock(), records)
+    services = ServiceTable({"crm": CRM}, VirtualClock(), records)
     await asyncio.gather(*(urls(services, 1) for _ in range(20)))
     assert records.asked == 1
 
 
 async def test_records_are_asked_for_again_after_their_time() -> None:
     clock, records = VirtualClock(), Records(SrvRecord(host="a", port=1, ttl=30))
-    services = StaticServices({"crm": CRM}, clock, records)
+    services = ServiceTable({"crm": CRM}, clock, records)
     await urls(services)
     records.records = [SrvRecord(host="b", port=1, ttl=0)]
     await clock.advance(30 * SECOND - 1)
@@ -82,7 +82,7 @@ async def test_records_are_asked_for_again_after_their_time() -> None:
 
 async def test_what_is_known_stays_when_the_dns_does_not_answer() -> None:
     clock, records = VirtualClock(), Records(SrvRecord(host="a", port=1))
-    services = StaticServices({"crm": CRM}, clock, records)
+    services = ServiceTable({"crm": CRM}, clock, records)
     await urls(services)
     records.records = None
     await clock.advance(3_600 * SECOND)
@@ -91,12 +91,12 @@ async def test_what_is_known_stays_when_the_dns_does_not_answer() -> None:
 
 async def test_without_any_answer_a_call_fails_and_may_be_tried_again() -> None:
     records = Records()
-    services = StaticServices({"crm": CRM}, VirtualClock(), records)
+    services = ServiceTable({"crm": CRM}, VirtualClock(), records)
     with pytest.raises(TaskError) as raised:
         await urls(services)
     assert raised.value.retryable
     records.records = None
-    services = StaticServices({"crm": CRM}, VirtualClock(), records)
+    services = ServiceTable({"crm": CRM}, VirtualClock(), records)
     with pytest.raises(TaskError, match="no answer"):
         await urls(services)
 

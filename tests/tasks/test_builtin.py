@@ -10,7 +10,7 @@ import pytest
 
 from stepwell.base.errors import ConfigurationError
 from stepwell.base.values import Sealed, SecretRef, SecretText
-from stepwell.services.registry import StaticServices
+from stepwell.services.registry import ServiceTable
 from stepwell.tasks.builtin import builtin_handlers, rule_names
 from stepwell.tasks.registry import RuleRegistry, TaskRegistry
 from tests.conformance.dispatcher import SECRETS, assignment, echo
@@ -18,7 +18,7 @@ from tests.worker.harness import LocalHarness
 
 
 def handlers(*, tasks: TaskRegistry | None = None, rules: RuleRegistry | None = None) -> Any:
-    return builtin_handlers(StaticServices({}), tasks or TaskRegistry(), rules or RuleRegistry())
+    return builtin_handlers(ServiceTable({}), tasks or TaskRegistry(), rules or RuleRegistry())
 
 
 async def result_of(type_: str, config: Any, **more: Any) -> Any:
@@ -65,10 +65,10 @@ def test_the_names_of_rules_are_known_before_anything_runs() -> None:
 def test_putting_them_together_imports_no_http_library() -> None:
     program = """
 import sys
-from stepwell.services.registry import StaticServices
+from stepwell.services.registry import ServiceTable
 from stepwell.tasks.builtin import builtin_handlers
 from stepwell.tasks.registry import RuleRegistry, TaskRegistry
-builtin_handlers(StaticServices({}), TaskRegistry(), RuleRegistry())
+builtin_handlers(ServiceTable({}), TaskRegistry(), RuleRegistry())
 print([name for name in ("aiohttp", "yarl", "pydantic") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)

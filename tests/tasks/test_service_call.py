@@ -15,7 +15,7 @@ from stepwell.base.errors import NotFound
 from stepwell.base.values import Sealed, SecretRef, SecretText
 from stepwell.ports.services import Service
 from stepwell.ports.work import TaskError, TaskResult
-from stepwell.services.registry import StaticServices
+from stepwell.services.registry import ServiceTable
 from stepwell.tasks.builtin import builtin_handlers
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.registry import RuleRegistry, TaskRegistry
@@ -37,7 +37,7 @@ async def call() -> AsyncIterator[Call]:
     client = HttpClient()
 
     async def run(service: Service, **config: Any) -> TaskResult:
-        handler = ServiceCallHandler(StaticServices({service.name: service}), client)
+        handler = ServiceCallHandler(ServiceTable({service.name: service}), client)
         return await handler.run({"service": service.name, **config}, PlainContext(SECRETS))
 
     yield run
@@ -70,7 +70,7 @@ async def test_a_call_without_a_method_is_a_get(call: Call, serve: Serve) -> Non
 
 
 async def test_an_unknown_service_is_named(call: Call) -> None:
-    handler = ServiceCallHandler(StaticServices({}), HttpClient())
+    handler = ServiceCallHandler(ServiceTable({}), HttpClient())
     with pytest.raises(NotFound, match="users") as raised:
         await handler.run({"service": "users", "endpoint": "/"}, PlainContext())
     assert raised.value.code == "unknown-service"
@@ -239,7 +239,7 @@ async def test_whatever_a_service_echoes_no_secret_is_reported(serve: Serve) -> 
 
     server = await serve(echo_back)
     auth = {"basic": {"username": "ann", "password": SecretRef("TOKEN")}}
-    services = StaticServices({"users": Service(name="users", url=server.url, auth=auth)})
+    services = ServiceTable({"users": Service(name="users", url=server.url, auth=auth)})
     handlers = builtin_handlers(services, TaskRegistry(), RuleRegistry())
     harness = LocalHarness(echo, handlers=handlers)
     for step, status in (("fails", 500), ("works", 200)):
@@ -274,7 +274,7 @@ async def test_a_step_that_is_stopped_hangs_up(serve: Serve) -> None:
             gone.set()
 
     server = await serve(hang)
-    services = StaticServices({"users": Service(name="users", url=server.url)})
+    services = ServiceTable({"users": Service(name="users", url=server.url)})
     handlers = builtin_handlers(services, TaskRegistry(), RuleRegistry())
     harness = LocalHarness(echo, handlers=handlers)
     work = assignment(type="service_call", config={"service": "users", "endpoint": "/x"})
@@ -290,7 +290,7 @@ async def test_a_step_that_is_stopped_hangs_up(serve: Serve) -> None:
 async def test_calls_are_balanced_over_the_instances_and_a_dead_one_is_left_out(serve: Serve) -> None:
     first, second = await serve(saying({"from": 1})), await serve(saying({"from": 2}))
     both = Service(name="users", url=first.url, urls=(first.url, second.url), balance="round_robin")
-    services = StaticServices({"users": both}, VirtualClock())
+    services = ServiceTable({"users": both}, VirtualClock())
     handler = ServiceCallHandler(services, HttpClient())
     answers = [(await handler.run({"service": "users"}, PlainContext())).value["from"] for _ in range(4)]
     assert sorted(answers) == [1, 1, 2, 2]

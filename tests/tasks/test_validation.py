@@ -12,7 +12,7 @@ from aiohttp import web
 from stepwell.base.errors import NotFound
 from stepwell.ports.services import Service
 from stepwell.ports.work import TaskError
-from stepwell.services.registry import StaticServices
+from stepwell.services.registry import ServiceTable
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.registry import RuleRegistry
 from stepwell.tasks.rules import BUILT_IN
@@ -36,7 +36,7 @@ async def client() -> AsyncIterator[HttpClient]:
 async def run(client: HttpClient, config: dict[str, Any], *, url: str = "", rules: RuleRegistry | None = None) -> Any:
     users = Service(name="users", url=url, auth={"bearer": "t"})
     odd = Service(name="odd", url=url, rule_path="/check?rule={rule}")
-    handler = ValidationHandler(rules or RuleRegistry(), StaticServices({"users": users, "odd": odd}), client)
+    handler = ValidationHandler(rules or RuleRegistry(), ServiceTable({"users": users, "odd": odd}), client)
     return (await handler.run({"data": DATA, **config}, PlainContext())).value
 
 

@@ -17,11 +17,13 @@ class ServerContext:
 
     Attributes:
         parts: what it is made of.
+        hosts: the names by which it may be called; None for any. See `origins.hosts_of`.
         closing: set when the server is about to end: what would go on for ever, such as a stream, ends then.
     """
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, hosts: frozenset[str] | None = None) -> None:
         self.parts = parts
+        self.hosts = hosts
         self.closing = asyncio.Event()
 
     @property

@@ -6,13 +6,27 @@ from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp
 
+from stepwell.api.authentication import Authentication
+from stepwell.api.authorization import Authorization
 from stepwell.api.body_limit import BodyLimit
 from stepwell.api.context import ServerContext
+from stepwell.api.known_paths import KnownPaths
+from stepwell.api.origins import Hosts, Origins, allowed_origins
+from stepwell.api.response_headers import ResponseHeaders
 
 Middleware = Callable[[ASGIApp, ServerContext], ASGIApp]
 """Puts a layer around an application."""
 
-MIDDLEWARES: Sequence[Middleware] = (BodyLimit,)
+MIDDLEWARES: Sequence[Middleware] = (
+    ResponseHeaders,
+    Hosts,
+    allowed_origins,
+    BodyLimit,
+    KnownPaths,
+    Origins,
+    Authentication,
+    Authorization,
+)
 """From the outermost to the innermost."""
 
 

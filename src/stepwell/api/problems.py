@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from stepwell.app.access import Forbidden, Unauthenticated
 from stepwell.app.operating import NoAnswer
 from stepwell.base.errors import Conflict, InvalidInput, NotFound, StepwellError, StoreError, UsageError
 from stepwell.definition.diagnostics import InvalidDefinition
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 
 STATUSES: Final[Sequence[tuple[type[StepwellError], int]]] = (
+    (Unauthenticated, 401),
+    (Forbidden, 403),
     (InvalidDefinition, 422),
     (InvalidInput, 422),
     (NotFound, 404),
@@ -35,7 +38,15 @@ STATUSES: Final[Sequence[tuple[type[StepwellError], int]]] = (
 """The status of a kind of error, the first that fits; of any other 500."""
 
 STATUS_OF_CODE: Final[Mapping[str, int]] = {
+    "idempotency-key-reused": 422,
     "invalid-answer": 422,
+    "invalid-expiry": 422,
+    "invalid-key-name": 422,
+    "invalid-namespace": 422,
+    "issuer-unavailable": 503,
+    "invalid-policy": 422,
+    "invalid-service": 422,
+    "start-key-reused": 422,
     "engine-closed": 503,
     "unusable-definition": 409,
 }
@@ -138,6 +149,10 @@ def problem_document(
 def _errors(error: StepwellError) -> Sequence[Mapping[str, Any]]:
     if isinstance(error, Problem):
         return error.errors
+    if isinstance(error, InvalidDefinition):
+        return [finding.as_dict() for finding in error.diagnostics]
+    if error.code == "invalid-cursor":
+        return [{"parameter": "cursor", "message": error.message}]
     if isinstance(error, InvalidInput):
         return [{"pointer": path, "message": message} for path, message in error.problems]
     return ()
@@ -161,11 +176,16 @@ async def _on_error(request: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     """FastAPI found the parameters or the body to be other than described."""
     assert isinstance(error, RequestValidationError), "registered for those"
-    found = [_invalid(detail) for detail in error.errors()]
+    return problem_response(invalid_fields(error.errors()))
+
+
+def invalid_fields(details: Sequence[Any]) -> Problem:
+    """What pydantic found to be wrong: 422 for the body, 400 for anything else."""
+    found = [_invalid(detail) for detail in details]
     in_body = any("pointer" in each for each in found)
     names = ", ".join(str(each.get("parameter") or each.get("pointer") or "the body") for each in found)
     status, code = (422, "invalid-body") if in_body else (400, "invalid-parameter")
-    return problem_response(Problem(status, f"not as described: {names}", code=code, errors=found))
+    return Problem(status, f"not as described: {names}", code=code, errors=found)
 
 
 def _invalid(detail: Mapping[str, Any]) -> dict[str, Any]:

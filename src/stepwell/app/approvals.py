@@ -45,14 +45,19 @@ class Approvals:
         self._reading = reading
         self._options = options
 
-    async def list(self, *, limit: int = 50, cursor: str | None = None) -> dict[str, Any]:
+    async def list(
+        self, *, namespaces: Sequence[str] | None = None, limit: int = 50, cursor: str | None = None
+    ) -> dict[str, Any]:
         """A page of the questions that wait for an answer, those of the oldest executions first:
         `{"items": [...], "next": cursor or null}`.
+
+        Args:
+            namespaces: those of the workflows; None means any.
 
         Raises:
             UsageError: the cursor is not one that a list returned.
         """
-        page = await self._store.waiting(ANSWER, limit=limit, cursor=cursor)
+        page = await self._store.waiting(ANSWER, namespaces=namespaces, limit=limit, cursor=cursor)
         items = []
         for execution, waits in groupby(page.items, key=lambda waiting: waiting.execution):
             state, answered = await self._reading.state(execution), await self._on_their_way(execution)
@@ -62,6 +67,19 @@ class Approvals:
                     event = _first_taken(question, answered.get(key, ()))
                     items.append(self._report(state, key, question, event))
         return {"items": items, "next": page.next}
+
+    async def question(self, execution: str, step: str) -> dict[str, Any]:
+        """What a step asks, as in a list.
+
+        Raises:
+            NotFound, Conflict: as `answer` does.
+        """
+        state = await self._reading.state(execution)
+        question = _question(state.steps.get(step))
+        if question is None:
+            raise _not_asked(await self._reading.recorded(execution, whole=True), step)
+        event = _first_taken(question, (await self._on_their_way(execution)).get(step, ()))
+        return self._report(state, step, question, event)
 
     async def answer(self, execution: str, step: str, response: Any, by: str, at: int) -> Event:
         """The event that answers a question, to be published.

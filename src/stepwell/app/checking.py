@@ -8,6 +8,7 @@ from typing import Final
 from stepwell.app.capabilities import NEEDED
 from stepwell.app.plugins import Plugins
 from stepwell.app.registries import Registries
+from stepwell.app.trigger_checks import TRIGGER_CODES, trigger_findings
 from stepwell.base.spans import Source
 from stepwell.decider.unsupported import unsupported
 from stepwell.definition.codes import Code
@@ -28,11 +29,7 @@ ENGINE_CODES: Final[Mapping[str, Code]] = {
         "Steps of this type reach into the machine, and the configuration gives them nothing that they may use.",
         "Give the operator's configuration the section that the finding names.",
     ),
-    "not-triggered": Code(
-        "warning",
-        "A trigger of this kind starts nothing in this version: only events do.",
-        "Start the workflow with a command or by an event, or wait for a later version.",
-    ),
+    **TRIGGER_CODES,
 }
 """Findings of the engine about a definition, beside those of the definition itself."""
 
@@ -52,7 +49,7 @@ class Catalogue:
         handlers: Callable[[], set[str]],
         tasks: Callable[[], set[str]],
         rules: Callable[[], set[str]],
-        services: set[str] | None,
+        services: Set[str] | None,
         policies: Mapping[str, Policy],
         workflows: Set[str] | None = None,
         channels: Set[str] | None = None,
@@ -90,7 +87,7 @@ class Catalogue:
 def catalogue_of(
     registries: Registries,
     types: set[str],
-    services: set[str] | None,
+    services: Set[str] | None,
     policies: Mapping[str, Policy] | None = None,
     channels: Set[str] | None = None,
     plugins: Plugins | None = None,
@@ -114,15 +111,12 @@ def check(source: Source, catalogue: Catalogue) -> Loaded:
     if definition is None:
         return loaded
     refused = [*_not_configured(definition, catalogue), *_not_supported(definition, catalogue)]
-    idle = [
-        _finding(definition, "not-triggered", trigger.path, f"this version starts nothing by a {trigger.kind}")
-        for trigger in definition.triggers
-        if trigger.kind != "event"
-    ]
+    said = [_finding(definition, *each) for each in trigger_findings(definition)]
     findings = sorted(
-        (*loaded.diagnostics, *refused, *idle), key=lambda finding: (finding.span.line, finding.span.column)
+        (*loaded.diagnostics, *refused, *said), key=lambda finding: (finding.span.line, finding.span.column)
     )
-    return Loaded(definition=None if refused else definition, diagnostics=tuple(findings))
+    is_refused = bool(refused) or any(finding.severity == "error" for finding in said)
+    return Loaded(definition=None if is_refused else definition, diagnostics=tuple(findings))
 
 
 def _not_supported(definition: WorkflowDefinition, catalogue: Catalogue) -> list[Diagnostic]:

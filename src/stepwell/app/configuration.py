@@ -18,6 +18,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from stepwell.app.ai_sections import Ai
 from stepwell.app.sections import Duration, PositiveDuration, RateLimitSection
 from stepwell.app.security_sections import Security
+from stepwell.app.telemetry_sections import (
+    AlertingSection,
+    AlertSection,
+    LoggingSection,
+    SlaSection,
+    TracingSection,
+)
 from stepwell.base.durations import DAY, format_duration
 from stepwell.base.errors import ConfigurationError
 from stepwell.base.suggest import hint_for
@@ -188,12 +195,6 @@ class Secrets(_Section):
     directory: str | None = None
 
 
-class Logging(_Section):
-    """What is logged, to standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = "warning"
-
-
 class Configuration(_Section):
     """The whole configuration."""
 
@@ -211,7 +212,11 @@ class Configuration(_Section):
     packs: list[str] = []
     secrets: Secrets = Secrets()
     security: Security = Security()
-    logging: Logging = Logging()
+    logging: LoggingSection = LoggingSection()
+    tracing: TracingSection = TracingSection()
+    alerts: dict[PolicyName, AlertSection] = {}
+    sla: dict[str, SlaSection] = {}
+    alerting: AlertingSection = AlertingSection()
 
 
 def configuration_from(values: Mapping[str, Any], *, where: str = "the configuration") -> Configuration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,7 @@ from stepwell.definition.loading import Loaded
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.dialects.loading import load
 from stepwell.dialects.native.dialect import NATIVE
+from stepwell.ports.records import Registered
 from stepwell.ports.store import Store
 
 if TYPE_CHECKING:
@@ -160,8 +161,20 @@ class Definitions:
         """Workflows of these names are about to be registered: actions may name them already."""
         self._expected.update(names)
 
-    async def register(self, source: Source, *, at: int, by: str, reason: str) -> None:
-        """Check a text, and register the workflow in it.
+    async def register(
+        self,
+        source: Source,
+        *,
+        at: int,
+        by: str,
+        reason: str | None,
+        draft: bool = False,
+        check: Callable[[WorkflowDefinition], None] = lambda definition: None,
+    ) -> tuple[Registered, Loaded]:
+        """Check a text, and register the workflow in it; returns what became of it, and what was found in the text.
+
+        Args:
+            check: given what is about to be registered; raises when that must not be.
 
         Raises:
             InvalidDefinition: with everything that is wrong. Conflict: see `Registry.register`.
@@ -169,8 +182,14 @@ class Definitions:
         loaded = await self._checked(source)
         if loaded.definition is None:
             raise InvalidDefinition(tuple(loaded.diagnostics), source)
+        check(loaded.definition)
         self._compiled(loaded.definition)
-        await Registry(self._store).register(loaded.definition, draft=False, at=at, by=by, reason=reason)
+        registry = Registry(self._store)
+        return await registry.register(loaded.definition, draft=draft, at=at, by=by, reason=reason), loaded
+
+    async def findings(self, source: Source) -> Loaded:
+        """What is found in a text, with the workflows that are registered. Stores nothing."""
+        return await self._checked(source)
 
     async def _checked(self, source: Source) -> Loaded:
         """`check`; with the workflows that are registered, where an action may be one of them."""

@@ -110,6 +110,14 @@ class ApiKeys:
             after = page[-1].key
         return sorted(found, key=lambda key: (-key.created_at, key.id))
 
+    async def get(self, id_: str) -> ApiKey:
+        """One key.
+
+        Raises:
+            NotFound: code `unknown-key`.
+        """
+        return (await self._stored(id_))[1]
+
     async def exist(self) -> bool:
         """Whether a key was ever made: from then on the server asks who calls."""
         return bool(await self._ledger.documents(KIND, limit=1))

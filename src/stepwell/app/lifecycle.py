@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import msgspec
@@ -88,35 +89,59 @@ class Bell(Observer):
     """Wakes those who follow an execution when something of it was committed here, and tells other observers."""
 
     def __init__(self, *others: Observer) -> None:
-        self._others = others
+        self._others = list(others)
         self._followers: dict[str, set[asyncio.Event]] = {}
+        self._listeners: set[asyncio.Event] = set()
+
+    def add(self, observer: Observer) -> None:
+        """Tell this one too."""
+        self._others.append(observer)
 
     def committed(self, execution: str, definition: WorkflowDefinition, events: Sequence[HistoryEvent]) -> None:
         for follower in self._followers.get(execution, ()):
             follower.set()
+        for listener in self._listeners:
+            listener.set()
         for other in self._others:
             other.committed(execution, definition, events)
 
-    async def events(self, execution: str, reading: Reading, after: int = 0) -> AsyncIterator[LifecycleEvent]:
+    @contextmanager
+    def heard(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever anything is committed here, as long as this lasts."""
+        rung = asyncio.Event()
+        self._listeners.add(rung)
+        try:
+            yield rung
+        finally:
+            self._listeners.discard(rung)
+
+    async def events(
+        self, execution: str, reading: Reading, after: int = 0, look_every: float = LOOK_EVERY
+    ) -> AsyncGenerator[LifecycleEvent]:
         """The lifecycle events numbered greater than `after`: those that are recorded, and then each as it is
         committed, until the execution has ended.
+
+        Args:
+            look_every: seconds between two looks at the store.
 
         Raises:
             NotFound: (code `unknown-execution`) there is no such execution.
         """
         rung = asyncio.Event()
         self._followers.setdefault(execution, set()).add(rung)
+        is_known = False
         try:
             while True:
                 rung.clear()
                 is_over = False
-                async for report in reading.history(execution, after):
+                async for report in reading.history(execution, after, is_known=is_known):
                     after, is_over = report["seq"], report["event"] in _ENDS
                     if report["event"] in TYPES:
-                        yield _event(execution, report)
-                if is_over or (await reading.is_over(execution) and not rung.is_set()):
+                        yield lifecycle_event(execution, report)
+                if is_over or (not is_known and await reading.is_over(execution) and not rung.is_set()):
                     return
-                await _wait(rung)
+                is_known = True  # from now on its end is among the events
+                await _wait(rung, look_every)
         finally:
             followers = self._followers[execution]
             followers.discard(rung)
@@ -124,16 +149,17 @@ class Bell(Observer):
                 del self._followers[execution]
 
 
-async def _wait(rung: asyncio.Event) -> None:
+async def _wait(rung: asyncio.Event, longest: float) -> None:
     """Until it rings, or it is time to look into the store."""
     try:
-        async with asyncio.timeout(LOOK_EVERY):
+        async with asyncio.timeout(longest):
             await rung.wait()
     except TimeoutError:
         return
 
 
-def _event(execution: str, report: Mapping[str, Any]) -> LifecycleEvent:
+def lifecycle_event(execution: str, report: Mapping[str, Any]) -> LifecycleEvent:
+    """The lifecycle event that says what a history event says, as `event_report` gives it; its kind is in `TYPES`."""
     data = {key: value for key, value in report.items() if key not in ("seq", "at", "event", "step", "id")}
     return LifecycleEvent(
         type=f"stepwell.{TYPES[report['event']]}.v1",

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
 from stepwell.app.configuration import BulkheadSection, CircuitBreakerSection, Configuration
 from stepwell.app.sections import RateLimitSection
+from stepwell.base.errors import UsageError
+from stepwell.engine.gates import GateKind
 from stepwell.policy.gates import Gates, Named
 from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, RateLimit
 
@@ -33,6 +40,25 @@ def service_gates_of(configuration: Configuration) -> dict[str, Gates]:
                 bulkhead=Named(shared, _bulkhead(bulkhead)) if bulkhead is not None else None,
             )
     return gates
+
+
+def policy_of(kind: GateKind, values: Mapping[str, Any]) -> Policy:
+    """A policy, from its numbers as the configuration has them.
+
+    Raises:
+        UsageError: (code `invalid-policy`) naming everything that is wrong.
+    """
+    try:
+        match kind:
+            case "circuit_breaker":
+                return _circuit_breaker(CircuitBreakerSection.model_validate(values))
+            case "bulkhead":
+                return _bulkhead(BulkheadSection.model_validate(values))
+            case "rate_limit":
+                return _rate_limit(RateLimitSection.model_validate(values))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise UsageError(f"the {kind} is wrong: {problems}", code="invalid-policy") from None
 
 
 def _circuit_breaker(section: CircuitBreakerSection) -> CircuitBreaker:

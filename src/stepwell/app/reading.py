@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from stepwell.app.definitions import Definitions
+from stepwell.app.chains import broken_chains
+from stepwell.app.definitions import MOST_PLANS, Definitions
 from stepwell.app.recorded import Recorded
 from stepwell.app.report import event_report, execution_report
 from stepwell.base.errors import NotFound, StepwellError
@@ -24,6 +26,19 @@ from stepwell.ports.store import Store
 PAGE: Final = 500
 
 
+class Reported(NamedTuple):
+    """An execution as users see it.
+
+    Attributes:
+        seq: of its last history event; whoever has seen it with this number has seen all.
+        workflow: the name of what it runs.
+    """
+
+    seq: int
+    workflow: str
+    report: dict[str, Any]
+
+
 class Reading:
     """Reads what is recorded."""
 
@@ -31,6 +46,7 @@ class Reading:
         self._store = store
         self._codec = codec
         self._definitions = definitions
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
 
     async def execution(self, execution: str) -> dict[str, Any]:
         """The execution as users see it (see `app.report`).
@@ -39,8 +55,38 @@ class Reading:
             NotFound: code `unknown-execution`.
         """
         stored = await self._stored(execution)
-        definition = await self._definitions.stored(stored.created.digest)
-        return execution_report(Plan(definition), self._fold(stored))
+        return execution_report(await self._plan(stored.created.digest), self._fold(stored))
+
+    async def reported(self, execution: str) -> Reported:
+        """The same, with what it may be recognised and guarded by.
+
+        Raises:
+            NotFound: code `unknown-execution`.
+        """
+        stored = await self._stored(execution)
+        state, plan = self._fold(stored), await self._plan(stored.created.digest)
+        return Reported(state.seq, state.workflow, execution_report(plan, state))
+
+    async def past(self, execution: str, seq: int) -> Reported:
+        """The execution as it stood when its history event number `seq` had happened.
+
+        Raises:
+            NotFound: code `unknown-execution`; `unknown-event` when it has no event with that number.
+        """
+        recorded = await self.recorded(execution, whole=True)
+        if not 1 <= seq <= len(recorded.events):
+            message = f"execution {execution} has no event {seq}: they are numbered from 1 to {len(recorded.events)}"
+            raise NotFound(message, code="unknown-event")
+        state = fold(recorded.events[:seq])
+        return Reported(seq, state.workflow, execution_report(await self._plan(state.digest), state))
+
+    async def workflow_of(self, execution: str) -> str:
+        """The name of the workflow that it runs.
+
+        Raises:
+            NotFound: code `unknown-execution`.
+        """
+        return (await self._stored(execution)).created.workflow
 
     async def definition(self, execution: str) -> WorkflowDefinition:
         """What the execution runs.
@@ -55,13 +101,17 @@ class Reading:
         page = await self._store.list(query)
         return {"items": [_listing(item) for item in page.items], "next": page.next}
 
-    async def history(self, execution: str, after: int = 0) -> AsyncIterator[dict[str, Any]]:
+    async def history(self, execution: str, after: int = 0, *, is_known: bool = False) -> AsyncIterator[dict[str, Any]]:
         """The history events numbered greater than `after`, as users see them.
+
+        Args:
+            is_known: that there is such an execution need not be looked up.
 
         Raises:
             NotFound: code `unknown-execution`.
         """
-        await self._stored(execution)
+        if not is_known:
+            await self._stored(execution)
         while rows := await self._store.history(execution, after, PAGE):
             for row in rows:
                 events = self._codec.decode_events(row.events)
@@ -106,8 +156,10 @@ class Reading:
 
     async def verify(self) -> AsyncIterator[str]:
         """What is wrong with the store, one sentence at a time: damaged pages, histories that are none, snapshots or
-        summaries that say something else than the history."""
+        summaries that say something else than the history, journals whose chain is broken."""
         for problem in await self._store.check():
+            yield problem
+        async for problem in broken_chains(self._store):
             yield problem
         key = 0
         while stored := await self._store.executions_after(key, 100):
@@ -133,6 +185,15 @@ class Reading:
         if _ended(state) != (stored.summary.finished_at is not None):
             problems.append(f"{name}: it is listed as {stored.summary.status}, its history says {state.status}")
         return problems
+
+    async def _plan(self, digest: str) -> Plan:
+        """What an execution runs, for showing it; those looked at last are kept."""
+        plan = self._plans.get(digest)
+        if plan is None:
+            plan = self._plans[digest] = Plan(await self._definitions.stored(digest))
+            if len(self._plans) > MOST_PLANS:
+                self._plans.popitem(last=False)
+        return plan
 
     async def _stored(self, execution: str) -> StoredExecution:
         stored = await self._store.load(execution)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stepwell.base.errors import NotFound, StoreError
+from stepwell.base.errors import Conflict, NotFound, StoreError
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.spans import Source
 from stepwell.base.suggest import hint_for
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.definition.shapes import WORKFLOW_NAME_PATTERN
+from stepwell.dialects.loading import load
 from stepwell.ports.records import Deed, Lifecycle, Registered, Registration, StoredDefinition
 from stepwell.ports.store import Store
 from stepwell.store.lifecycle import check_startable, reason_of
@@ -67,8 +68,10 @@ class Registry:
         """Register a definition, which must be right, under its name and version.
 
         Raises:
-            Conflict: (code `version-exists`) the version is there with other content.
+            Conflict: (code `version-exists`) the version is there with other content; (code `webhook-path-taken`)
+                another workflow has a webhook with the same path.
         """
+        await self._check_webhooks(definition)
         return await self._store.register(
             stored_definition(definition),
             tags=definition.tags,
@@ -77,6 +80,19 @@ class Registry:
             by=by,
             reason=reason,
         )
+
+    async def _check_webhooks(self, definition: WorkflowDefinition) -> None:
+        """Refuse a path that the active version of another workflow has."""
+        paths = {each.config["path"] for each in definition.triggers if each.kind == "webhook"}
+        for other in await self._store.registrations(lifecycle="active") if paths else ():
+            if other.name == definition.name or not other.is_default:
+                continue
+            stored = await self.definition(other)
+            if any(path in stored.text for path in paths):  # reading all of them would take long
+                taken = paths & _webhook_paths(load(stored_source(stored)).definition)
+                if taken:
+                    message = f"the webhook {min(taken)!r} belongs to the workflow {other.name!r}"
+                    raise Conflict(message, code="webhook-path-taken", hint="choose another path")
 
     async def find(self, reference: Reference) -> Registration:
         """The version that is referred to, whatever its lifecycle: for looking. A name alone means its default, or the
@@ -148,6 +164,11 @@ def stored_definition(definition: WorkflowDefinition) -> StoredDefinition:
         source_name=definition.source.name,
         text=definition.source.text,
     )
+
+
+def _webhook_paths(definition: WorkflowDefinition | None) -> set[str]:
+    triggers = definition.triggers if definition is not None else ()
+    return {each.config["path"] for each in triggers if each.kind == "webhook"}
 
 
 def stored_source(stored: StoredDefinition) -> Source:

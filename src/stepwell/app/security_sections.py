@@ -13,12 +13,10 @@ from stepwell.app.access import Role
 from stepwell.app.sections import Duration, PositiveDuration, RateLimitSection
 from stepwell.base.durations import MINUTE, SECOND
 
-Algorithm = Literal[
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
-]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256"]
 """How tokens are signed. `none` is not among them."""
 
-SHARED: Final = frozenset({"HS256", "HS384", "HS512"})
+SHARED: Final = frozenset({"HS256"})
 """Algorithms with one secret for signing and checking."""
 
 _NAMES: Final = re.compile(r"[A-Za-z0-9_.*-]+", re.ASCII)
@@ -79,10 +77,11 @@ class Cors(_Section):
 class RateLimits(_Section):
     """How much one caller, or where it is not known who calls one address, may ask for; the rest is answered with 429.
 
-    `failures` counts what did not prove who called; whoever has too many of them is not listened to for a while.
+    So many are allowed at once, and from then on as many as `per` has room for. `failures` counts what did not prove
+    who called; whoever has too many of them is not listened to for a while.
     """
 
-    requests: RateLimitSection | None = RateLimitSection(limit=10_000, per=10 * SECOND)
+    requests: RateLimitSection | None = RateLimitSection(limit=20_000, per=10 * SECOND)
     failures: RateLimitSection = RateLimitSection(limit=20, per=MINUTE)
 
 
@@ -100,8 +99,8 @@ class Jwt(_Section):
     Exactly one of `jwks_url`, `jwks_file`, `secret` says what they are signed with; with none of them it is asked of
     the issuer (`ISSUER/.well-known/openid-configuration`). `secret` is `{{ secrets.NAME }}`.
 
-    `roles` says which role a value of the claim gives, where it is not the name of one; `role` is what a token without
-    one gets. `namespaces` are those of a token that names none.
+    `roles` says which role a value of the claim gives, such as the name of a group; without it the value is a role's
+    name. `role` is what a token without one gets. `namespaces` are those of a token that names none.
     """
 
     issuer: str
@@ -123,7 +122,7 @@ class Jwt(_Section):
         if self.secret is None and self.jwks_url is None and self.jwks_file is None:
             _checked_issuer(self.issuer)
         if any((algorithm in SHARED) != (self.secret is not None) for algorithm in self.algorithms):
-            raise ValueError("HS256, HS384 and HS512 go with a secret, and all others with public keys")
+            raise ValueError("HS256 goes with a secret, and all others with public keys")
         if not self.audience:
             raise ValueError("the audience names who the tokens are for: this server")
         return self

@@ -19,10 +19,15 @@ def services_of(configuration: Configuration) -> Mapping[str, Service]:
     Raises:
         ConfigurationError: an expression in them is wrong or reads anything but secrets.
     """
-    return {name: _service(name, section) for name, section in configuration.services.items()}
+    return {name: service_of(name, section) for name, section in configuration.services.items()}
 
 
-def _service(name: str, section: ServiceSection) -> Service:
+def service_of(name: str, section: ServiceSection) -> Service:
+    """A service of the configuration.
+
+    Raises:
+        ConfigurationError: an expression in it is wrong or reads anything but secrets.
+    """
     values: dict[str, Any] = section.model_dump(exclude={"circuit_breaker", "bulkhead", "url", "urls"})
     urls = tuple(section.urls or ())
     try:

@@ -9,15 +9,26 @@ from typing import Any, Final, TypeVar
 from stepwell.app.approvals import Approvals
 from stepwell.app.configuration import Configuration
 from stepwell.app.dead_letters import DeadLetters
+from stepwell.app.feed import LifecycleFeed
+from stepwell.app.idempotency import IdempotencyKeys
+from stepwell.app.intervening import Interventions
 from stepwell.app.lifecycle import Bell
 from stepwell.app.operating import Operators
+from stepwell.app.policy_settings import PolicySettings, open_policy_settings
+from stepwell.app.publishing import Publishing
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries
 from stepwell.app.registry import Registry
+from stepwell.app.security import Security, open_security
+from stepwell.app.service_settings import ServiceSettings, open_service_settings
 from stepwell.app.session import Announce, Session, open_session, owner_name
+from stepwell.app.starting import Starting
+from stepwell.app.telemetry import LifecycleLines, node_name
+from stepwell.app.workflows import Workflows
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.ports.store import Store
 from stepwell.ports.work import Observer
+from stepwell.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -28,22 +39,34 @@ class Parts:
     Attributes:
         owner: unique text for this process.
         bell: says when something was committed here.
+        metrics: what was counted and measured here.
     """
 
     def __init__(
-        self, configuration: Configuration, registries: Registries, session: Session, clock: Clock, bell: Bell
+        self,
+        configuration: Configuration,
+        registries: Registries,
+        session: Session,
+        clock: Clock,
+        bell: Bell,
+        metrics: Metrics,
     ) -> None:
         self.configuration = configuration
         self.registries = registries
         self.session = session
         self.clock = clock
         self.bell = bell
+        self.metrics = metrics
         self.owner = owner_name()
         self.reading = Reading(session.store, session.codec, session.definitions)
         self.registry = Registry(session.store)
         self.operators = Operators(session.store, session.codec, session.definitions, clock, self.owner)
         self.approvals = Approvals(session.store, self.reading)
         self.dead_letters = DeadLetters(session.store)
+        self.starting = Starting(session, clock)
+        self.workflows = Workflows(session.store, self.registry, session.definitions, configuration, clock)
+        self.publishing = Publishing(session, self.reading, self.approvals, clock)
+        self.interventions = Interventions(session, self.operators, self.reading)
         self._services: list[object] = []
 
     @property
@@ -71,7 +94,34 @@ Service = Callable[[Parts], AbstractAsyncContextManager[Any]]
 """Gives, for the parts of a server, what is entered when it opens and left when it closes. What entering gives is found
 by its class: `parts.service(Schedules)`."""
 
-SERVICES: Final[Sequence[Service]] = ()
+
+def _security(parts: Parts) -> AbstractAsyncContextManager[Security]:
+    return open_security(parts.configuration, parts.store, parts.clock, parts.session.secrets)
+
+
+def _idempotency_keys(parts: Parts) -> AbstractAsyncContextManager[IdempotencyKeys]:
+    return IdempotencyKeys(parts.store, parts.clock).open()
+
+
+def _policies(parts: Parts) -> AbstractAsyncContextManager[PolicySettings]:
+    return open_policy_settings(parts.session.engine, parts.store, parts.configuration, parts.clock)
+
+
+def _called(parts: Parts) -> AbstractAsyncContextManager[ServiceSettings]:
+    return open_service_settings(parts.session.services, parts.store, parts.configuration, parts.clock)
+
+
+def _feed(parts: Parts) -> AbstractAsyncContextManager[LifecycleFeed]:
+    return LifecycleFeed(parts.store, parts.session.codec, parts.bell).open()
+
+
+SERVICES: Final[Sequence[Service]] = (
+    _policies,
+    _called,
+    _security,
+    _idempotency_keys,
+    _feed,
+)
 """In the order in which they are opened; closed in reverse."""
 
 
@@ -98,7 +148,9 @@ async def open_server(
         StoreError: the store cannot be used. ConfigurationError: something configured is wrong.
     """
     clock = clock or SystemClock()
-    bell = Bell(*observers)
+    metrics = Metrics(node_name())
+    lines = LifecycleLines() if configuration.logging.level in ("warning", "error") else None  # else the session's
+    bell = Bell(*observers, metrics, *([lines] if lines is not None else []))
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             open_session(
@@ -109,9 +161,12 @@ async def open_server(
                 observer=bell,
                 announce=announce,
                 clock=clock,
+                measures=metrics,
+                keeps_logs=True,
             )
         )
-        parts = Parts(configuration, registries, session, clock, bell)
+        metrics.attach(session.engine.peek)
+        parts = Parts(configuration, registries, session, clock, bell, metrics)
         for service in services:
             parts.add(await stack.enter_async_context(service(parts)))
         yield parts

@@ -24,21 +24,24 @@ from stepwell.app.policies import policies_of, service_gates_of
 from stepwell.app.registries import Registries
 from stepwell.app.registry import Reference
 from stepwell.app.services import services_of
+from stepwell.app.telemetry import lines_of, together, tracing_of
 from stepwell.app.triggering import Triggering
 from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.engine.engine import Engine, Limits
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
+from stepwell.ports.measures import Measures
 from stepwell.ports.services import Cipher, SecretSource
 from stepwell.ports.store import Store
 from stepwell.ports.work import Observer
 from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, environment_key
-from stepwell.services.registry import StaticServices
+from stepwell.services.registry import ServiceTable
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
 from stepwell.store.factory import sqlite_path, store_for
 from stepwell.tasks.builtin import builtin_handlers
 from stepwell.tasks.emit_event import EmitEventHandler
+from stepwell.telemetry.tracing import Tracing
 from stepwell.worker.local import LocalWorker
 from stepwell.worker.opening import opened
 
@@ -57,6 +60,9 @@ class Session(msgspec.Struct, frozen=True):
     codec: Codec
     worker: LocalWorker
     triggering: Triggering
+    secrets: SecretSource
+    services: ServiceTable
+    tracing: Tracing | None = None
 
 
 @asynccontextmanager
@@ -85,12 +91,16 @@ async def open_session(
     observer: Observer | None = None,
     announce: Announce = lambda message: None,
     clock: Clock | None = None,
+    measures: Measures | None = None,
+    keeps_logs: bool = False,
 ) -> AsyncIterator[Session]:
     """An engine on the configured store, or on `store`, which stays open then.
 
     Args:
         shard: the shard to own; None for a free one.
         take_over: also go on with what other engines, now gone, left unfinished.
+        measures: told what the engine measures of itself.
+        keeps_logs: somebody keeps what tasks log; see `telemetry.logs.TaskLines`.
     """
     if store is None:
         async with (
@@ -104,23 +114,22 @@ async def open_session(
                 observer=observer,
                 announce=announce,
                 clock=clock,
+                measures=measures,
+                keeps_logs=keeps_logs,
             ) as session,
         ):
             yield session
         return
     clock = clock or SystemClock()
     codec = Codec(cipher_for(configuration, announce))
-    services = StaticServices(services_of(configuration))
+    services = ServiceTable(services_of(configuration), clock)
     channels = channels_of(configuration)
     plugins = plugins_of(configuration.plugins)
     plugins.register(registries)
     add_packs(configuration.packs, registries)
 
     async def publish(event: Event) -> bool:
-        occasion = await triggering.occasion(event)
-        published = occasion.published(await engine.publish(event, occasion.requests))
-        triggering.count(published)
-        return not published.duplicate
+        return not (await triggering.publish_by(engine, event, clock.now())).duplicate
 
     secret_source = secrets_of(configuration, plugins.secrets())
     handlers = {
@@ -139,10 +148,11 @@ async def open_session(
         **registries.handlers_of_executors(),
         **plugins.handlers(),
     }
-    names, policies = set(services.names()), policies_of(configuration)
+    names, policies = services.names(), policies_of(configuration)
     catalogue = catalogue_of(registries, set(handlers), names, policies, channels.keys(), plugins)
     definitions = Definitions(store, catalogue)
     execution = configuration.execution
+    tracing = tracing_of(configuration)
     engine = Engine(
         store,
         codec,
@@ -150,9 +160,10 @@ async def open_session(
         definitions.plan,
         owner_name(),
         limits_of(configuration),
-        observer,
+        together(observer, tracing, lines_of(configuration)),
         service_gates=service_gates_of(configuration),
         named_plans=lambda name, version: definitions.plan_named(Reference(name, version)),
+        measures=measures,
     )
     worker = LocalWorker(
         handlers,
@@ -161,8 +172,12 @@ async def open_session(
         secret_source,
         max_concurrent=execution.max_concurrent_tasks,
         queue_timeout=execution.queuing.timeout,
+        traceparent=tracing.traceparent if tracing is not None else None,
+        is_known=keeps_logs,
     )
     engine.connect(worker)
+    if tracing is not None:
+        tracing.attach(engine.peek)
     triggering = Triggering(store, definitions.stored)
     if configuration.events.kafka_servers:
         _log.warning(
@@ -172,9 +187,11 @@ async def open_session(
         packs = [pack for folder in configuration.packs for pack in registries.packs[folder]]
         await register_workflows(packs, definitions, clock.now(), this_user())
         await engine.open(shard, take_over=take_over)
-        yield Session(engine, definitions, store, codec, worker, triggering)
+        yield Session(engine, definitions, store, codec, worker, triggering, secret_source, services, tracing)
     finally:
         await asyncio.shield(engine.close())
+        if tracing is not None:
+            await asyncio.shield(asyncio.to_thread(tracing.close))
 
 
 def directory_of(configuration: Configuration) -> Path | None:

@@ -258,10 +258,7 @@ class WorkflowEngine:
             message = f"{SIGNAL!r} is the source of signals to one execution"
             raise UsageError(message, hint="send it with `engine.handle(id).signal(...)`")
         session, event = await self._open(), self._event(type, data, source, id, subject)
-        occasion = await session.triggering.occasion(event)
-        published = occasion.published(await session.engine.publish(event, occasion.requests))
-        session.triggering.count(published)
-        return published
+        return await session.triggering.publish_by(session.engine, event, self._clock.now())
 
     async def trigger_counts(self) -> list[dict[str, Any]]:
         """How often the event triggers of workflows fired since the engine was opened: for each `workflow` and

@@ -71,14 +71,16 @@ class Beginning:
         self._default_timeout = default_timeout
         self._starting: dict[str, asyncio.Lock] = {}
 
-    async def start(self, plan: Plan, given: Any, start_key: str | None) -> str:
+    async def start(
+        self, plan: Plan, given: Any, start_key: str | None, tags: Sequence[str] = (), trace: str = ""
+    ) -> str:
         """See `Engine.start`."""
         if start_key is None:
-            return await self._start_new(plan, given, None)
+            return await self._start_new(plan, given, None, tags, trace)
         lock = self._starting.setdefault(start_key, asyncio.Lock())
         try:
             async with lock:
-                return await self._start_once(plan, given, start_key)
+                return await self._start_once(plan, given, start_key, tags, trace)
         finally:
             if not lock.locked():
                 self._starting.pop(start_key, None)
@@ -106,11 +108,11 @@ class Beginning:
         decision = decide(hot.run, Begin(), now)
         return Decision([created, *decision.events], decision.commands)
 
-    async def _start_once(self, plan: Plan, given: Any, start_key: str) -> str:
+    async def _start_once(self, plan: Plan, given: Any, start_key: str, tags: Sequence[str], trace: str) -> str:
         first = await self._store.find_start(start_key)
         if first is None:
             try:
-                return await self._start_new(plan, given, start_key)
+                return await self._start_new(plan, given, start_key, tags, trace)
             except DuplicateStart:  # somebody else, in another process, was quicker
                 first = await self._store.find_start(start_key)
         assert first is not None, "a taken start key names an execution"
@@ -124,19 +126,22 @@ class Beginning:
             )
         return first
 
-    async def _start_new(self, plan: Plan, given: Any, start_key: str | None) -> str:
+    async def _start_new(self, plan: Plan, given: Any, start_key: str | None, tags: Sequence[str], trace: str) -> str:
         start = Start(
             id=execution_id(self._entropy(16)),
             input=given,
             seed=self._entropy(16),
             start_key=start_key,
             default_timeout=self._default_timeout,
+            trace=trace,
         )
-        return await self._durable(plan, start, self._home(), ())
+        return await self._durable(plan, start, self._home(), (), tags)
 
-    async def _durable(self, plan: Plan, start: Start, shard: int, consumed: Sequence[int]) -> str:
+    async def _durable(
+        self, plan: Plan, start: Start, shard: int, consumed: Sequence[int], tags: Sequence[str] = ()
+    ) -> str:
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        hot = self._create(plan, start, shard, consumed, started)
+        hot = self._create(plan, start, shard, consumed, started, tags)
         try:
             return await started
         except DuplicateStart:
@@ -144,14 +149,20 @@ class Beginning:
             raise
 
     def _create(
-        self, plan: Plan, start: Start, shard: int, consumed: Sequence[int], started: asyncio.Future[str] | None
+        self,
+        plan: Plan,
+        start: Start,
+        shard: int,
+        consumed: Sequence[int],
+        started: asyncio.Future[str] | None,
+        tags: Sequence[str] = (),
     ) -> Hot:
         now = self._clock.now()
         created = create(plan, start, now)
         hot = Hot(Handle(created.id, shard), Run(plan, begin(created)))
         self._loaded.add(hot)
         decision = self.first_decision(hot, created, now)
-        self._submit(hot, decision, now, consumed, create=_new_execution(plan, created), started=started)
+        self._submit(hot, decision, now, consumed, create=_new_execution(plan, created, tags), started=started)
         return hot
 
     def _forget(self, hot: Hot) -> None:
@@ -162,13 +173,13 @@ class Beginning:
         self._admission.admit()
 
 
-def _new_execution(plan: Plan, created: ExecutionCreated) -> NewExecution:
+def _new_execution(plan: Plan, created: ExecutionCreated, tags: Sequence[str]) -> NewExecution:
     return NewExecution(
         workflow=created.workflow,
         version=created.version,
         digest=created.digest,
         created_at=created.at,
         start_key=created.start_key,
-        tags=plan.definition.tags,
+        tags=tuple(dict.fromkeys((*plan.definition.tags, *tags))),
         parent=f"{created.parent}/{created.parent_step}" if created.parent is not None else None,
     )

@@ -55,7 +55,7 @@ def note_commands(change: Change, commands: Sequence[Command], run: Run, codec: 
             change.waits_begun = tuple(begun for begun in change.waits_begun if begun != wait)  # in this very turn
             change.waits_ended = (*change.waits_ended, wait)
         elif isinstance(command, TakeLock):
-            request = LockRequest(command.name, command.limit, command.step, at, command.otherwise)
+            request = LockRequest(command.name, command.limit, command.step, command.at or at, command.otherwise)
             change.locks_taken = (*change.locks_taken, request)
         elif isinstance(command, ReleaseLock):
             claim = command.name, command.step

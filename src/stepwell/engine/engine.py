@@ -67,6 +67,8 @@ from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
 from stepwell.execution.verbs import Verb
 from stepwell.execution.work import Report
 from stepwell.policy.gates import Gates
+from stepwell.policy.limits import Policy
+from stepwell.ports.ledger import JournalEntry
 from stepwell.ports.measures import Measures, Unmeasured
 from stepwell.ports.records import (
     Change,
@@ -137,12 +139,8 @@ class Engine:
         self._observer = observer
         self._loaded = Loaded(store, codec, plans)
         self._ownership = Ownership(store, clock, owner)
-        self._committer = Committer(
-            store, self._ownership, self._on_committed, self._on_failure, clock, self._measures
-        )
-        self._due = Due(
-            self._loaded, store, clock, self._committer, self._ownership, self._take, self._measures
-        )
+        self._committer = Committer(store, self._ownership, self._on_committed, self._on_failure, clock, self._measures)
+        self._due = Due(self._loaded, store, clock, self._committer, self._ownership, self._take, self._measures)
         self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
         self._service_gates = service_gates or {}
         self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
@@ -224,13 +222,17 @@ class Engine:
 
     # ── What is asked of it ──────────────────────────────────────────────────────────────────────────────────────────
 
-    async def start(self, plan: Plan, given: Any, *, start_key: str | None = None) -> str:
+    async def start(
+        self, plan: Plan, given: Any, *, start_key: str | None = None, tags: Sequence[str] = (), trace: str = ""
+    ) -> str:
         """Start an execution; returns its id once the start is durable.
 
         Args:
             given: the input, an object as JSON has it, or None for an empty one.
             start_key: makes the start idempotent: the same key with the same workflow and input returns the first
                 execution.
+            tags: what it is listed under, beside the tags of the workflow.
+            trace: the `traceparent` of whoever asks for it; empty for none.
 
         Raises:
             InvalidInput: the input does not satisfy the schema; nothing is stored.
@@ -238,7 +240,7 @@ class Engine:
             StoreError: the start could not be stored.
         """
         self._check_alive()
-        return await self._beginning.start(plan, given, start_key)
+        return await self._beginning.start(plan, given, start_key, tags, trace)
 
     async def ended(self, execution: str) -> ExecutionState:
         """Wait until the execution has ended, and return its state.
@@ -313,11 +315,14 @@ class Engine:
         """
         return self._fold(await self._stored(execution))
 
-    async def publish(self, event: Event, requests: Sequence[StartRequest] = ()) -> Published:
+    async def publish(
+        self, event: Event, requests: Sequence[StartRequest] = (), entries: Sequence[JournalEntry] = ()
+    ) -> Published:
         """Store an event and wake what waits for it. Durable when it returns.
 
         Args:
             requests: what it starts, unless it is a duplicate; started, and durable, when this returns.
+            entries: what is noted of it, unless it is a duplicate.
         """
         self._check_alive()
         now = self._clock.now()
@@ -325,7 +330,7 @@ class Engine:
         begun = self._requests.expect(requests)
         published: Published | None = None
         try:
-            published = await self._store.publish(event, now, now + self._limits.keep_events, posts)
+            published = await self._store.publish(event, now, now + self._limits.keep_events, posts, entries)
         finally:
             if published is None or published.duplicate:
                 self._requests.forget(requests)
@@ -357,6 +362,14 @@ class Engine:
     def gates(self) -> list[GateState]:
         """What can be seen of the circuit breakers, bulkheads and rate limits used since the engine was opened."""
         return self._gatekeeper.states()
+
+    def set_policies(self, policies: Mapping[tuple[type[Policy], str], Policy]) -> None:
+        """See `Gatekeeper.set_policies`."""
+        self._gatekeeper.set_policies(policies)
+
+    def reset_circuit(self, name: str) -> bool:
+        """See `Gatekeeper.reset`."""
+        return self._gatekeeper.reset(name)
 
     def report(self, report: Report) -> None:
         """An attempt has ended: the dispatcher's callback."""

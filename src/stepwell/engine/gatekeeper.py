@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -30,6 +30,9 @@ from stepwell.execution.work import Assignment, Report
 from stepwell.policy.circuit_breaker import succeeded
 from stepwell.policy.gates import Gates, Named
 from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, RateLimit
+
+ANY_VERSION: Final = "0.0.0"
+"""Of what was set at run time: any version's own numbers take its place once it is set no more."""
 
 
 class Passage:
@@ -76,6 +79,7 @@ class Gatekeeper(Keeper):
         self._service_gates = service_gates
         self._gates: dict[tuple[type[Policy], str], Gate] = {}
         self._versions: dict[tuple[type[Policy], str], str] = {}
+        self._set: dict[tuple[type[Policy], str], Policy] = {}
         self._moved: deque[tuple[Passage, ErrorInfo | None]] = deque()
         self._settling = False
         self._closed = False
@@ -84,7 +88,32 @@ class Gatekeeper(Keeper):
     def states(self) -> list[GateState]:
         """What can be seen of every gate that was used, in order of name."""
         now = self._clock.now()
-        return sorted((gate.state(now) for gate in self._gates.values()), key=lambda state: (state.name, state.kind))
+        states = [
+            msgspec.structs.replace(gate.state(now), policy=gate.policy, is_set=key in self._set)
+            for key, gate in self._gates.items()
+        ]
+        return sorted(states, key=lambda state: (state.name, state.kind))
+
+    # ── At run time ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_policies(self, policies: Mapping[tuple[type[Policy], str], Policy]) -> None:
+        """These numbers are in force from now on, by kind and name, whatever definitions and the configuration say. Of
+        gates that are no longer among them those are, from the next attempt on, that its definition says."""
+        self._set = dict(policies)
+        now = self._clock.now()
+        for key, policy in self._set.items():
+            gate = self._gates.get(key)
+            if gate is not None and gate.policy != policy:
+                gate.adopt(policy, now)
+        self.settle()
+
+    def reset(self, name: str) -> bool:
+        """Close a circuit breaker, and count anew. False when there is none of that name, or none that was used."""
+        gate = self._gates.get((CircuitBreaker, name))
+        if not isinstance(gate, CircuitBreakerGate):
+            return False
+        gate.reset()
+        return True
 
     # ── On the way out ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -120,11 +149,14 @@ class Gatekeeper(Keeper):
         """The gate of that name. Of several versions of a workflow the newest one's numbers are in force."""
         policy: RateLimit | Bulkhead | CircuitBreaker = named.policy
         key = type(policy), named.name
+        if key in self._set:
+            policy = self._set[key]
+            version = ANY_VERSION
         gate = self._gates.get(key)
         if gate is None:
             gate = self._gates[key] = new_gate(named.name, policy, self._clock, self)
             self._versions[key] = version
-        elif gate.policy != policy and precedence(version) >= precedence(self._versions[key]):
+        elif gate.policy != policy and (key in self._set or precedence(version) >= precedence(self._versions[key])):
             self._versions[key] = version
             gate.adopt(policy, self._clock.now())
         return gate

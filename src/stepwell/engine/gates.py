@@ -7,7 +7,8 @@ log lines. Whoever keeps the gates is told who may go on and who is refused.
 from __future__ import annotations
 
 import logging
-from typing import Literal, Protocol, TypeAlias, assert_never
+from collections.abc import Mapping
+from typing import Final, Literal, Protocol, TypeAlias, assert_never
 
 import msgspec
 
@@ -23,6 +24,8 @@ from stepwell.policy.rate_limit import RateLimitState
 from stepwell.policy.recent_calls import RecentCalls
 
 _log = logging.getLogger(__name__)
+
+GateKind: TypeAlias = Literal["circuit_breaker", "bulkhead", "rate_limit"]
 
 Verdict: TypeAlias = Literal["passed", "waits"] | ErrorInfo
 """What a gate says to an attempt; an error refuses it."""
@@ -42,10 +45,12 @@ class GateState(msgspec.Struct, frozen=True, kw_only=True):
         rejected: attempts refused since the engine was opened.
         calls: the calls that the following figures are about: those of a circuit breaker's `window`, at most 1,000.
         error_rate: the share of failures, 0 to 1.
+        policy: the numbers in force.
+        is_set: they were set at run time, rather than written in a definition or in the configuration.
     """
 
     name: str
-    kind: Literal["circuit_breaker", "bulkhead", "rate_limit"]
+    kind: GateKind
     state: Literal["closed", "open", "half_open"] | None = None
     failures: int | None = None
     opened_at: int | None = None
@@ -57,6 +62,8 @@ class GateState(msgspec.Struct, frozen=True, kw_only=True):
     error_rate: float | None = None
     latency_mean: int | None = None
     latency_p95: int | None = None
+    policy: Policy | None = None
+    is_set: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -280,6 +287,14 @@ class CircuitBreakerGate(Gate):
         assert isinstance(policy, CircuitBreaker)
         self._state.policy = policy
 
+    def reset(self) -> None:
+        """Begin anew: closed, with nothing counted. Calls that are under way count no more."""
+        was_open = self._state.circuit is not Circuit.CLOSED
+        self._state = CircuitState(self._state.policy)
+        self._recent = RecentCalls()
+        if was_open:
+            _log.warning("circuit breaker %s closed: somebody reset it", self._name)
+
     def refusal(self, now: int) -> ErrorInfo | None:
         """The error of an attempt that comes now, or None when it may be made."""
         if self._state.admits(now):
@@ -364,6 +379,14 @@ class CircuitBreakerGate(Gate):
             )
         else:  # as loud as its opening: who has read that is waiting for this
             _log.warning("circuit breaker %s closed: a call succeeded", self._name)
+
+
+KINDS: Final[Mapping[GateKind, type[Policy]]] = {
+    "circuit_breaker": CircuitBreaker,
+    "bulkhead": Bulkhead,
+    "rate_limit": RateLimit,
+}
+"""The policies of the kinds of gates."""
 
 
 def new_gate(name: str, policy: Policy, clock: Clock, keeper: Keeper) -> Gate:

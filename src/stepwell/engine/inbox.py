@@ -11,10 +11,13 @@ from stepwell.engine.children import child_compensated, child_ended, compensate_
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.execution.inputs import EventArrived, Input, LockGranted, LockRefused
-from stepwell.ports.records import InboxItem
+from stepwell.ports.records import InboxItem, LockGrant
 from stepwell.ports.store import Store
 
 PAGE = 500
+_decode_grant = msgspec.msgpack.Decoder(LockGrant).decode
+_LIST = b"\x92"
+"""How a list of two begins, which no text does."""
 _decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
@@ -26,7 +29,7 @@ def input_of(item: InboxItem, codec: Codec) -> Input | None:
         case "event" | "early_event":
             return EventArrived(item.step, _decode_event(item.payload), early=item.kind == "early_event")
         case "lock_granted":
-            return LockGranted(item.step, item.payload.decode())
+            return _granted(item.step, item.payload)
         case "lock_refused":
             return LockRefused(item.step, item.payload.decode())
         case "child_ended":
@@ -37,6 +40,13 @@ def input_of(item: InboxItem, codec: Codec) -> Input | None:
             return child_compensated(item, codec)
         case _:
             return None
+
+
+def _granted(step: str, payload: bytes) -> LockGranted:
+    if payload.startswith(_LIST):
+        granted = _decode_grant(payload)
+        return LockGranted(step, granted.name, granted.at)
+    return LockGranted(step, payload.decode())  # an earlier version has put it there
 
 
 class Inbox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, KeysView, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -15,8 +15,8 @@ from stepwell.services.discovery import Discovery, Resolve, resolve_srv
 from stepwell.services.instances import Instances, InstanceState
 
 
-class StaticServices(ServiceRegistry):
-    """Services that do not change while the engine runs; their instances may.
+class ServiceTable(ServiceRegistry):
+    """Services by name; they may be added, changed and removed while the engine runs.
 
     Args:
         resolve: asks for SRV records.
@@ -25,18 +25,28 @@ class StaticServices(ServiceRegistry):
     def __init__(
         self, services: Mapping[str, Service], clock: Clock | None = None, resolve: Resolve = resolve_srv
     ) -> None:
-        clock = clock or SystemClock()
-        self._services = dict(services)
-        self._instances = {
-            name: Instances(service.urls or (service.url,), service.balance, clock)
-            for name, service in services.items()
-            if service.urls or service.srv is not None
-        }
-        self._discovered = {
-            name: Discovery(service, self._instances[name], clock, resolve)
-            for name, service in services.items()
-            if service.srv is not None
-        }
+        self._clock = clock or SystemClock()
+        self._resolve = resolve
+        self._services: dict[str, Service] = {}
+        self._instances: dict[str, Instances] = {}
+        self._discovered: dict[str, Discovery] = {}
+        for service in services.values():
+            self.put(service)
+
+    def put(self, service: Service) -> None:
+        """Add a service, or have it stand in the place of that with its name. Calls under way are not touched."""
+        self.remove(service.name)
+        name = service.name
+        self._services[name] = service
+        if service.urls or service.srv is not None:
+            self._instances[name] = Instances(service.urls or (service.url,), service.balance, self._clock)
+        if service.srv is not None:
+            self._discovered[name] = Discovery(service, self._instances[name], self._clock, self._resolve)
+
+    def remove(self, name: str) -> None:
+        """Forget a service; nothing happens when it is not known."""
+        for known in (self._services, self._instances, self._discovered):
+            known.pop(name, None)
 
     def get(self, name: str) -> Service:
         """The service of this name.
@@ -53,7 +63,8 @@ class StaticServices(ServiceRegistry):
             )
         return service
 
-    def names(self) -> Iterable[str]:
+    def names(self) -> KeysView[str]:
+        """The names, as they are at any moment."""
         return self._services.keys()
 
     @asynccontextmanager

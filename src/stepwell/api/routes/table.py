@@ -8,10 +8,35 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.routing import Route
 
-from stepwell.api.routes import executions
+from stepwell.api.routes import (
+    api_keys,
+    approvals,
+    audit,
+    dead_letters,
+    events,
+    executions,
+    operating,
+    policies,
+    services,
+    starting,
+    streams,
+    workflows,
+)
 
-ROUTERS: Final[Sequence[APIRouter]] = (executions.router,)
+ROUTERS: Final[Sequence[APIRouter]] = (
+    workflows.router,
+    operating.router,
+    executions.router,
+    streams.router,
+    events.router,
+    approvals.router,
+    dead_letters.router,
+    api_keys.router,
+    audit.router,
+    policies.router,
+    services.router,
+)
 """One for each subject."""
 
-HOT_ROUTES: Final[Sequence[Route]] = ()
+HOT_ROUTES: Final[Sequence[Route]] = (starting.route,)
 """Plain routes for what is called often: they come first, and describe themselves to OpenAPI by hand."""

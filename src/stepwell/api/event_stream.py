@@ -1,0 +1,119 @@
+"""Server-sent events.
+
+A stream is pulled by the connection: the next part is made when the one before has gone, so a slow reader holds no
+memory here. One that takes nothing for long is cut off; it may come back and go on where it was, with `Last-Event-ID`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+MEDIA_TYPE: Final = "text/event-stream"
+HEARTBEAT: Final = 15.0
+"""Seconds without an event after which the reader is told that the connection lives."""
+PATIENCE: Final = 30.0
+"""Seconds that a reader may take for what was sent, before it is cut off."""
+PING: Final = b": ping\n\n"
+
+
+def event_text(id_: str | int, type_: str, data: bytes) -> bytes:
+    """An event. Its data is JSON, so it has no line breaks."""
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (str(id_).encode(), type_.encode(), data)
+
+
+def place_text(id_: str | int) -> bytes:
+    """Tells the reader how far it has come, without an event."""
+    return b"id: %b\n\n" % str(id_).encode()
+
+
+class EventStream(Response):
+    """The answer to a request for events.
+
+    Args:
+        parts: texts to be sent, one after the other.
+        closing: ends the stream when it is set.
+    """
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, parts: AsyncGenerator[bytes], closing: asyncio.Event, patience: float = PATIENCE) -> None:
+        self.body = b""
+        self.status_code = 200
+        self.background = None
+        self._parts = parts
+        self._closing = closing
+        self._patience = patience
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if scope["method"] == "HEAD":
+            await send(start)
+            await send({"type": "http.response.body", "body": b""})
+            return
+        sending = asyncio.create_task(self._send(send, start))
+        gone = asyncio.create_task(_gone(receive))
+        closing = asyncio.create_task(self._closing.wait())
+        tasks = (sending, gone, closing)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if closing.done() and not sending.done():
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+                await send({"type": "http.response.body", "body": b""})
+            elif sending.done():
+                sending.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _send(self, send: Send, start: dict[str, object]) -> None:
+        await send(start)
+        async with aclosing(with_heartbeats(self._parts)) as parts:
+            async for part in parts:
+                try:
+                    async with asyncio.timeout(self._patience):
+                        await send({"type": "http.response.body", "body": part, "more_body": True})
+                except TimeoutError:
+                    raise Lagging from None
+        await send({"type": "http.response.body", "body": b""})
+
+
+class Lagging(ConnectionError):
+    """A reader took nothing for too long: its connection is given up."""
+
+
+async def with_heartbeats(parts: AsyncGenerator[bytes], every: float = HEARTBEAT) -> AsyncGenerator[bytes]:
+    """The same, with a sign of life wherever nothing comes for so many seconds."""
+    following: asyncio.Future[bytes] | None = None
+    try:
+        while True:
+            following = following or asyncio.ensure_future(anext(parts))
+            done, _ = await asyncio.wait({following}, timeout=every)
+            if not done:
+                yield PING
+                continue
+            part, following = following, None
+            try:
+                text = part.result()
+            except StopAsyncIteration:
+                return
+            yield text
+    finally:
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        await parts.aclose()
+
+
+async def _gone(receive: Receive) -> None:
+    """Until the reader has hung up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

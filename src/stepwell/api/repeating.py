@@ -1,0 +1,34 @@
+"""Requests with an `Idempotency-Key`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stepwell.api.caller import caller_of
+from stepwell.api.context import parts_of
+from stepwell.app.idempotency import IdempotencyKeys, KeptAnswer
+
+_KEPT_HEADERS: Final = ("content-type", "location", "etag")
+
+
+async def answered_once(request: Request, key: str, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+    """What `handle` answers, or what was answered to the same request with this key before."""
+    scope, body = request.scope, await request.body()
+    content_type = request.headers.get("content-type", "").encode()
+    whole = b"\0".join((scope["method"].encode(), scope["path"].encode(), scope["query_string"], content_type, body))
+    is_new = False
+
+    async def act() -> KeptAnswer:
+        nonlocal is_new
+        is_new = True
+        response = await handle(request)
+        headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        return KeptAnswer(response.status_code, headers, bytes(response.body))
+
+    kept = await parts_of(request).service(IdempotencyKeys).answer(caller_of(request).name, key, whole, act)
+    headers = kept.headers if is_new else {**kept.headers, "Idempotency-Replayed": "true"}
+    return Response(kept.body, kept.status, headers)

@@ -1,0 +1,403 @@
+"""What is answered, as OpenAPI describes it. The same keys as the command line prints with `-o json`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["pending", "running", "waiting", "paused", "compensating", "completed", "failed", "cancelled"]
+StepStatus = Literal[
+    "pending", "running", "retrying", "waiting", "completed", "failed", "skipped", "cancelled", "compensated"
+]
+
+
+class Shape(BaseModel):
+    """A part of an answer. Later versions may add keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ErrorShape(Shape):
+    """What went wrong in an execution."""
+
+    type: str
+    message: str
+    details: dict[str, Any]
+    retryable: bool
+
+
+class Step(Shape):
+    """A step of an execution. Some keys are there only where they apply, such as `reason` of a skipped one."""
+
+    name: str
+    status: StepStatus
+    attempts: int
+    started_at: str | None
+    completed_at: str | None
+    duration_ms: float | None
+    output: Any
+    error: ErrorShape | None
+
+
+class StepPage(Shape):
+    """Steps, in the order of the definition, with what ran inside them behind them."""
+
+    items: list[Step]
+    next: str | None
+
+
+class Execution(Shape):
+    """An execution. Secrets are shown as `***`."""
+
+    execution_id: str
+    workflow: str
+    version: str
+    status: Status
+    output: Any
+    error: ErrorShape | None
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    duration_ms: float | None
+    input: Any
+    variables: dict[str, Any]
+    steps: list[Step]
+    completed_steps: list[str]
+    failed_steps: list[str]
+    skipped_steps: list[str]
+    compensation: str | None
+    compensation_reason: str | None
+    compensation_problem: str | None
+    compensation_steps: list[Step]
+    paused: dict[str, Any] | None
+    checkpoints: list[str]
+    parent: str | None
+    children: list[dict[str, Any]]
+    forked_from: str | None
+    notifications: list[dict[str, Any]]
+    figures: dict[str, Any]
+
+
+class PastExecution(Execution):
+    """An execution as it stood when one of its history events had happened."""
+
+    seq: int
+
+
+class ExecutionItem(Shape):
+    """A line of a list of executions."""
+
+    execution_id: str
+    workflow: str
+    version: str
+    status: Status
+    created_at: str
+    completed_at: str | None
+    error: str | None
+    tags: list[str]
+    parent: str | None
+    forked_from: str | None
+
+
+class ExecutionPage(Shape):
+    """Executions, newest first."""
+
+    items: list[ExecutionItem]
+    next: str | None = Field(description="The cursor of the following part, or null.")
+
+
+class HistoryItem(Shape):
+    """Something that happened to an execution; what else it says depends on what it is."""
+
+    seq: int
+    at: str
+    event: str
+
+
+class HistoryPage(Shape):
+    """History events, in order."""
+
+    items: list[HistoryItem]
+    next: str | None
+
+
+class Reason(Shape):
+    """One thing that an execution waits for, or that made it end so."""
+
+    kind: str
+    step: str | None
+    text: str
+    since: str | None
+    until: str | None
+    wakes: str | None
+    why: Explanation | None
+
+
+class Explanation(Shape):
+    """Why an execution does what it does."""
+
+    execution_id: str
+    workflow: str
+    version: str
+    status: Status
+    created_at: str
+    completed_at: str | None
+    engine: str | None
+    reasons: list[Reason]
+
+
+class Comparison(Shape):
+    """In what two executions differ."""
+
+    a: dict[str, Any]
+    b: dict[str, Any]
+    definition: dict[str, Any]
+
+
+class Graph(Shape):
+    """A workflow as a graph; `status` of each node where it is that of an execution."""
+
+    workflow: str
+    version: str
+    nodes: list[dict[str, Any]]
+    edges: list[dict[str, Any]]
+    compensation: list[dict[str, Any]]
+
+
+class Deed(Shape):
+    """Something that was done to a version."""
+
+    what: str
+    at: str
+    by: str
+    reason: str | None
+
+
+class WorkflowVersion(Shape):
+    """A registered version of a workflow."""
+
+    name: str
+    version: str
+    lifecycle: Literal["draft", "active", "deprecated", "retired"]
+    default: bool
+    default_chosen: bool
+    tags: list[str]
+    digest: str
+    registered_at: str
+    registered_by: str
+    log: list[Deed]
+
+
+class Finding(Shape):
+    """Something about a definition, with its place in the text."""
+
+    code: str
+    severity: Literal["error", "warning"]
+    message: str
+    hint: str | None
+    line: int | None
+    column: int | None
+    pointer: str
+
+
+class RegisteredWorkflow(WorkflowVersion):
+    """A version that was registered, with what is doubtful in it."""
+
+    warnings: list[Finding]
+
+
+class FullWorkflow(WorkflowVersion):
+    """A registered version with its text, as it was given."""
+
+    dialect: str
+    source_name: str
+    text: str
+
+
+class WorkflowPage(Shape):
+    """Registered versions, by name, the newest of each first."""
+
+    items: list[WorkflowVersion]
+    next: str | None
+
+
+class Validation(Shape):
+    """What was found in a definition; it is `valid` when there is no error among the findings."""
+
+    valid: bool
+    workflow: str | None
+    version: str | None
+    items: list[Finding]
+
+
+class Difference(Shape):
+    """What two versions mean differently."""
+
+    same: bool
+    steps: dict[str, Any]
+    workflow: list[dict[str, Any]]
+
+
+class WorkflowFigures(Shape):
+    """What can be said of a workflow before it runs. Durations in milliseconds; null where nothing bounds a figure."""
+
+    workflow: str
+    version: str
+    batches: list[list[str]]
+    critical_path: list[str]
+    steps: list[dict[str, Any]]
+    worst_case_attempts: int | None
+    worst_case_ms: float | None
+
+
+class VerbAnswer(Shape):
+    """What became of what was asked for; `changed` is false when it was so already."""
+
+    execution_id: str
+    verb: str
+    changed: bool
+    message: str
+    status: Status
+
+
+class ForkAnswer(Shape):
+    """The execution that a fork began."""
+
+    execution_id: str
+    forked_from: str
+    seq: int
+
+
+class MoveAnswer(Shape):
+    """Whether an execution can be moved to another version, and whether it was."""
+
+    execution: str
+    workflow: str
+    version: str
+    to: str
+    moved: bool
+    problems: list[str]
+
+
+class SignalAnswer(Shape):
+    """What became of a signal: so many waits have it."""
+
+    execution_id: str
+    event_id: str
+    type: str
+    waits: int
+
+
+class ActionItem(Shape):
+    """What became of one execution of many."""
+
+    execution_id: str
+    outcome: Literal["done", "unchanged", "refused", "possible"]
+    message: str
+    code: str | None
+    status: str | None
+
+
+class ActionsAnswer(Shape):
+    """What became of each; `more` says whether the query finds more than were asked for."""
+
+    items: list[ActionItem]
+    more: bool
+
+
+class Firing(Shape):
+    """What the trigger of a workflow made of an event."""
+
+    workflow: str
+    version: str
+    trigger: int
+    outcome: Literal["started", "present", "filtered", "refused"]
+    execution_id: str | None
+    reason: str | None
+
+
+class EventAnswer(Shape):
+    """What became of an event: it is stored, and so is what it started."""
+
+    id: str
+    type: str
+    source: str
+    subject: str | None
+    duplicate: bool
+    waits: int
+    engine_present: bool
+    firings: list[Firing]
+
+
+class EventsAnswer(Shape):
+    """What became of each event of a batch, in its order."""
+
+    items: list[EventAnswer]
+
+
+class Question(Shape):
+    """What an execution asks somebody."""
+
+    execution_id: str
+    workflow: str
+    version: str
+    status: Status
+    step: str
+    prompt: Any
+    assigned_to: list[Any] | None
+    response_schema: Any
+    since: str | None
+    due_at: str | None
+
+
+class QuestionPage(Shape):
+    """Questions, those of the oldest executions first."""
+
+    items: list[Question]
+    next: str | None
+
+
+class AnswerGiven(Shape):
+    """An answer that was taken."""
+
+    execution_id: str
+    step: str
+    by: str
+    event_id: str
+    engine_present: bool
+
+
+class DeadLetter(Shape):
+    """A step that failed for good and that nothing handled."""
+
+    id: str
+    execution_id: str
+    workflow: str
+    version: str
+    step: str
+    kind: Literal["step", "compensation"]
+    at: str
+    seq: int
+    attempts: int
+    error: ErrorShape
+    discarded: dict[str, Any] | None
+
+
+class DeadLetterPage(Shape):
+    """Dead letters, newest first."""
+
+    items: list[DeadLetter]
+    next: str | None
+
+
+class FullDeadLetter(DeadLetter):
+    """A dead letter with the input of its step."""
+
+    input: Any
+
+
+class DiscardedLetter(DeadLetter):
+    """A dead letter that was discarded, now or before."""
+
+    outcome: Literal["discarded", "unchanged"]

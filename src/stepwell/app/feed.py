@@ -1,0 +1,159 @@
+"""Everything that happens, as it is committed, for many readers at once.
+
+A reader has a place in the feed of the store and takes pages from there, at its own pace: one that is slow holds no
+memory, and one that comes back goes on where it was. A page is read, decoded and encoded once for all readers that are
+at the same place. They are woken together, and not more often than that reading takes a small part of the time: under
+load the feed falls behind, and the work does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Self
+
+import msgspec
+
+from stepwell.app.lifecycle import TYPES, Bell, lifecycle_event
+from stepwell.app.report import event_report
+from stepwell.execution.codec import Codec
+from stepwell.ports.ledger import FeedRow
+from stepwell.ports.store import Store
+
+PAGE: Final = 250
+"""Rows that are read at once."""
+LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at the store: what other processes commit does not announce itself here."""
+SHARE: Final = 20
+"""The work of the feed is one part in so many of the time, at most."""
+COST: Final = 100e-6
+"""Seconds that giving a page to one reader takes, about."""
+_KEPT: Final = 16
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class FeedEvent(msgspec.Struct, frozen=True, gc=False):
+    """A lifecycle event in the feed.
+
+    Attributes:
+        place: a reader that has seen this event may go on from here. Of several events of one commit only the last
+            has the place behind it: whoever breaks off between them sees the others again.
+        workflow: the name of what the execution runs.
+        cloud_event: as CloudEvents has it, in JSON.
+    """
+
+    place: int
+    workflow: str
+    type: str
+    cloud_event: bytes
+
+
+class FeedPage(msgspec.Struct, frozen=True):
+    """A part of the feed; `end` is the place behind it, `is_last` says that nothing was behind it."""
+
+    events: Sequence[FeedEvent]
+    end: int
+    is_last: bool
+
+
+class LifecycleFeed:
+    """The feed of one store."""
+
+    def __init__(self, store: Store, codec: Codec, bell: Bell) -> None:
+        self._store = store
+        self._codec = codec
+        self._bell = bell
+        self._pages: OrderedDict[int, asyncio.Task[FeedPage]] = OrderedDict()
+        self._turn = asyncio.Event()
+        self._readers = 0
+        self._wanted = asyncio.Event()
+        self._rung = asyncio.Event()
+        self._spent = 0.0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Self]:
+        """Wake readers as long as this lasts."""
+        waking = asyncio.create_task(self._wake())
+        try:
+            yield self
+        finally:
+            waking.cancel()
+            await asyncio.gather(waking, *self._pages.values(), return_exceptions=True)
+
+    async def end(self) -> int:
+        """The place behind everything that has happened."""
+        return await self._store.feed_end()
+
+    async def pages(self, after: int) -> AsyncGenerator[FeedPage]:
+        """What happened after that place, and then what happens, without end; an empty page now and then.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        self._readers += 1
+        self._wanted.set()
+        try:
+            while True:
+                page = await asyncio.shield(self._page(after))
+                after = page.end
+                yield page
+                if not page.is_last:
+                    self._rung.set()
+                await self._turn.wait()
+        finally:
+            self._readers -= 1
+
+    def _page(self, after: int) -> asyncio.Task[FeedPage]:
+        """The page after that place; read once for all who ask for it in the same turn."""
+        page = self._pages.get(after)
+        if page is None:
+            page = self._pages[after] = asyncio.create_task(self._read(after))
+            if len(self._pages) > _KEPT:
+                self._pages.popitem(last=False)
+        return page
+
+    async def _read(self, after: int) -> FeedPage:
+        rows = await self._store.feed(after, PAGE)
+        began = time.perf_counter()
+        events = [event for row in rows for event in self._events(row)]
+        self._spent += time.perf_counter() - began
+        return FeedPage(events, rows[-1].number if rows else after, len(rows) < PAGE)
+
+    def _events(self, row: FeedRow) -> Sequence[FeedEvent]:
+        decoded = self._codec.decode_events(row.events)
+        first = row.seq - len(decoded) + 1
+        found: list[FeedEvent] = []
+        for seq, event in enumerate(decoded, start=first):
+            if type(event).__name__ in TYPES:
+                told = lifecycle_event(row.execution, event_report(seq, event))
+                found.append(FeedEvent(row.number - 1, row.workflow, told.type, _encode(told.as_cloud_event())))
+        if found:
+            found[-1] = msgspec.structs.replace(found[-1], place=row.number)
+        return found
+
+    async def _wake(self) -> None:
+        """One turn after the other, as long as somebody reads."""
+        with self._bell.heard() as self._rung:
+            while True:
+                if not self._readers:
+                    self._wanted.clear()
+                    await self._wanted.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_EVERY):
+                        await self._rung.wait()
+                self._rung.clear()
+                self._forget()
+                turn, self._turn = self._turn, asyncio.Event()
+                turn.set()
+                spent, self._spent = self._spent, 0.0
+                await asyncio.sleep(SHARE * (spent + COST * self._readers))
+
+    def _forget(self) -> None:
+        """Pages that may have grown are read again."""
+        for after, page in list(self._pages.items()):
+            if page.done() and (page.exception() is not None or page.result().is_last):
+                del self._pages[after]

@@ -1,0 +1,118 @@
+"""Starting registered workflows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from stepwell.app.registry import Reference, Registry
+from stepwell.app.session import Session
+from stepwell.base.clock import Clock
+from stepwell.base.errors import Conflict
+from stepwell.decider.create import Start, create
+from stepwell.decider.plan import Plan
+from stepwell.execution.state import ExecutionState
+
+
+class Started(msgspec.Struct, frozen=True):
+    """An execution that was started.
+
+    Attributes:
+        warning: what speaks against starting this version, or None.
+        is_new: False when one with the same key was there.
+    """
+
+    execution: str
+    plan: Plan
+    warning: str | None = None
+    is_new: bool = True
+
+
+class Starting:
+    """Starts workflows by their names."""
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        self._session = session
+        self._clock = clock
+        self._registry = Registry(session.store)
+        self._known: dict[Reference, tuple[Plan, str | None]] = {}
+        self._mark: Any = None
+
+    async def start(
+        self, reference: Reference, given: Any, *, key: str | None = None, tags: Sequence[str] = (), trace: str = ""
+    ) -> Started:
+        """Start an execution; durable when this returns.
+
+        Args:
+            key: makes the start idempotent among those of the same workflow: the same key and input return the first
+                execution, whatever the default version is by now.
+            tags: what it is listed under, beside the tags of the workflow.
+            trace: the W3C `traceparent` of whoever asks, or empty.
+
+        Raises:
+            NotFound: it is not registered. InvalidInput. Conflict: it must not be started, or (code `start-key-reused`)
+            the key was used with another input or version.
+        """
+        start_key = f"http:{reference.name}:{key}" if key is not None else None
+        if start_key is not None:
+            first = await self._first(reference, given, start_key)
+            if first is not None:
+                return first
+        plan, warning = await self._startable(reference)
+        execution = await self._session.engine.start(plan, given, start_key=start_key, tags=tags, trace=trace)
+        return Started(execution, plan, warning)
+
+    async def _startable(self, reference: Reference) -> tuple[Plan, str | None]:
+        """The plan to start; read anew only when something that is registered has changed."""
+        mark = await self._session.store.registry_mark()
+        if mark != self._mark:
+            self._known.clear()
+            self._mark = mark
+        known = self._known.get(reference)
+        if known is None:
+            found = await self._registry.startable(reference)
+            known = await self._session.definitions.plan(found.registration.digest), found.warning
+            self._known[reference] = known
+        return known
+
+    async def _first(self, reference: Reference, given: Any, start_key: str) -> Started | None:
+        """What was started with this key before."""
+        execution = await self._session.store.find_start(start_key)
+        if execution is None:
+            return None
+        state = await self._session.engine.state(execution)
+        plan = await self._session.definitions.plan(state.digest)
+        wanted = create(plan, Start(id="", input=given, seed=b"", start_key=start_key), self._clock.now())
+        if state.input != wanted.input or reference.version not in (None, state.version):
+            raise Conflict(
+                f"the key was used to start {state.workflow} {state.version} with another input or version",
+                code="start-key-reused",
+                hint=f"use another key, or look at execution {execution}",
+            )
+        return Started(execution, plan, is_new=False)
+
+    async def ended(self, execution: str, longest: int, *, unless: asyncio.Event) -> ExecutionState | None:
+        """The state in which the execution ended; None when it does not end within `longest` microseconds, or `unless`
+        is set, or another engine runs it."""
+        rung = asyncio.Event()
+        timer = self._clock.call_at(self._clock.now() + longest, rung.set)
+        waits: tuple[asyncio.Future[Any], ...] = (
+            asyncio.ensure_future(self._session.engine.ended(execution)),
+            asyncio.ensure_future(unless.wait()),
+            asyncio.ensure_future(rung.wait()),
+        )
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            return waits[0].result() if waits[0].done() else None
+        except Conflict as conflict:
+            if conflict.code != "run-elsewhere":
+                raise
+            return None
+        finally:
+            timer.cancel()
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
