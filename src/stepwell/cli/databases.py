@@ -63,6 +63,8 @@ def _facts(status: StoreStatus) -> Iterator[tuple[str, RenderableType]]:
     yield "workflows", count(status.registered, "version")
     yield "dead letters", f"{status.dead_letters:,}"
     yield "locks", f"{status.locks:,}"
+    yield "documents", f"{status.documents:,}"
+    yield "journal", count(status.journal, "entry", "entries")
     yield "engines", "\n".join(_owner(owner) for owner in status.owners) or "none"
 
 

@@ -30,7 +30,7 @@ from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, WorkflowDefinit
 from stepwell.dialects.loading import settings_in
 from stepwell.ports.services import Cipher
 from stepwell.ports.store import Store
-from stepwell.services.registry import StaticServices
+from stepwell.services.registry import ServiceTable
 from stepwell.store.factory import sqlite_path
 from stepwell.tasks.builtin import builtin_handlers
 
@@ -73,7 +73,7 @@ def registries_of(setup: Setup) -> Registries:
 
 def catalogue_for(configuration: Configuration, registries: Registries) -> Catalogue:
     """What can be run here."""
-    services = StaticServices(services_of(configuration))
+    services = ServiceTable(services_of(configuration))
     plugins = plugins_of(configuration.plugins)
     plugins.register(registries)
     brought = _brought_by_packs(configuration, registries)

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from msgspec import to_builtins
 
 from stepwell.app.configuration import Configuration
-from stepwell.app.session import limits_of
+from stepwell.app.session import cipher_for, limits_of
 from stepwell.app.triggering import Firing, PublishedEvent, Triggering
 from stepwell.base.clock import SystemClock
 from stepwell.base.durations import format_duration
@@ -17,11 +17,12 @@ from stepwell.base.errors import UsageError
 from stepwell.base.values import check_json
 from stepwell.cli.documents import emit
 from stepwell.cli.given import read_json
-from stepwell.cli.opening import configuration_of, definitions_of, existing_store, reading_codec
+from stepwell.cli.opening import configuration_of, definitions_of, existing_store
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 from stepwell.cli.words import count
 from stepwell.definition.diagnostics import printable
+from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 
 
@@ -83,7 +84,7 @@ async def _publish(event: Event, configuration: Configuration, keep: int) -> Pub
     now = SystemClock().now()
     async with existing_store(configuration) as store:
         triggering = Triggering(store, definitions_of(store).stored)
-        return await triggering.publish(event, reading_codec(), now, now + keep)
+        return await triggering.publish(event, Codec(cipher_for(configuration, say)), now, now + keep)
 
 
 def _told(event: Event, published: PublishedEvent, keep: int) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from stepwell.app.drawing import graph_document, graph_text
 from stepwell.cli.documents import json_text
-from stepwell.cli.drawing import drawn
 from stepwell.cli.opening import catalogue_for_checking, checked, configuration_of
 from stepwell.cli.options import Setup
 from stepwell.cli.sources import source_of
@@ -22,5 +22,9 @@ def print_graph(given: str, setup: Setup, output: str) -> int:
     with output_kept_clean():
         configuration, catalogue = configuration_of(setup), catalogue_for_checking(setup)
     definition, _ = checked(source_of(given, configuration, setup), catalogue)
-    write(drawn(definition, output))
+    match output:
+        case "mermaid" | "dot":
+            write(graph_text(definition, output))
+        case _:
+            write(json_text(graph_document(definition)) + "\n")
     return 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from stepwell.cli.options import Setup, output_option, quiet_option, setup_options
+from stepwell.cli.options import Setup, output_option, path_type, quiet_option, setup_options
 
 
 @click.group("db")
 def command() -> None:
-    """Care for the store: migrate, status, verify."""
+    """Care for the store: migrate, status, verify, backup."""
 
 
 @command.command("migrate")
@@ -53,3 +55,20 @@ def verify(setup: Setup, output: str, quiet: bool) -> int:
     from stepwell.cli.databases import verify_store
 
     return verify_store(setup, output, quiet=quiet)
+
+
+@command.command("backup")
+@click.argument("file", type=path_type())
+@setup_options()
+@output_option()
+def backup(file: Path, setup: Setup, output: str) -> int:
+    """Copy the store to FILE, and its key file to FILE.key, while engines may be at work on it.
+
+    To restore, put both in the place of the store while nothing works on it, and run `stepwell db verify`.
+
+    \b
+    stepwell db backup backups/monday.db --store sqlite:orders.db
+    """
+    from stepwell.cli.backups import back_up_store
+
+    return back_up_store(file, setup, output)
