@@ -11,7 +11,7 @@ import pytest
 from stepwell.base.errors import ConfigurationError
 from stepwell.base.values import Sealed, SecretRef, SecretText
 from stepwell.services.registry import ServiceTable
-from stepwell.tasks.builtin import builtin_handlers, rule_names
+from stepwell.tasks.builtin import builtin_handlers, builtin_types, rule_names
 from stepwell.tasks.registry import RuleRegistry, TaskRegistry
 from tests.conformance.dispatcher import SECRETS, assignment, echo
 from tests.worker.harness import LocalHarness
@@ -38,6 +38,7 @@ async def test_every_built_in_type_and_every_task_has_a_handler() -> None:
     tasks.register(double)
     leaves = ("http", "service_call", "validation", "notify", "python", "transform", "input", "process", "ai", "output")
     assert handlers(tasks=tasks).keys() == {*leaves, "double"}
+    assert builtin_types(tasks, RuleRegistry()) == handlers(tasks=tasks).keys()
     assert await result_of("double", {"a": 3}, tasks=tasks) == 6
     assert await result_of("python", {"task": "double", "args": {"a": 4}}, tasks=tasks) == 8
     config = {"validation_rules": [{"field": "a", "rule": "required"}], "data": {"a": 1}}

@@ -7,6 +7,7 @@ memory here. One that takes nothing for long is cut off; it may come back and go
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
@@ -19,6 +20,7 @@ HEARTBEAT: Final = 15.0
 """Seconds without an event after which the reader is told that the connection lives."""
 PATIENCE: Final = 30.0
 """Seconds that a reader may take for what was sent, before it is cut off."""
+_log = logging.getLogger(__name__)
 PING: Final = b": ping\n\n"
 
 
@@ -43,7 +45,6 @@ class EventStream(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, parts: AsyncGenerator[bytes], closing: asyncio.Event, patience: float = PATIENCE) -> None:
-        self.body = b""
         self.status_code = 200
         self.background = None
         self._parts = parts
@@ -53,7 +54,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        if scope["method"] == "HEAD":
+        if scope.get("is_head"):
             await send(start)
             await send({"type": "http.response.body", "body": b""})
             return
@@ -82,12 +83,9 @@ class EventStream(Response):
                     async with asyncio.timeout(self._patience):
                         await send({"type": "http.response.body", "body": part, "more_body": True})
                 except TimeoutError:
-                    raise Lagging from None
+                    _log.info("a reader of events took nothing for %s seconds: it is cut off", self._patience)
+                    return  # without an end: the server closes the connection
         await send({"type": "http.response.body", "body": b""})
-
-
-class Lagging(ConnectionError):
-    """A reader took nothing for too long: its connection is given up."""
 
 
 async def with_heartbeats(parts: AsyncGenerator[bytes], every: float = HEARTBEAT) -> AsyncGenerator[bytes]:

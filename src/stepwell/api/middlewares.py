@@ -11,6 +11,7 @@ from stepwell.api.authorization import Authorization
 from stepwell.api.body_limit import BodyLimit
 from stepwell.api.context import ServerContext
 from stepwell.api.known_paths import KnownPaths
+from stepwell.api.methods import Head, Options
 from stepwell.api.origins import Hosts, Origins, allowed_origins
 from stepwell.api.response_headers import ResponseHeaders
 
@@ -22,10 +23,12 @@ MIDDLEWARES: Sequence[Middleware] = (
     Hosts,
     allowed_origins,
     BodyLimit,
+    Options,
     KnownPaths,
     Origins,
     Authentication,
     Authorization,
+    Head,
 )
 """From the outermost to the innermost."""
 

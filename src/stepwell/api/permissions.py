@@ -12,6 +12,9 @@ Permission = Role | Literal["anybody"]
 
 PERMISSIONS: Final[Mapping[tuple[str, str], Permission]] = {
     ("GET", "/openapi.json"): "anybody",
+    ("GET", "/docs"): "anybody",
+    ("GET", "/docs/docs.js"): "anybody",
+    ("GET", "/docs/docs.css"): "anybody",
     ("POST", "/api/v1/workflows"): "developer",
     ("GET", "/api/v1/workflows"): "viewer",
     ("POST", "/api/v1/workflows/validate"): "viewer",
@@ -62,6 +65,9 @@ PERMISSIONS: Final[Mapping[tuple[str, str], Permission]] = {
     ("POST", "/api/v1/api-keys/{id}/rotate"): "admin",
     ("DELETE", "/api/v1/api-keys/{id}"): "admin",
     ("GET", "/api/v1/audit"): "admin",
+    ("GET", "/api/v1/secrets"): "admin",
+    ("PUT", "/api/v1/secrets/{name}"): "admin",
+    ("DELETE", "/api/v1/secrets/{name}"): "admin",
     ("GET", "/api/v1/policies"): "viewer",
     ("PUT", "/api/v1/policies/{kind}/{name:path}"): "operator",
     ("DELETE", "/api/v1/policies/{kind}/{name:path}"): "operator",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from stepwell.definition.diagnostics import InvalidDefinition
 
 _log = logging.getLogger(__name__)
 
+_NAMES: Final = re.compile(r"[^.\[\]]+")
 MEDIA_TYPE: Final = "application/problem+json"
 
 STATUSES: Final[Sequence[tuple[type[StepwellError], int]]] = (
@@ -43,6 +45,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "invalid-expiry": 422,
     "invalid-key-name": 422,
     "invalid-namespace": 422,
+    "invalid-secret": 422,
     "issuer-unavailable": 503,
     "invalid-policy": 422,
     "invalid-service": 422,
@@ -154,8 +157,15 @@ def _errors(error: StepwellError) -> Sequence[Mapping[str, Any]]:
     if error.code == "invalid-cursor":
         return [{"parameter": "cursor", "message": error.message}]
     if isinstance(error, InvalidInput):
-        return [{"pointer": path, "message": message} for path, message in error.problems]
+        return [{"pointer": _in_input(path), "message": message} for path, message in error.problems]
+    if error.code == "invalid-answer":
+        return [{"pointer": "/response", "message": error.message}]
     return ()
+
+
+def _in_input(path: str) -> str:
+    """A place in the input of a workflow, such as `items[0].price`, as a JSON Pointer into the body."""
+    return path if path.startswith("/") else "/input" + pointer_of(_NAMES.findall(path))
 
 
 def add_handlers(app: FastAPI) -> None:

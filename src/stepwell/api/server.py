@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from stepwell.api import documents
 from stepwell.api.context import ServerContext
 from stepwell.api.middlewares import MIDDLEWARES, Middleware, surrounded
 from stepwell.api.problems import add_handlers
@@ -20,12 +21,10 @@ TITLE: Final = "stepwell"
 
 def build(context: ServerContext, routers: Sequence[APIRouter] = ROUTERS) -> FastAPI:
     """The application of a server whose parts are open: its routes, without the layers around them."""
-    app = FastAPI(
-        title=TITLE, version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False, openapi_url="/openapi.json"
-    )
+    app = FastAPI(title=TITLE, version=VERSION, docs_url=None, redoc_url=None, redirect_slashes=False, openapi_url=None)
     app.state.context = context
     add_handlers(app)
-    app.router.routes.extend(HOT_ROUTES)
+    app.router.routes.extend((*HOT_ROUTES, *documents.ROUTES))
     for router in routers:
         app.include_router(router)
     return app

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from stepwell.app.configuration import BulkheadSection, CircuitBreakerSection, Configuration
 from stepwell.app.sections import RateLimitSection
 from stepwell.base.errors import UsageError
-from stepwell.engine.gates import GateKind
 from stepwell.policy.gates import Gates, Named
-from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, RateLimit
+from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, PolicyKind, RateLimit
 
 
 def policies_of(configuration: Configuration) -> dict[str, Policy]:
@@ -42,7 +41,7 @@ def service_gates_of(configuration: Configuration) -> dict[str, Gates]:
     return gates
 
 
-def policy_of(kind: GateKind, values: Mapping[str, Any]) -> Policy:
+def policy_of(kind: PolicyKind, values: Mapping[str, Any]) -> Policy:
     """A policy, from its numbers as the configuration has them.
 
     Raises:

@@ -20,13 +20,13 @@ from stepwell.base.errors import NotFound
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.suggest import hint_for
 from stepwell.engine.engine import Engine
-from stepwell.engine.gates import KINDS, GateKind, GateState
-from stepwell.policy.limits import Policy
+from stepwell.engine.gates import GateState
+from stepwell.policy.limits import KINDS, Policy, PolicyKind
 from stepwell.ports.ledger import Document, Ledger, Write
 
 KIND: Final = "policy"
 
-_KIND_OF: Final[Mapping[type[Policy], GateKind]] = {policy: kind for kind, policy in KINDS.items()}
+_KIND_OF: Final[Mapping[type[Policy], PolicyKind]] = {policy: kind for kind, policy in KINDS.items()}
 
 
 class SetPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class PolicySettings:
         self._configuration = configuration
         self._clock = clock
         self.lookout = Lookout(self._look, clock)
-        self._set: dict[tuple[GateKind, str], SetPolicy] = {}
+        self._set: dict[tuple[PolicyKind, str], SetPolicy] = {}
 
     def list(self) -> list[dict[str, Any]]:
         """Every policy that has a name and is configured, was set, or was used by this engine, in order of name."""
@@ -55,7 +55,7 @@ class PolicySettings:
         names = sorted(states.keys() | known.keys(), key=lambda key: (key[1], key[0]))
         return [self._shown(kind, name, known.get((kind, name)), states.get((kind, name))) for kind, name in names]
 
-    async def set(self, kind: GateKind, name: str, values: Mapping[str, Any], by: str) -> dict[str, Any]:
+    async def set(self, kind: PolicyKind, name: str, values: Mapping[str, Any], by: str) -> dict[str, Any]:
         """Put other numbers in force, here at once and elsewhere within seconds.
 
         Raises:
@@ -68,7 +68,7 @@ class PolicySettings:
         await self._look()
         return next(each for each in self.list() if (each["kind"], each["name"]) == (kind, name))
 
-    async def clear(self, kind: GateKind, name: str) -> None:
+    async def clear(self, kind: PolicyKind, name: str) -> None:
         """Have what its definition or the configuration says be in force again.
 
         Raises:
@@ -92,7 +92,7 @@ class PolicySettings:
             message = f"no circuit breaker {name!r} was used since this engine was opened"
             raise NotFound(message, code="unknown-policy", hint=hint_for(name, used))
 
-    def _check_known(self, kind: GateKind, name: str) -> None:
+    def _check_known(self, kind: PolicyKind, name: str) -> None:
         """A setting for what nobody names would do nothing, and nobody would notice."""
         known = {name for of, name in self._configured() if of == kind}
         known |= {state.name for state in self._engine.gates() if state.kind == kind}
@@ -101,7 +101,7 @@ class PolicySettings:
             message = f"no {kind} {name!r} is configured, and none was used since this engine was opened"
             raise NotFound(message, code="unknown-policy", hint=hint_for(name, known))
 
-    def _configured(self) -> dict[tuple[GateKind, str], Policy]:
+    def _configured(self) -> dict[tuple[PolicyKind, str], Policy]:
         configuration = self._configuration
         found = {(_KIND_OF[type(policy)], name): policy for name, policy in policies_of(configuration).items()}
         for gates in service_gates_of(configuration).values():
@@ -110,7 +110,7 @@ class PolicySettings:
                     found[_KIND_OF[type(named.policy)], named.name] = named.policy
         return found
 
-    def _shown(self, kind: GateKind, name: str, known: Policy | None, state: GateState | None) -> dict[str, Any]:
+    def _shown(self, kind: PolicyKind, name: str, known: Policy | None, state: GateState | None) -> dict[str, Any]:
         set_ = self._set.get((kind, name))
         policy = state.policy if state is not None else known
         if set_ is not None:
@@ -125,7 +125,7 @@ class PolicySettings:
         }
 
     async def _look(self) -> None:
-        found: dict[tuple[GateKind, str], SetPolicy] = {}
+        found: dict[tuple[PolicyKind, str], SetPolicy] = {}
         after = ""
         while page := await self._ledger.documents(KIND, after=after):
             found.update(filter(None, map(_read, page)))
@@ -149,7 +149,7 @@ async def open_policy_settings(
         await settings.lookout.close()
 
 
-def _read(document: Document) -> tuple[tuple[GateKind, str], SetPolicy] | None:
+def _read(document: Document) -> tuple[tuple[PolicyKind, str], SetPolicy] | None:
     written, _, name = document.key.partition("/")
     kind = next((each for each in KINDS if each == written), None)
     if kind is None:

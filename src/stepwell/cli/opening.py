@@ -30,9 +30,8 @@ from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, WorkflowDefinit
 from stepwell.dialects.loading import settings_in
 from stepwell.ports.services import Cipher
 from stepwell.ports.store import Store
-from stepwell.services.registry import ServiceTable
 from stepwell.store.factory import sqlite_path
-from stepwell.tasks.builtin import builtin_handlers
+from stepwell.tasks.builtin import builtin_types
 
 if TYPE_CHECKING:
     from stepwell.app.definitions import Definitions
@@ -73,17 +72,13 @@ def registries_of(setup: Setup) -> Registries:
 
 def catalogue_for(configuration: Configuration, registries: Registries) -> Catalogue:
     """What can be run here."""
-    services = ServiceTable(services_of(configuration))
     plugins = plugins_of(configuration.plugins)
     plugins.register(registries)
     brought = _brought_by_packs(configuration, registries)
-    handlers = {
-        **builtin_handlers(tasks=registries.tasks, rules=registries.rules, services=services),
-        **capable_handlers(configuration),
-        **plugins.handlers(),
-    }
-    names, policies, channels = set(services.names()), policies_of(configuration), channels_of(configuration)
-    catalogue = catalogue_of(registries, {*handlers, "emit_event"}, names, policies, channels.keys(), plugins)
+    types = builtin_types(registries.tasks, registries.rules) | capable_handlers(configuration).keys() | {"emit_event"}
+    types |= plugins.handlers().keys()
+    services, policies, channels = services_of(configuration), policies_of(configuration), channels_of(configuration)
+    catalogue = catalogue_of(registries, types, services.keys(), policies, channels.keys(), plugins)
     registered = _registered_names(configuration)
     catalogue.workflows = registered | brought if registered is not None else brought or None
     return catalogue

@@ -7,8 +7,7 @@ log lines. Whoever keeps the gates is told who may go on and who is refused.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Final, Literal, Protocol, TypeAlias, assert_never
+from typing import Literal, Protocol, TypeAlias, assert_never
 
 import msgspec
 
@@ -19,13 +18,11 @@ from stepwell.base.instants import to_rfc3339
 from stepwell.engine.alarm import Alarm
 from stepwell.policy.bulkhead import BulkheadState
 from stepwell.policy.circuit_breaker import Circuit, CircuitState
-from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, RateLimit
+from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, PolicyKind, RateLimit
 from stepwell.policy.rate_limit import RateLimitState
 from stepwell.policy.recent_calls import RecentCalls
 
 _log = logging.getLogger(__name__)
-
-GateKind: TypeAlias = Literal["circuit_breaker", "bulkhead", "rate_limit"]
 
 Verdict: TypeAlias = Literal["passed", "waits"] | ErrorInfo
 """What a gate says to an attempt; an error refuses it."""
@@ -50,7 +47,7 @@ class GateState(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    kind: GateKind
+    kind: PolicyKind
     state: Literal["closed", "open", "half_open"] | None = None
     failures: int | None = None
     opened_at: int | None = None
@@ -379,14 +376,6 @@ class CircuitBreakerGate(Gate):
             )
         else:  # as loud as its opening: who has read that is waiting for this
             _log.warning("circuit breaker %s closed: a call succeeded", self._name)
-
-
-KINDS: Final[Mapping[GateKind, type[Policy]]] = {
-    "circuit_breaker": CircuitBreaker,
-    "bulkhead": Bulkhead,
-    "rate_limit": RateLimit,
-}
-"""The policies of the kinds of gates."""
 
 
 def new_gate(name: str, policy: Policy, clock: Clock, keeper: Keeper) -> Gate:

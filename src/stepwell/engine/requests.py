@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -98,8 +97,7 @@ class Requests:
         """
         request = msgspec.convert(self._codec.decode_value(item.payload), StartRequest)
         try:
-            async with self._alone(request.start_key):
-                await self._start(request, item, seed, default_timeout)
+            await self._start_alone(request, item, seed, default_timeout)
         except (InvalidInput, Conflict) as error:
             _log.error("execution %s cannot be started: %s", request.execution, error)
             self._consume(item)
@@ -110,16 +108,17 @@ class Requests:
         finally:
             self._dealt_with(request.execution)
 
-    @asynccontextmanager
-    async def _alone(self, start_key: str) -> AsyncIterator[None]:
-        """One request with this key at a time: in one commit, each would keep the other from being written."""
-        lock = self._starting.setdefault(start_key, asyncio.Lock())
+    async def _start_alone(
+        self, request: StartRequest, item: InboxItem, seed: bytes, default_timeout: int | None
+    ) -> None:
+        """One request with its key at a time: in one commit, each would keep the other from being written."""
+        lock = self._starting.setdefault(request.start_key, asyncio.Lock())
         try:
             async with lock:
-                yield
+                await self._start(request, item, seed, default_timeout)
         finally:
             if not lock.locked():
-                self._starting.pop(start_key, None)
+                self._starting.pop(request.start_key, None)
 
     async def _start(self, request: StartRequest, item: InboxItem, seed: bytes, default_timeout: int | None) -> None:
         if await self._store.find_start(request.start_key) is not None:

@@ -5,7 +5,8 @@ What they mean is in `circuit_breaker`, `bulkhead` and `rate_limit`. Durations a
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -53,3 +54,13 @@ class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Policy: TypeAlias = CircuitBreaker | Bulkhead | RateLimit
+
+
+PolicyKind: TypeAlias = Literal["circuit_breaker", "bulkhead", "rate_limit"]
+
+KINDS: Final[Mapping[PolicyKind, type[Policy]]] = {
+    "circuit_breaker": CircuitBreaker,
+    "bulkhead": Bulkhead,
+    "rate_limit": RateLimit,
+}
+"""The policies by their kind."""

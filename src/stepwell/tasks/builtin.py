@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from stepwell.base.errors import ConfigurationError
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES
@@ -40,6 +40,22 @@ class DeferredHandler(TaskHandler):
     async def close(self) -> None:
         if self._handler is not None:
             await self._handler.close()
+
+
+BUILTIN_TYPES: Final = frozenset({
+    "http", "service_call", "validation", "notify", "process", "ai", "output", "python", "transform", "input",
+})  # fmt: skip
+"""The step types that a worker does anywhere; others need something of the configuration."""
+
+
+def builtin_types(tasks: TaskRegistry, rules: RuleRegistry) -> set[str]:
+    """The types that `builtin_handlers` has handlers for.
+
+    Raises:
+        ConfigurationError: (code `duplicate-name`) a task or a rule has the name of a built-in one.
+    """
+    _check_names(tasks, rules)
+    return {*BUILTIN_TYPES, *tasks.names()}
 
 
 def builtin_handlers(

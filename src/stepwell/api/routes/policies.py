@@ -14,7 +14,7 @@ from stepwell.api.routing import problems
 from stepwell.api.routing import router as new_router
 from stepwell.api.shapes import Shape
 from stepwell.app.policy_settings import PolicySettings
-from stepwell.engine.gates import GateKind
+from stepwell.policy.limits import PolicyKind
 
 router = new_router("policies")
 
@@ -23,7 +23,7 @@ class Policy(Shape):
     """A policy: its numbers in force, who set them when, if somebody did while the server ran, and how it stands."""
 
     name: str
-    kind: GateKind
+    kind: PolicyKind
     policy: dict[str, Any] | None
     set_by: str | None
     set_at: str | None
@@ -53,13 +53,13 @@ async def list_policies(here: Here) -> Response:
 @router.put(
     "/policies/{kind}/{name:path}", operation_id="setPolicy", response_model=Policy, responses=problems(404, 415, 422)
 )
-async def set_policy(here: Here, caller: Calling, kind: GateKind, name: str, numbers: Numbers) -> Response:
+async def set_policy(here: Here, caller: Calling, kind: PolicyKind, name: str, numbers: Numbers) -> Response:
     """Put other numbers in force, at once here and within seconds on every other node."""
     return answer(await here.service(PolicySettings).set(kind, name, numbers, caller.name))
 
 
 @router.delete("/policies/{kind}/{name:path}", operation_id="clearPolicy", status_code=204, responses=problems(404))
-async def clear_policy(here: Here, kind: GateKind, name: str) -> Response:
+async def clear_policy(here: Here, kind: PolicyKind, name: str) -> Response:
     """Have what the definition or the configuration says be in force again."""
     await here.service(PolicySettings).clear(kind, name)
     return Response(status_code=204)

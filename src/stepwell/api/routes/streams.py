@@ -46,6 +46,7 @@ _PLACE: Final[dict[str, Any]] = {
     "/executions/{execution_id}/events",
     operation_id="followExecution",
     response_class=EventStream,
+    status_code=200,
     responses={
         200: _STREAM,
         204: {"description": "It has ended, and there is nothing behind `Last-Event-ID`."},
@@ -70,6 +71,7 @@ async def follow_execution(
     "/events/stream",
     operation_id="followEvents",
     response_class=EventStream,
+    status_code=200,
     responses={200: _STREAM, **problems()},
     openapi_extra=_PLACE,
 )

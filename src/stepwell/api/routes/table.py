@@ -17,6 +17,7 @@ from stepwell.api.routes import (
     executions,
     operating,
     policies,
+    secrets,
     services,
     starting,
     streams,
@@ -33,6 +34,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     dead_letters.router,
     api_keys.router,
     audit.router,
+    secrets.router,
     policies.router,
     services.router,
 )
