@@ -21,6 +21,7 @@ from stepwell.base.durations import MILLISECOND
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.suggest import hint_for
 from stepwell.execution.work import Assignment, Report
+from stepwell.ports.attempts import CURRENT
 from stepwell.ports.services import SecretSource
 from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.worker.failures import failure_of, timeout_of
@@ -45,6 +46,9 @@ class Equipment(msgspec.Struct, frozen=True):
     Attributes:
         abandoned: tasks of attempts that have ended, and that have not ended themselves.
         on_wait: called when an attempt has to wait for the first time.
+        traceparent: see `TaskContext.traceparent`; None when nothing is traced.
+        is_known: the code of tasks finds its attempt in `ports.attempts.CURRENT`.
+        secrets_of: what the workflow of a name may look up; None when that is the same for all.
     """
 
     handlers: Mapping[str, TaskHandler]
@@ -54,6 +58,9 @@ class Equipment(msgspec.Struct, frozen=True):
     abandoned: set[asyncio.Task[None]]
     on_wait: Callable[[], None]
     on_end: OnEnd
+    traceparent: Callable[[Assignment], str | None] | None = None
+    is_known: bool = False
+    secrets_of: Callable[[str], SecretSource] | None = None
 
 
 class Attempt(TaskContext):
@@ -90,6 +97,11 @@ class Attempt(TaskContext):
 
     # What a handler sees
 
+    @property
+    def traceparent(self) -> str | None:
+        tell = self._equipment.traceparent
+        return tell(self.assignment) if tell is not None else None
+
     def sealed(self) -> Sequence[str]:
         return tuple(self._texts)
 
@@ -116,11 +128,16 @@ class Attempt(TaskContext):
         self._phase, self.task = "begun", task
         self.started_at = equipment.clock.now()
         within = copy_context().run
+        if equipment.is_known:
+            within(CURRENT.set, self)
         try:
             handler = equipment.handlers.get(assignment.type)
             if handler is None:
                 raise _nobody_does(assignment.type, equipment.handlers)
-            work = handler.run(opened(assignment.config, equipment.secrets, self._texts), self)
+            source = equipment.secrets
+            if equipment.secrets_of is not None:
+                source = equipment.secrets_of(assignment.workflow)
+            work = handler.run(opened(assignment.config, source, self._texts), self)
             if type(work) is not types.CoroutineType:
                 work = _awaited(work)
             try:

@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from stepwell.base.clock import Clock, Timer
 from stepwell.base.errors import ConfigurationError
 from stepwell.execution.work import Assignment, Report
-from stepwell.ports.services import SecretSource
+from stepwell.ports.services import SecretsByWorkflow, SecretSource
 from stepwell.ports.work import Dispatcher, ReportCallback, TaskHandler
 from stepwell.worker.attempt import Attempt, Equipment
 from stepwell.worker.failures import queue_timeout_of
@@ -34,6 +34,7 @@ class LocalWorker(Dispatcher):
     Args:
         handlers: who does the steps of a type, by type. They are closed with the worker.
         on_report: called on the event loop, once for every attempt that was not stopped.
+        traceparent, is_known: see `Equipment`.
 
     Raises:
         ConfigurationError: `max_concurrent` is less than 1.
@@ -48,13 +49,24 @@ class LocalWorker(Dispatcher):
         *,
         max_concurrent: int = 100,
         queue_timeout: int | None = None,
+        traceparent: Callable[[Assignment], str | None] | None = None,
+        is_known: bool = False,
     ) -> None:
         if max_concurrent < 1:
             raise ConfigurationError(f"a worker for {max_concurrent} tasks at once does nothing; allow at least 1")
         self._lanes = Lanes()
         self._abandoned: set[asyncio.Task[None]] = set()
         self._equipment = Equipment(
-            handlers, clock, secrets, ThreadPool(), self._abandoned, self._lanes.spread, self._ended
+            handlers,
+            clock,
+            secrets,
+            ThreadPool(),
+            self._abandoned,
+            self._lanes.spread,
+            self._ended,
+            traceparent,
+            is_known,
+            secrets.of if isinstance(secrets, SecretsByWorkflow) else None,
         )
         self._on_report = on_report
         self._clock = clock

@@ -1,0 +1,225 @@
+"""A worker that fetches its work from an engine elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any, Final, Protocol
+
+from stepwell.base.clock import Clock
+from stepwell.base.durations import SECOND
+from stepwell.base.errors import Conflict, ErrorInfo, NotFound, StepwellError
+from stepwell.execution.work import Assignment, Report
+from stepwell.ports.services import SecretSource
+from stepwell.ports.work import TaskHandler
+from stepwell.worker.local import LocalWorker
+from stepwell.worker.queues import LEASE, Beat, Handed, Polled
+
+POLL_FOR: Final = 20 * SECOND
+"""How long the engine may keep a worker waiting for work."""
+BEAT_EVERY: Final = LEASE // 3
+FIRST_PAUSE: Final = SECOND // 2
+LONGEST_PAUSE: Final = 15 * SECOND
+"""How long to wait before asking an engine again that did not answer."""
+
+_log = logging.getLogger("stepwell.worker")
+
+
+class Fetching(Protocol):
+    """What a worker asks of an engine elsewhere. Each may raise ConnectionError: there is no answer at the moment."""
+
+    async def poll(self, limit: int, wait: int) -> Polled: ...
+
+    async def heartbeat(self, ids: Collection[str]) -> Beat: ...
+
+    async def complete(self, id_: str, result: Any, scope: dict[str, Any] | None) -> None:
+        """Raises: Conflict: nobody waits for it any more."""
+        ...
+
+    async def fail(self, id_: str, error: ErrorInfo) -> None:
+        """Raises: Conflict: nobody waits for it any more."""
+        ...
+
+    async def release(self, ids: Collection[str]) -> None: ...
+
+
+class RemoteWorker:
+    """Does what it fetches, so many attempts at once.
+
+    Args:
+        handlers: who does the steps of a type, by type.
+        slots: attempts at once.
+    """
+
+    def __init__(self, fetching: Fetching, handlers: Mapping[str, TaskHandler], clock: Clock, slots: int) -> None:
+        self._fetching = fetching
+        self._clock = clock
+        self._slots = slots
+        self._worker = LocalWorker(handlers, self._ended, clock, _NoSecrets(), max_concurrent=slots)
+        self._running: set[str] = set()
+        self._reporting: set[asyncio.Task[None]] = set()
+        self._free = asyncio.Event()
+        self._draining = asyncio.Event()
+        self._giving_up = False
+
+    @property
+    def running(self) -> int:
+        """Attempts at work, and reports on their way."""
+        return len(self._running)
+
+    async def run(self) -> None:
+        """Fetch and work until `drain` is called, and then until all is reported.
+
+        Raises:
+            StepwellError: the engine refuses this worker.
+        """
+        beating = asyncio.create_task(self._beat())
+        try:
+            while not self._draining.is_set():
+                await self._fetch()
+            while self._running and not self._giving_up:
+                await self._changed()
+            if self._running:
+                await self._give_back()
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            await self._worker.close()
+            for task in tuple(self._reporting):
+                task.cancel()
+            await asyncio.gather(*self._reporting, return_exceptions=True)
+
+    def drain(self) -> None:
+        """Fetch nothing new, and end when all is done."""
+        self._draining.set()
+        self._free.set()
+
+    def give_up(self) -> None:
+        """Stop what runs, give it back for others to do, and end."""
+        self._giving_up = True
+        self.drain()
+
+    async def _give_back(self) -> None:
+        ids = list(self._running)
+        for id_ in ids:
+            self._stop(id_)
+        try:
+            await self._fetching.release(ids)
+        except (ConnectionError, StepwellError) as error:
+            count = len(ids)
+            _log.warning("%d attempts were not given back, and are taken up when their leases end: %s", count, error)
+
+    async def _fetch(self) -> None:
+        free = self._slots - len(self._running)
+        if free <= 0:
+            await self._changed()
+            return
+        polling = asyncio.create_task(self._polled(free))
+        draining = asyncio.create_task(self._draining.wait())
+        try:
+            await asyncio.wait((polling, draining), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (polling, draining):
+                task.cancel()
+            await asyncio.gather(polling, draining, return_exceptions=True)
+        if not polling.cancelled():  # also when it was told to drain at the same moment
+            polled = polling.result()
+            for id_ in polled.stop:
+                self._stop(id_)
+            for handed in polled.assignments:
+                self._take(handed)
+
+    async def _polled(self, limit: int) -> Polled:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._fetching.poll(limit, POLL_FOR)
+            except ConnectionError as error:
+                _log.warning("the engine cannot be asked for work: %s; it is tried again", error)
+                await self._pause(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _take(self, handed: Handed) -> None:
+        self._running.add(handed.id)
+        self._worker.dispatch(
+            Assignment(
+                execution=handed.execution_id,
+                workflow=handed.workflow,
+                version=handed.version,
+                step=handed.step,
+                type=handed.type,
+                config=handed.config,
+                attempt=handed.attempt,
+                idempotency_key=handed.idempotency_key,
+                scheduled_at=self._clock.now(),
+                timeout=int(handed.timeout * SECOND) if handed.timeout is not None else None,
+                queue=handed.queue,
+            )
+        )
+
+    def _ended(self, report: Report) -> None:
+        task = asyncio.create_task(self._report(report))
+        self._reporting.add(task)
+        task.add_done_callback(self._reporting.discard)
+
+    async def _report(self, report: Report) -> None:
+        id_ = f"{report.execution}/{report.step}/{report.attempt}"
+        pause = FIRST_PAUSE
+        while id_ in self._running:
+            try:
+                if report.error is None:
+                    await self._fetching.complete(id_, report.result, report.scope)
+                else:
+                    await self._fetching.fail(id_, report.error)
+            except ConnectionError as error:
+                _log.warning("%s cannot be reported: %s; it is tried again", id_, error)
+                await self._pause(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            except Conflict as conflict:
+                _log.info("%s was done in vain: %s", id_, conflict)
+            except StepwellError as error:
+                _log.error("the report on %s is refused: %s", id_, error)
+            self._gone(id_)
+
+    async def _beat(self) -> None:
+        while True:
+            await self._pause(BEAT_EVERY)
+            if not self._running:
+                continue
+            try:
+                beat = await self._fetching.heartbeat(list(self._running))
+            except (ConnectionError, StepwellError) as error:
+                _log.warning("the engine did not take the sign of life: %s", error)
+                continue
+            for id_ in beat.lost:
+                self._stop(id_)
+
+    def _stop(self, id_: str) -> None:
+        self._worker.stop(id_)
+        self._gone(id_)
+
+    def _gone(self, id_: str) -> None:
+        self._running.discard(id_)
+        self._free.set()
+
+    async def _changed(self) -> None:
+        """Until something has ended, or `drain` was called."""
+        self._free.clear()
+        await self._free.wait()
+
+    async def _pause(self, duration: int) -> None:
+        over = asyncio.Event()
+        timer = self._clock.call_at(self._clock.now() + duration, over.set)
+        try:
+            await over.wait()
+        finally:
+            timer.cancel()
+
+
+class _NoSecrets(SecretSource):
+    """The engine has opened everything before."""
+
+    def get(self, name: str) -> str:
+        raise NotFound(f"secrets are not looked up here, and {name!r} was not opened before", code="unknown-secret")

@@ -1,0 +1,82 @@
+"""One dispatcher out of two: what names a queue is fetched by workers elsewhere, the rest is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from stepwell.base.clock import Clock
+from stepwell.execution.work import Assignment
+from stepwell.ports.services import SecretSource
+from stepwell.ports.work import Dispatcher, ReportCallback, TaskHandler
+from stepwell.worker.local import LocalWorker
+from stepwell.worker.queues import Queues
+
+MOST_FETCHED: Final = 1_000_000
+"""So many attempts may stand in queues or be with workers; more wait in line behind them."""
+
+
+class QueueDispatcher(Dispatcher):
+    """Puts every assignment into its queue.
+
+    It is a local worker whose handler waits for somebody elsewhere: so secrets are opened, results checked and sealed,
+    and attempts stopped as everywhere. The time of an attempt begins when a worker takes it, so the queues watch it.
+
+    Attributes:
+        queues: what workers ask.
+    """
+
+    def __init__(self, on_report: ReportCallback, clock: Clock, secrets: SecretSource) -> None:
+        self._timeouts: dict[str, int] = {}
+        self.queues = Queues(clock, lambda id_: self._timeouts.pop(id_, None))
+        self._worker = LocalWorker(_AnyType(self.queues), on_report, clock, secrets, max_concurrent=MOST_FETCHED)
+
+    def dispatch(self, assignment: Assignment) -> None:
+        if assignment.timeout is not None:
+            self._timeouts[assignment.id] = assignment.timeout
+            assignment = msgspec.structs.replace(assignment, timeout=None)
+        self._worker.dispatch(assignment)
+
+    def stop(self, assignment_id: str) -> None:
+        self._timeouts.pop(assignment_id, None)
+        self._worker.stop(assignment_id)
+
+    async def close(self) -> None:
+        await self._worker.close()
+
+
+class RoutingDispatcher(Dispatcher):
+    """Has what names a queue fetched, and the rest done here."""
+
+    def __init__(self, here: Dispatcher, fetched: QueueDispatcher) -> None:
+        self._here = here
+        self._fetched = fetched
+
+    def dispatch(self, assignment: Assignment) -> None:
+        (self._here if assignment.queue is None else self._fetched).dispatch(assignment)
+
+    def stop(self, assignment_id: str) -> None:
+        self._here.stop(assignment_id)
+        self._fetched.stop(assignment_id)
+
+    async def close(self) -> None:
+        await self._here.close()
+        await self._fetched.close()
+
+
+class _AnyType(Mapping[str, TaskHandler]):
+    """One handler for steps of any type."""
+
+    def __init__(self, handler: TaskHandler) -> None:
+        self._handler = handler
+
+    def __getitem__(self, type_: str) -> TaskHandler:
+        return self._handler
+
+    def __iter__(self) -> Iterator[str]:  # for who closes all handlers
+        return iter(("*",))
+
+    def __len__(self) -> int:
+        return 1
