@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from stepwell.base.errors import ErrorInfo, StepwellError
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_key_of_filter
+from stepwell.ports.ledger import JournalEntry, JournalQuery, Write
 from stepwell.ports.listings import DeadLetterQuery, ExecutionQuery
 from stepwell.ports.records import (
     Batch,
@@ -85,12 +86,18 @@ dead_letters = st.builds(
 letter_ids = st.builds(
     "{}/{}/{}".format, st.sampled_from(("e0", "e1", "e2")), st.sampled_from(("pay", "ship")), st.integers(1, 3)
 )
+executions = st.builds(
+    new_execution,
+    workflow=st.sampled_from(("shop", "shop", "team.shop")),
+    start_key=st.none() | start_keys,
+    created_at=instants,
+)
 changes = st.fixed_dictionaries(
     {
         "which": st.integers(0, 9),
         "delta": st.sampled_from((1, 1, 1, 2, 3, 0)),  # 0 is a history row that is there already
         "events": st.sampled_from((b"", b"row", b"another row")),
-        "create": st.none() | st.builds(new_execution, start_key=st.none() | start_keys, created_at=instants),
+        "create": st.none() | executions,
         "summary": summaries,
         "keeps_summary": st.booleans(),
         "waits_begun": st.lists(waits, max_size=2),
@@ -113,7 +120,37 @@ queries = st.builds(
     statuses=st.just(()) | st.tuples(st.sampled_from(STATUSES)),
     created_from=st.none() | instants,
     created_to=st.none() | instants,
+    namespaces=st.none() | st.tuples(st.sampled_from(("default", "team"))),
+    text=st.none() | st.sampled_from(("TEAM", "e1", "n")),
     limit=st.integers(1, 3),
+)
+document_writes = st.builds(
+    Write,
+    kind=st.sampled_from(("schedule", "key")),
+    key=st.sampled_from(("a", "ab", "b", "\N{SNOWMAN}", "no\0")),
+    body=st.none() | st.binary(max_size=2),
+    due_at=st.none() | instants,
+    expected=st.none() | st.none() | st.integers(0, 3),
+)
+entries = st.builds(
+    JournalEntry,
+    kind=st.sampled_from(("audit", "log")),
+    subject=st.sampled_from(("e0", "e1", "")),
+    at=instants,
+    body=st.sampled_from(("one", "Two", "ü")),
+    chained=st.booleans(),
+)
+journal_queries = st.builds(
+    JournalQuery,
+    kind=st.sampled_from(("audit", "log")),
+    subject=st.none() | st.just("e1"),
+    after=st.integers(0, 4),
+    before=st.none() | st.integers(3, 20),
+    since=st.none() | instants,
+    until=st.none() | instants,
+    text=st.none() | st.sampled_from(("O", "Ü", "ü")),
+    newest_first=st.booleans(),
+    limit=st.integers(1, 4),
 )
 appends = st.tuples(st.just("append"), st.lists(changes, max_size=4), st.lists(st.integers(1, 9), max_size=2))
 deeds = st.one_of(
@@ -134,6 +171,15 @@ deeds = st.one_of(
     st.tuples(st.just("register"), versions, st.sampled_from(("draft", "active", "active")), st.integers(0, 3)),
     st.tuples(st.just("move"), versions, st.sampled_from(("active", "deprecated", "retired"))),
     st.tuples(st.just("default"), versions),
+    st.tuples(
+        st.just("write"),
+        st.lists(document_writes, max_size=3),
+        instants,
+        st.lists(items, max_size=1),
+        st.lists(entries, max_size=3),
+    ),
+    st.tuples(st.just("journal"), journal_queries),
+    st.tuples(st.just("forget_journal"), st.sampled_from(("audit", "log")), instants),
 )
 Deed: TypeAlias = tuple[Any, ...]
 
@@ -174,6 +220,13 @@ class Actor:
         seen.append((await self.store.shards(), status.executions, status.waits, status.events, status.inbox))
         seen.append((await self.store.locks(), status.locks, await self.store.dead_letters(DeadLetterQuery())))
         seen.append((status.dead_letters, await self.store.registrations(), status.registered))
+        for kind in ("schedule", "key"):
+            seen.append((await self.store.documents(kind), await self.store.next_due(kind)))
+            seen.append(await self.store.due_documents(kind, 6))
+        for kind in ("audit", "log"):
+            seen.append(await self.store.journal(JournalQuery(kind=kind)))
+        seen.append((await self.store.chains(), status.documents, status.journal))
+        seen.append((await self.store.feed(0), await self.store.feed(3, 2), await self.store.feed_end()))
         return msgspec.to_builtins(seen)
 
     async def _acquire(self, shard: int | None, now: int) -> Lease:
@@ -245,6 +298,17 @@ class Actor:
     async def _default(self, version: str) -> Any:
         await self.store.set_default("shop", version, at=3, by="bob")
         return await self.store.registered("shop")
+
+    async def _write(
+        self, writes: list[Write], now: int, posts: list[InboxItem], noted: list[JournalEntry]
+    ) -> Sequence[int]:
+        return await self.store.write(writes, now, posts=posts, entries=noted)
+
+    async def _journal(self, query: JournalQuery) -> Any:
+        return await self.store.journal(query)
+
+    async def _forget_journal(self, kind: str, before: int) -> int:
+        return await self.store.forget_journal(kind, before)
 
     async def _reopen(self) -> None:
         await self.store.close()

@@ -202,7 +202,8 @@ class Ledger(Protocol):
         ...
 
     async def chains(self) -> Sequence[Chain]:
-        """The chains there are, by kind. `base.chain` says how the journal is held against them."""
+        """Where the chain of each kind ends, by kind. What must be between its beginning and its end follows from
+        `base.chain`: an entry that was changed, dropped or added is found by reading the journal once."""
         ...
 
     async def feed(self, after: int, limit: int = 1_000) -> Sequence[FeedRow]:

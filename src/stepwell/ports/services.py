@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -67,6 +67,15 @@ class SecretSource(Protocol):
 
     def get(self, name: str) -> str:
         """Raises: NotFound (code `unknown-secret`), naming the key and never a value."""
+        ...
+
+
+@runtime_checkable
+class SecretsByWorkflow(SecretSource, Protocol):
+    """A source that does not give every workflow everything."""
+
+    def of(self, workflow: str) -> SecretSource:
+        """What the workflow of this name may look up. Whoever holds the source itself may look up everything."""
         ...
 
 

@@ -29,9 +29,10 @@ from stepwell.ports.records import (
     StoredExecution,
     StoreStatus,
 )
+from stepwell.ports.tallies import Tallies
 
 
-class Store(Ledger, Protocol):
+class Store(Ledger, Tallies, Protocol):
     """Keeps definitions, executions, waits, events and ownership.
 
     `append` is the only write of executions. Reads by key are quick enough for the event loop; lists are done elsewhere

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
 from stepwell.base.errors import Conflict, StoreError
@@ -32,6 +32,8 @@ from stepwell.ports.records import (
     Waiting,
 )
 from stepwell.ports.store import Store
+from stepwell.ports.tallies import Census, Ended, EndedQuery
+from stepwell.store import memory_tallies
 from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_place_of
 from stepwell.store.ledger_rules import check_texts
 from stepwell.store.lifecycle import found, wanted
@@ -346,6 +348,24 @@ class MemoryStore(Store):
         return len(self._opened().committed)
 
     # ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def census(self) -> Census:
+        status = await self.status()
+        return Census(
+            unfinished=memory_tallies.unfinished(self._lines()),
+            waits=status.waits,
+            dead_letters=status.dead_letters,
+            inbox=status.inbox,
+        )
+
+    async def ended(self, query: EndedQuery) -> Sequence[Ended]:
+        return memory_tallies.ended(self._lines(), query)
+
+    async def durations(self, query: EndedQuery, parts: Sequence[float]) -> Sequence[int | None]:
+        return memory_tallies.durations(self._lines(), query, parts)
+
+    def _lines(self) -> Iterable[memory_tallies.Line]:
+        return ((record.created, record.summary) for record in self._opened().by_key.values())
 
     async def status(self) -> StoreStatus:
         content = self.content

@@ -39,6 +39,7 @@ from stepwell.ports.records import (
     StoreStatus,
 )
 from stepwell.ports.store import Store
+from stepwell.ports.tallies import Census, Ended, EndedQuery
 from stepwell.store import (
     sqlite_append,
     sqlite_care,
@@ -50,6 +51,7 @@ from stepwell.store import (
     sqlite_registry,
     sqlite_results,
     sqlite_shards,
+    sqlite_tallies,
 )
 from stepwell.store.lifecycle import found, wanted
 from stepwell.store.process import this_process
@@ -351,6 +353,15 @@ class SqliteStore(Store):
         return int(self._values("feed_end")[0] or 0)
 
     # ── Care ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def census(self) -> Census:
+        return await self._read_aside(sqlite_tallies.census)
+
+    async def ended(self, query: EndedQuery) -> Sequence[Ended]:
+        return await self._read_aside(lambda connection: sqlite_tallies.ended(connection, query))
+
+    async def durations(self, query: EndedQuery, parts: Sequence[float]) -> Sequence[int | None]:
+        return await self._read_aside(lambda connection: sqlite_tallies.durations(connection, query, parts))
 
     async def status(self) -> StoreStatus:
         with translated(self._database.location):

@@ -469,3 +469,29 @@ WHERE (r.name, r.version) <> (d.name, d.version) ORDER BY r.name, r.version LIMI
 
 -- name: chained_without_chain
 SELECT kind FROM journal WHERE hash IS NOT NULL EXCEPT SELECT kind FROM chains
+
+-- name: tally_unfinished
+SELECT workflow, version, status, count(*) FROM executions WHERE status NOT IN ('completed', 'failed', 'cancelled')
+GROUP BY workflow, version, status ORDER BY workflow, version, status
+
+-- name: tally_others
+SELECT (SELECT count(*) FROM waits), (SELECT count(*) FROM dead_letters WHERE discarded IS NULL),
+       (SELECT count(*) FROM inbox)
+
+-- name: tally_ended
+SELECT workflow, version, status, count(*), sum(coalesce(finished_at - started_at, 0)) FROM executions
+WHERE finished_at >= :since AND finished_at < :until AND (:workflow IS NULL OR workflow = :workflow)
+  AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+  AND (:namespaces IS NULL OR iif(instr(workflow, '.'), substr(workflow, 1, instr(workflow, '.') - 1), 'default')
+       IN (SELECT value FROM json_each(:namespaces)))
+GROUP BY workflow, version, status ORDER BY workflow, version, status
+
+-- name: tally_durations
+SELECT place, took FROM (
+    SELECT row_number() OVER (ORDER BY coalesce(finished_at - started_at, 0)) - 1 AS place,
+           coalesce(finished_at - started_at, 0) AS took FROM executions
+    WHERE finished_at >= :since AND finished_at < :until AND (:workflow IS NULL OR workflow = :workflow)
+      AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+      AND (:namespaces IS NULL OR iif(instr(workflow, '.'), substr(workflow, 1, instr(workflow, '.') - 1), 'default')
+           IN (SELECT value FROM json_each(:namespaces)))
+) WHERE place IN (SELECT value FROM json_each(:places))
