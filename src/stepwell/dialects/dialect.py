@@ -73,12 +73,13 @@ class Dialect:
         like: how its documents look, for messages: "`ref`, `tasks`".
         claims: whether a document (any JSON value) looks like one of this dialect.
         read: the native document that means the same, with `Taken` in it; None when too much is wrong to go on. What is
-            wrong is in the findings. It never raises because of what a document holds.
+            wrong is in the findings; what could be read is checked on all the same, so that all is found at once. It
+            never raises because of what a document holds.
         write: the document in this dialect that means the same as a definition. What it cannot say is in `Writing`.
         several: a source may hold several documents, which belong together.
         settings: what documents say about the engine and not about the workflow, in the form of the configuration; None
             where they cannot.
-        checks_on: what was read of a document is checked on although something in it is wrong.
+        hints: what to do about findings of the native checks, by code, where those would name native keys.
         any_step_name: its steps may be called like what native expressions call something else, for it has none.
     """
 
@@ -90,5 +91,5 @@ class Dialect:
     write: Callable[[Writing], Any]
     several: bool = False
     any_step_name: bool = False
-    checks_on: bool = False
+    hints: Mapping[str, str] = field(default_factory=dict)
     settings: Callable[[Reading], Mapping[str, Any]] | None = None

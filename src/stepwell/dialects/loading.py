@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from stepwell.base.derive import digest
-from stepwell.base.spans import Source
+from stepwell.base.spans import Source, Span
 from stepwell.definition.context import Known
-from stepwell.definition.diagnostics import InvalidDefinition
+from stepwell.definition.diagnostics import Diagnostic, InvalidDefinition
 from stepwell.definition.findings import Findings
 from stepwell.definition.loading import NOTHING_KNOWN, Loaded, load_tree, without_collection
 from stepwell.definition.model import SpanIndex, WorkflowDefinition
@@ -18,6 +19,9 @@ from stepwell.dialects.dialect import Dialect, Document, Reading
 from stepwell.dialects.native.dialect import NATIVE
 from stepwell.dialects.origin import SettledSpans, SettledTree, settle
 from stepwell.dialects.table import DIALECTS, KEY, dialect_of
+
+_MISSED: Final = frozenset({"no-steps", "missing-key", "unknown-step", "unreachable-step"})
+"""What is found missing when something could not be read."""
 
 
 def load(source: Source, *, known: Known | None = None) -> Loaded:
@@ -85,10 +89,11 @@ def _translated(dialect: Dialect, reading: Reading) -> Loaded:
     """The native document that a dialect makes of the source, built and checked with the source's places."""
     findings, source = reading.findings, reading.source
     document = dialect.read(reading)
-    if document is None or (findings.has_errors() and not dialect.checks_on):
-        return Loaded(None, findings.sorted())
+    said = findings.sorted()
+    if document is None:
+        return Loaded(None, said)
     settled = settle(document)
-    return load_tree(
+    loaded = load_tree(
         SettledTree(settled, reading.tree),
         source,
         findings,
@@ -98,6 +103,27 @@ def _translated(dialect: Dialect, reading: Reading) -> Loaded:
         content=_content(source, dialect),
         any_step_name=dialect.any_step_name,
     )
+    return Loaded(loaded.definition, _in_its_words(dialect, loaded.diagnostics, said))
+
+
+def _in_its_words(dialect: Dialect, found: Sequence[Diagnostic], said: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """What was found, with the hints of the dialect, and without what only follows from what that has `said`."""
+    own, wrong = frozenset(said), [each.span for each in said if each.severity == "error"]
+    kept = (each for each in found if each in own or not _follows(each, wrong))
+    return tuple(replace(each, hint=dialect.hints.get(each.code, each.hint)) for each in kept)
+
+
+def _follows(finding: Diagnostic, wrong: Sequence[Span]) -> bool:
+    """Whether a native check found it where something is wrong anyway, or missed what could not be read."""
+    span = finding.span
+    if finding.code in _MISSED:
+        return any(_holds(span, each) or _holds(each, span) for each in wrong)
+    return span in wrong
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    begins = (outer.line, outer.column) <= (inner.line, inner.column)
+    return begins and (inner.end_line, inner.end_column) <= (outer.end_line, outer.end_column)
 
 
 def _content(source: Source, dialect: Dialect) -> str:

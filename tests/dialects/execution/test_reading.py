@@ -11,7 +11,7 @@ from stepwell.definition.context import Known
 from stepwell.definition.diagnostics import Diagnostic
 from stepwell.definition.loading import Loaded
 from stepwell.definition.model import Step, WorkflowDefinition
-from stepwell.dialects.loading import load
+from stepwell.dialects.loading import load, settings_in
 from stepwell.dialects.native.writing import document_of
 from tests.dialects.execution.running import document
 from tests.dialects.meaning import definition_of
@@ -343,10 +343,21 @@ def test_what_the_engine_gives_out_and_what_is_not_applied_is_pointed_out() -> N
         (1, "unlinked-compensation", "warning"),
         (3, "output-only", "warning"),
         (5, "output-only", "warning"),
-        (7, "not-applied", "warning"),
-        (9, "not-applied", "warning"),
-        (9, "not-applied", "warning"),
     ]
+
+
+def test_what_a_document_says_of_logs_and_traces_becomes_configuration() -> None:
+    text = """
+        execution: {workflow: w, activities: [{name: a}]}
+        ---
+        tracing: {enabled: true, sampling_rate: 0.1, components: [workflow_engine]}
+        ---
+        logging: {level: info, components: [state_manager], format: {timestamp: string}}
+    """
+    assert settings_in(loaded(text).definition) == {
+        "logging": {"level": "info", "components": ["state_manager"], "format": "json"},
+        "tracing": {"enabled": True, "sampling_rate": 0.1, "components": ["workflow_engine"]},
+    }
 
 
 def test_the_dialect_may_be_said() -> None:

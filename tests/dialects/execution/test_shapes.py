@@ -10,8 +10,7 @@ from stepwell.base.durations import DAY, HOUR, SECOND
 from stepwell.dialects.execution import shapes
 from stepwell.dialects.execution.shapes import Ran
 from stepwell.execution.status import ExecutionStatus, StepStatus
-from tests.dialects.execution.running import Stage, a_stage, broken, document
-from tests.dialects.meaning import definition_of
+from tests.dialects.execution.running import Stage, a_stage, broken
 
 NOON = 1_790_000_000_000_000 // DAY * DAY + 12 * HOUR
 
@@ -33,8 +32,7 @@ def assign_agent(ticket_id: str) -> dict[str, Any]:
 
 
 async def states(stage: Stage, execution: str) -> dict[str, str]:
-    report = await stage.report(execution)
-    records = shapes.activity_states(report, definition_of(document(TICKET)))
+    records = await stage.engine.get_activity_states(execution)
     return {record["name"]: record["status"] for record in records}
 
 
@@ -98,7 +96,8 @@ async def test_state_activity_states_and_records_of_the_api_follow_an_execution(
             "last": "failed",
             "set_sla[undo]": "completed",
         }
-        assert shapes.activity_states(report, definition_of(document(TICKET)))[0] == {
+        activities_seen = {each["name"]: each for each in await stage.engine.get_activity_states(execution)}
+        assert activities_seen["assign_agent"] == {
             "id": f"{execution}/assign_agent",
             "name": "assign_agent",
             "status": "completed",
@@ -106,8 +105,24 @@ async def test_state_activity_states_and_records_of_the_api_follow_an_execution(
             "completed_at": report["started_at"],
             "input": {"ticket_id": "T-123"},
             "output": {"agent_id": "A-456"},
-            "attempts": 1,
+            "attempts": [
+                {
+                    "attempt": 1,
+                    "status": "completed",
+                    "started_at": report["started_at"],
+                    "completed_at": report["started_at"],
+                    "error": None,
+                }
+            ],
         }
+        tries = activities_seen["flaky"]["attempts"]
+        assert [(each["attempt"], each["status"], each["error"]["message"]) for each in tries] == [
+            (1, "failed", "it broke"),
+            (2, "failed", "it broke"),
+        ]
+        assert tries[0]["started_at"] < tries[1]["started_at"]
+        (slept,) = activities_seen["pause"]["attempts"]
+        assert (slept["status"], slept["started_at"] < slept["completed_at"]) == ("completed", True)
         records = {record["stepIdentifier"]: record for record in shapes.tasks(report)}
         assert records["flaky"]["isRetry"]
         assert records["set_sla[undo]"]["isCompensation"]

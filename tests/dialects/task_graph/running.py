@@ -27,6 +27,11 @@ def graph(text: str) -> str:
     return body if body.startswith("ref:") else HEAD + body
 
 
+def tasks(*written: str) -> str:
+    """The text of these tasks."""
+    return "tasks:\n" + "".join(f"  - {task}\n" for task in written)
+
+
 async def slept(clock: VirtualClock, seconds: float) -> None:
     """Wait until so many seconds have passed."""
     woken = asyncio.Event()

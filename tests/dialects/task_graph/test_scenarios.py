@@ -293,6 +293,8 @@ async def test_only_errors_that_on_error_wants_are_tried_again(condition: str, t
         report = await place.run(graph(ON_ERROR % condition))
     assert len(place.actions["ops.call"].at) == tries
     assert report["status"] == "failed"
+    undecided = "whether to try again cannot be decided: error.details.nothing is not defined"
+    assert (undecided in report["steps"][0]["error"]["message"]) == ("nothing" in condition)
 
 
 async def test_a_skipped_task_leads_nowhere_unless_that_is_asked() -> None:

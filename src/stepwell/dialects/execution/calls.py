@@ -58,7 +58,7 @@ def _wait(path: Path, written: Any, whole: Whole) -> dict[str, Any]:
     if not isinstance(value, dict) or "duration" not in value:
         message = "a sleep needs `duration` in its input"
         whole.findings.add("missing-key", message, place if value is not None else path, hint="such as `duration: 5m`")
-        return {"type": "noop"}
+        return {"type": "wait", "config": {"for": 0}}
     for key in value.keys() - {"duration"}:
         hint = whole.findings.hint_for(key, ["duration"])
         whole.findings.add("unknown-key", f"the key `{key}` is not known here", (*place, key), hint=hint, key=True)

@@ -54,4 +54,9 @@ EXECUTION: Final = Dialect(
     write=write,
     several=True,
     settings=settings,
+    hints={
+        "cycle": "take one of the names out of `depends_on` (in documents of the API, `dependencies`)",
+        "self-dependency": "take it out; to run it again when it fails, use `retry`",
+        "no-steps": "write at least one under `activities`",
+    },
 )

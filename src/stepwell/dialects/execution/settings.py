@@ -14,7 +14,6 @@ from stepwell.dialects.native.parts import duration
 D = TypeVar("D", bound=Doc)
 
 _NOT_APPLIED: Final = {
-    "tracing": "executions are not traced by this version",
     "resources": "activities run with what the machine has; this version sets no limits",
 }
 
@@ -24,22 +23,27 @@ def settings_of(document: dict[str, Any], findings: Findings) -> dict[str, Any]:
     concurrency = _part(ConcurrencyDoc, "concurrency", document, findings)
     logging = _part(LoggingDoc, "logging", document, findings)
     resources = _part(ResourcesDoc, "resources", document, findings)
-    _part(TracingDoc, "tracing", document, findings)
+    tracing = _part(TracingDoc, "tracing", document, findings)
     if resources is not None:
         _check_amounts(resources, findings)
     for key, message in _NOT_APPLIED.items():
         if document.get(key) is not None:
             findings.add("not-applied", message, (key,), key=True)
-    if logging is not None:
-        for key in logging.given("components", "format"):
-            findings.add(
-                "not-applied", f"`{key}` of the log is not applied by this version", ("logging", key), key=True
-            )
-    level = logging.level if logging is not None else None
     return given(
         execution=_limits(concurrency) or None if concurrency is not None else None,
-        logging={"level": level} if level is not None else None,
+        logging=_logging(logging) or None if logging is not None else None,
+        tracing=_tracing(tracing) or None if tracing is not None else None,
     )
+
+
+def _logging(written: LoggingDoc) -> dict[str, Any]:
+    """The fields of `format` are fields of every line of the form `json`."""
+    fields = "json" if written.format is not None else None
+    return given(level=written.level, components=written.components, format=fields)
+
+
+def _tracing(written: TracingDoc) -> dict[str, Any]:
+    return given(enabled=written.enabled, sampling_rate=written.sampling_rate, components=written.components)
 
 
 def _limits(written: ConcurrencyDoc) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import msgspec
 
 from stepwell.base.durations import DAY, HOUR, SECOND, format_duration
 from stepwell.definition.model import WorkflowDefinition
+from stepwell.dialects.execution.attempts import attempts_of
+from stepwell.execution.history import HistoryEvent
 
 STATUSES: Final[Mapping[str, str]] = {
     "pending": "pending",
@@ -89,9 +91,12 @@ def state(report: Report) -> dict[str, Any]:
     }
 
 
-def activity_states(report: Report, definition: WorkflowDefinition) -> list[dict[str, Any]]:
+def activity_states(
+    report: Report, definition: WorkflowDefinition, history: Iterable[HistoryEvent]
+) -> list[dict[str, Any]]:
     """`{id, name, status, started_at, completed_at, input, output, attempts}` of every activity, also of those that
-    undo; one whose failure is skipped is `skipped`."""
+    undo; one whose failure is skipped is `skipped`. `attempts` has a record of each try: see `attempts.attempts_of`."""
+    attempts = attempts_of(history)
     skipping = {
         step.name for step in definition.steps if step.on_failure is not None and step.on_failure.action == "skip"
     }
@@ -105,7 +110,7 @@ def activity_states(report: Report, definition: WorkflowDefinition) -> list[dict
             "completed_at": step["completed_at"],
             "input": _input(step),
             "output": step["output"],
-            "attempts": step["attempts"],
+            "attempts": attempts.get(step["name"], []),
         }
         for step in (*steps, *report["compensation_steps"])
     ]
@@ -212,13 +217,22 @@ def monitoring(runs: Iterable[Ran], now: int, limit: int | None) -> dict[str, An
     """
     runs = list(runs)
     ended = [run for run in runs if run.finished_at is not None and run.finished_at >= now - now % DAY]
-    active = sum(run.finished_at is None for run in runs)
     counted = [run.took for run in ended if run.status in ("completed", "failed")]
-    average = sum(counted) // len(counted) if counted else 0
+    return today(
+        active=sum(run.finished_at is None for run in runs),
+        completed=sum(run.status == "completed" for run in ended),
+        failed=sum(run.status == "failed" for run in ended),
+        average=sum(counted) // len(counted) if counted else 0,
+        limit=limit,
+    )
+
+
+def today(*, active: int, completed: int, failed: int, average: int, limit: int | None) -> dict[str, Any]:
+    """The same of figures that were counted already; `average` in microseconds."""
     return {
         "active_workflows": active,
-        "completed_today": sum(run.status == "completed" for run in ended),
-        "failed_today": sum(run.status == "failed" for run in ended),
+        "completed_today": completed,
+        "failed_today": failed,
         "average_duration": _shown(average),
         "current_load": load(active, limit),
     }
@@ -235,24 +249,40 @@ def metrics(runs: Iterable[Ran], now: int, window: int = DAY) -> dict[str, Any]:
     window before `now`: seconds, percent, and executions per hour. Without any, there are no times and no rates."""
     ended = [run for run in runs if run.finished_at is not None and now - window < run.finished_at <= now]
     counted = [run for run in ended if run.status in ("completed", "failed")]
-    times = sorted(run.took / SECOND for run in counted)
-    failed = sum(run.status == "failed" for run in counted)
-    errors = round(100 * failed / len(counted), 2) if counted else None
+    times = sorted(run.took for run in counted)
+    return summary(
+        completed=sum(run.status == "completed" for run in counted),
+        failed=sum(run.status == "failed" for run in counted),
+        took=sum(times),
+        p95=_percentile(times, 0.95),
+        p99=_percentile(times, 0.99),
+        window=window,
+    )
+
+
+def summary(*, completed: int, failed: int, took: int, p95: int | None, p99: int | None, window: int) -> dict[str, Any]:
+    """The same of figures that were counted already; `took` is what all took together; in microseconds."""
+    count = completed + failed
+    errors = round(100 * failed / count, 2) if count else None
     return {
         "execution_time": {
-            "avg": round(math.fsum(times) / len(times), 3) if times else None,
-            "p95": _percentile(times, 0.95),
-            "p99": _percentile(times, 0.99),
+            "avg": _seconds(took / count) if count else None,
+            "p95": _seconds(p95),
+            "p99": _seconds(p99),
         },
         "success_rate": round(100 - errors, 2) if errors is not None else None,
         "error_rate": errors,
-        "throughput": round(len(counted) * HOUR / window, 2),
+        "throughput": round(count * HOUR / window, 2),
     }
 
 
-def _percentile(ordered: Sequence[float], part: float) -> float | None:
+def _seconds(duration: float | None) -> float | None:
+    return round(duration / SECOND, 3) if duration is not None else None
+
+
+def _percentile(ordered: Sequence[int], part: float) -> int | None:
     """The least of the values that so large a part of them does not exceed."""
-    return round(ordered[math.ceil(part * len(ordered)) - 1], 3) if ordered else None
+    return ordered[math.ceil(part * len(ordered)) - 1] if ordered else None
 
 
 def _shown(duration: int) -> str:

@@ -35,6 +35,9 @@ SAID: Final[Mapping[str, Any]] = {
 }
 """The output of `core.echo`."""
 
+UNKNOWN: Final[Mapping[str, Any]] = {"type": "transform", "config": {"value": None}}
+"""Stands for an action that is not known, so that what is said beside it can be checked all the same."""
+
 Input = Mapping[str, Any]
 """The input of an action: native values, perhaps `Taken`."""
 

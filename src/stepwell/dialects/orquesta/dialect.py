@@ -37,5 +37,7 @@ ORQUESTA: Final = Dialect(
     read=read,
     write=write,
     any_step_name=True,
-    checks_on=True,
+    hints={
+        "unreachable-step": "let a task outside the cycle lead into it",
+    },
 )

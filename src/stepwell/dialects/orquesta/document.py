@@ -23,6 +23,9 @@ UNLIMITED: Final = 1_000_000
 COMMAND_TRIES: Final = 4
 """How often a task runs that is told to `retry`."""
 
+STACKSTORM: Final = {"action_execution_id": "{{ execution.id }}", "workflow_execution_id": "{{ execution.id }}"}
+"""What StackStorm tells workflows in `ctx().st2`, as far as that has a meaning here."""
+
 Number = Annotated[int | float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 JoinChoice = Annotated[

@@ -10,8 +10,8 @@ from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
 from stepwell.definition.reading import describe
 from stepwell.dialects.graphs.conditions import ANY, asks_outcome, both
-from stepwell.dialects.graphs.results import shaped_result
-from stepwell.dialects.language import Delimited, Language, Reader, read_expression, refuse
+from stepwell.dialects.graphs.results import Shape, shaped_result, tried_result
+from stepwell.dialects.language import Delimited, Language, Reader, read_expression
 from stepwell.dialects.orquesta.jinja_meaning import read_jinja
 from stepwell.dialects.orquesta.truth import as_condition
 from stepwell.dialects.orquesta.yaql_meaning import read_yaql
@@ -34,16 +34,12 @@ class Expressions:
 
     Args:
         result: what `result()` is there, when it is not what the native function of that name gives.
-        refused: why there is no `result()` there.
     """
 
-    def __init__(self, result: nodes.Expr | None = None, *, refused: str = "") -> None:
+    def __init__(self, result: nodes.Expr | None = None) -> None:
         def change(node: nodes.Expr) -> nodes.Expr:
-            if not isinstance(node, nodes.Call) or node.node != nodes.Name("result", "load"):
-                return node
-            if refused:
-                refuse(refused, node)
-            return node if result is None else result
+            is_result = isinstance(node, nodes.Call) and node.node == nodes.Name("result", "load")
+            return result if is_result and result is not None else node
 
         kinds = (("<%", "%>", read_yaql), ("{{", "}}", read_jinja))
         self._values = Language(*(Delimited(opening, closing, read, change) for opening, closing, read in kinds))
@@ -86,13 +82,14 @@ PLAIN: Final = Expressions()
 """Where `result()` is what the task gave."""
 
 
-UNSHAPED: Final = Expressions(refused="of a built-in action there is no `result()` before it has ended for good")
-"""Where a task is tried again whose output is shaped only when it has ended."""
-
-
-def of_shaped(task: str) -> Expressions:
+def of_shaped(task: str, shape: Shape) -> Expressions:
     """Behind a task whose action shapes its output: `result()` is that."""
-    return Expressions(shaped_result(task))
+    return Expressions(shaped_result(task, shape))
+
+
+def of_tried(shape: Shape | None) -> Expressions:
+    """Where it is asked whether to try again."""
+    return PLAIN if shape is None else Expressions(tried_result(shape))
 
 
 def of_items(task: str) -> Expressions:

@@ -9,12 +9,15 @@ from jinja2 import nodes
 
 from stepwell.base.suggest import hint_for
 from stepwell.dialects.language import exchanged, read_expression, refuse
-from stepwell.dialects.orquesta.names import as_path, outcome_call, status_of
+from stepwell.dialects.orquesta.names import as_path, outcome_call, secret_of, status_of
 from stepwell.dialects.orquesta.truth import both, call, either, holds
 
 Meaning = Callable[[nodes.Expr, list[nodes.Expr], int], nodes.Expr]
 """The native form of what is done with a value: the value, further arguments, the offset."""
 
+_CALLS: Final = (
+    "ctx", "item", "result", "succeeded", "failed", "completed", "task_status", "task", "json", "zip", "st2kv",
+)  # fmt: skip
 _CONSTANTS: Final = frozenset({"true", "false", "none", "True", "False", "None"})
 
 
@@ -53,6 +56,8 @@ def _call(node: nodes.Call) -> nodes.Expr:
     if not isinstance(node.node, nodes.Name):
         refuse("only functions can be called, by their names", node)
     name, args, at = node.node.name, list(node.args), node.node.lineno
+    if name == "st2kv":
+        return _secret(node)
     if node.kwargs:
         refuse(f"{name}() takes no named arguments here", node.node)
     match name, args:
@@ -75,8 +80,16 @@ def _call(node: nodes.Call) -> nodes.Expr:
         case "range", [_, *_]:
             return call("range", at, *args)
         case _:
-            known = ("ctx", "item", "result", "succeeded", "failed", "completed", "task_status", "task", "json", "zip")
-            return refuse(f"{name}() is not known here, or not with these arguments", node.node, hint_for(name, known))
+            return refuse(f"{name}() is not known here, or not with these arguments", node.node, hint_for(name, _CALLS))
+
+
+def _secret(node: nodes.Call) -> nodes.Expr:
+    named = {each.key for each in node.kwargs}
+    match node.args:
+        case [nodes.Const(value=str() as key)] if named <= {"decrypt"}:
+            return secret_of(key, node.lineno)
+        case _:
+            return refuse("st2kv() takes the name of a key, and perhaps `decrypt=true`", node.node)
 
 
 def _named(

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
+from stepwell.definition.shapes import NAME
+from stepwell.dialects.language import refuse
 from stepwell.dialects.orquesta.truth import call
 from stepwell.expression.unparsing import quoted
 
@@ -32,6 +34,18 @@ def as_path(base: nodes.Expr, key: nodes.Expr, at: int | None = None) -> nodes.E
     if isinstance(key, nodes.Const) and isinstance(key.value, str) and _IDENTIFIER.fullmatch(key.value):
         return nodes.Getattr(base, key.value, "load", lineno=at if at is not None else base.lineno)
     return nodes.Getitem(base, key, "load", lineno=at if at is not None else base.lineno)
+
+
+def secret_of(key: str, at: int | None) -> nodes.Expr:
+    """The secret that `st2kv(key)` reads; the scope in front of the name, `system.` or `user.`, is left out.
+
+    Raises:
+        ExpressionSyntaxError: no secret can be called so.
+    """
+    name = key.removeprefix("system.").removeprefix("user.")
+    if not NAME.fullmatch(name):
+        refuse(f"{key!r} is no name of a secret; letters, digits, `_` and `-` make one", nodes.Const(None, lineno=at))
+    return as_path(nodes.Name("secrets", "load", lineno=at), nodes.Const(name, lineno=at))
 
 
 def status_of(step: nodes.Expr, at: int | None) -> nodes.Expr:

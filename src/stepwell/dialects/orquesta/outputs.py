@@ -23,16 +23,17 @@ def output_values(outputs: list[Entry], findings: Findings) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for entry in outputs:
         found[entry.name] = Taken(
-            _seeing(PLAIN.template(entry.value, entry.path, findings), found, entry, findings), entry.path
+            seeing(PLAIN.template(entry.value, entry.path, findings), found, entry, findings), entry.path
         )
     return found
 
 
-def _seeing(value: Any, earlier: Mapping[str, Any], entry: Entry, findings: Findings) -> Any:
+def seeing(value: Any, earlier: Mapping[str, Any], entry: Entry, findings: Findings) -> Any:
+    """A native value in which what is read of `earlier` variables is put in their place."""
     if isinstance(value, dict):
-        return {key: _seeing(part, earlier, entry, findings) for key, part in value.items()}
+        return {key: seeing(part, earlier, entry, findings) for key, part in value.items()}
     if isinstance(value, list):
-        return [_seeing(part, earlier, entry, findings) for part in value]
+        return [seeing(part, earlier, entry, findings) for part in value]
     if not isinstance(value, str):
         return value
     return _EXPRESSION.sub(lambda each: _replaced(each, earlier, entry, findings), value)

@@ -18,13 +18,14 @@ from stepwell.definition.shapes import MAX_NAME, NAME
 from stepwell.dialects.dialect import Reading
 from stepwell.dialects.native.parts import given
 from stepwell.dialects.origin import Taken
-from stepwell.dialects.orquesta.document import VERSION, WORKFLOW_VERSION, OrquestaDoc
+from stepwell.dialects.orquesta.document import STACKSTORM, VERSION, WORKFLOW_VERSION, OrquestaDoc
 from stepwell.dialects.orquesta.expressions import PLAIN, is_expression
-from stepwell.dialects.orquesta.outputs import output_values
+from stepwell.dialects.orquesta.outputs import output_values, seeing
 from stepwell.dialects.orquesta.tasks import read_tasks
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _NAMELESS: Final = "workflow"
+_STACKSTORM: Final = re.compile(r"""ctx\(\)\.st2\b|ctx\(\s*["']?st2["']?\s*\)""")
 
 
 class Entry(NamedTuple):
@@ -59,7 +60,7 @@ def read(reading: Reading) -> Any:
         "spec": given(
             config={"branches": "separate"},
             input=_input(inputs),
-            vars=_variables(inputs, variables, findings),
+            vars={**_stackstorm(reading), **_variables(inputs, variables, findings)},
             steps=Taken(read_tasks(written.tasks, reading), ("tasks",)),
             output={"values": output_values(outputs, findings), "on_failure": True} if outputs else None,
         ),
@@ -129,16 +130,30 @@ def _has_expression(value: Any) -> bool:
     return is_expression(value)
 
 
+def _stackstorm(reading: Reading) -> dict[str, Any]:
+    """The variable `st2`, where it is read."""
+    return {"st2": dict(STACKSTORM)} if _STACKSTORM.search(reading.source.text) else {}
+
+
 def _variables(inputs: list[Entry], variables: list[Entry], findings: Findings) -> dict[str, Any]:
-    """The first values of all that `ctx()` reads, in order; later ones see earlier ones."""
-    found: dict[str, Any] = {entry.name: Taken(_from_input(entry, findings), entry.path) for entry in inputs}
+    """The first values of all that `ctx()` reads, in order; later ones see earlier ones.
+
+    A variable called like an input takes its place; until then the input is what is read under the name.
+    """
+    found: dict[str, Any] = {}
+    given_again = {entry.name for entry in inputs} & {entry.name for entry in variables}
+    as_given: dict[str, Any] = {}
+    for entry in inputs:
+        as_it_is = Taken(seeing(_from_input(entry, findings), as_given, entry, findings), entry.path)
+        (as_given if entry.name in given_again else found)[entry.name] = as_it_is
     for entry in variables:
         if entry.name in found:
             message = f"{entry.name!r} is given a first value twice"
             findings.add("conflicting-keys", message, entry.path, hint="only the last one would be kept; take one out")
             continue
         value = None if entry.value is ... else PLAIN.template(entry.value, entry.path, findings)
-        found[entry.name] = Taken(value, entry.path)
+        found[entry.name] = Taken(seeing(value, as_given, entry, findings), entry.path)
+        as_given.pop(entry.name, None)
     return found
 
 

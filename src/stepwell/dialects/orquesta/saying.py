@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import copy
 from typing import Any, Final
 
 from jinja2 import nodes
 
 from stepwell.definition.model import Path
 from stepwell.dialects.dialect import Writing
-from stepwell.dialects.language import N, exchanged, read_expression, refuse
+from stepwell.dialects.graphs.results import as_result
+from stepwell.dialects.language import exchanged, read_expression, refuse
 from stepwell.dialects.orquesta.jinja_meaning import read_jinja
 from stepwell.dialects.orquesta.truth import as_condition, call
 from stepwell.dialects.orquesta.yaql_meaning import read_yaql
@@ -90,9 +90,8 @@ class Saying:
 
     def _said(self, tree: nodes.Expr, path: Path, *, condition: bool) -> str:
         """In YAQL when that is read as the very same again, else in Jinja when that is, else in YAQL if at all."""
-        if self._result is not None:
-            tree = _result_again(tree, self._result)
         try:
+            tree = tree if self._result is None else as_result(tree, self._result)
             yaql = say_yaql(tree, condition=condition)
         except ExpressionSyntaxError as error:
             jinja = _jinja(tree)
@@ -105,21 +104,6 @@ class Saying:
             if jinja is not None and _means(read_jinja, jinja, tree, condition=condition):
                 return f"{{{{ {jinja} }}}}"
         return f"<% {yaql} %>"
-
-
-def _result_again(node: N, exchanged_for: nodes.Expr) -> N | nodes.Expr:
-    """The tree with `result()` where that was exchanged."""
-    if node == exchanged_for:
-        return call("result", node.lineno)
-    made = copy(node)
-    for field in node.fields:
-        value = getattr(node, field)
-        if isinstance(value, nodes.Node):
-            setattr(made, field, _result_again(value, exchanged_for))
-        elif isinstance(value, list):
-            parts = [_result_again(each, exchanged_for) if isinstance(each, nodes.Node) else each for each in value]
-            setattr(made, field, parts)
-    return made
 
 
 def _means(read: Any, text: str, tree: nodes.Expr, *, condition: bool) -> bool:

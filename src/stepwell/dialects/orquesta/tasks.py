@@ -12,11 +12,12 @@ from stepwell.definition.model import Edge, Path, Step
 from stepwell.definition.reading import describe, wrong_type
 from stepwell.definition.reading import read as read_mapping
 from stepwell.dialects.dialect import Reading
-from stepwell.dialects.graphs.actions import action_step
+from stepwell.dialects.graphs.actions import UNKNOWN, action_step, plain
 from stepwell.dialects.graphs.commands import COMMANDS, failing_step
 from stepwell.dialects.graphs.conditions import either
 from stepwell.dialects.graphs.inline import InlineError, Pair, pairs, split_action
 from stepwell.dialects.graphs.publish import WHOLE, published
+from stepwell.dialects.graphs.results import Shape, shape_of
 from stepwell.dialects.native.parts import given
 from stepwell.dialects.origin import Taken
 from stepwell.dialects.orquesta.document import (
@@ -30,11 +31,11 @@ from stepwell.dialects.orquesta.document import (
 from stepwell.dialects.orquesta.expressions import (
     DELIMITERS,
     PLAIN,
-    UNSHAPED,
     Expressions,
     is_expression,
     of_items,
     of_shaped,
+    of_tried,
     whenever_it_ended,
 )
 
@@ -53,13 +54,15 @@ class Transition(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A task as it is written, what it does as a part of a native step, and the expressions of what follows it."""
+    """A task as it is written, what it does as a part of a native step, the expressions of what follows it, and the
+    shape that its action gives its output."""
 
     doc: TaskDoc
     next: list[Transition]
     path: Path
     action: dict[str, Any]
     after: Expressions
+    shape: Shape | None
 
 
 class Ways(NamedTuple):
@@ -104,11 +107,12 @@ def _task(name: str, entry: Any, reading: Reading) -> Task | None:
     if doc is None:
         return None
     action = _action(doc, path, reading)
-    after = of_items(name) if doc.with_ is not None else of_shaped(name) if "output" in action else PLAIN
-    asking = UNSHAPED if "output" in action else PLAIN
+    shape = shape_of(plain(action["type"]), action.get("output"))
+    after = of_items(name) if doc.with_ is not None else PLAIN if shape is None else of_shaped(name, shape)
+    asking = of_tried(shape)
     entries = [(each, (*path, "next", number)) for number, each in enumerate(doc.next or [])]
     found = [_transition(each, after, asking, place, findings) for each, place in entries]
-    return Task(doc, [each for each in found if each is not None], path, action, after)
+    return Task(doc, [each for each in found if each is not None], path, action, after, shape)
 
 
 def _transition(
@@ -188,7 +192,7 @@ def _action(doc: TaskDoc, path: Path, reading: Reading) -> dict[str, Any]:
         findings.add(
             "wrong-value", f"behind the action come parameters `name=value`: {error}", place, offset=error.offset
         )
-        return {"type": "noop"}
+        return dict(UNKNOWN)
     if pairs and doc.input is not None:
         message = "parameters stand behind the action and in `input`; only one of both can be given"
         findings.add("conflicting-keys", message, (*path, "input"), key=True)
@@ -232,7 +236,7 @@ def _called(reference: str, values: dict[str, Any] | Taken, path: Path, reading:
         return {"type": "python", "config": {"task": Taken(reference, path), "args": values}}
     if is_task:
         return {"type": Taken(reference, path), "config": values}
-    return action_step(reference, values, known, reading.findings, path) or {"type": "noop"}
+    return action_step(reference, values, known, reading.findings, path) or dict(UNKNOWN)
 
 
 # Running a task several times
@@ -242,7 +246,7 @@ def _items(written: str | ItemsDoc | None, path: Path, findings: Findings) -> di
     if written is None:
         return None
     place = (*path, "items") if isinstance(written, ItemsDoc) else path
-    text = written.items if isinstance(written, ItemsDoc) else written
+    text = (written.items if isinstance(written, ItemsDoc) else written).strip()
     concurrency = (
         _concurrency(written.concurrency, (*path, "concurrency"), findings) if isinstance(written, ItemsDoc) else None
     )
@@ -297,8 +301,7 @@ def _retry(task: Task, findings: Findings) -> dict[str, Any] | None:
         message = f"`count` is a number here; saw {describe(count)}"
         findings.add("wrong-value", message, (*path, "count"), hint="it cannot be computed while the workflow runs")
         return None
-    asking = UNSHAPED if "output" in task.action else PLAIN
-    asked_for = asking.condition(written.when, (*path, "when"), findings)
+    asked_for = of_tried(task.shape).condition(written.when, (*path, "when"), findings)
     asked = "failed()" if written.when is None else whenever_it_ended(asked_for)
     delay = _seconds(written.delay, (*path, "delay"), findings)
     return _policy(Taken(count + 1, (*path, "count")), Taken(asked, (*path, "when")), delay)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from stepwell.definition.model import Path, WorkflowConfig, WorkflowDefinition
 from stepwell.dialects.dialect import Writing
 from stepwell.dialects.native.parts import given
-from stepwell.dialects.orquesta.document import VERSION
+from stepwell.dialects.orquesta.document import STACKSTORM, VERSION
 from stepwell.dialects.orquesta.saying import Saying
 from stepwell.dialects.orquesta.writing_tasks import Tasks
 
@@ -114,6 +114,8 @@ def _computed(name: str, value: Any, saying: Saying, path: Path) -> Any:
 
 def _variables(definition: WorkflowDefinition, properties: Mapping[str, Any], saying: Saying) -> Iterator[Any]:
     for name, value in definition.vars:
+        if (name, value) == ("st2", STACKSTORM):
+            continue
         found = _OF_INPUT.fullmatch(value) if isinstance(value, str) else None
         if found is None or name not in properties or name not in found.groups():
             yield {name: saying.template(value, ("spec", "vars", name))}

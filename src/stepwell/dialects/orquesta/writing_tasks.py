@@ -13,7 +13,7 @@ from stepwell.dialects.dialect import Writing
 from stepwell.dialects.graphs.actions import NATIVE_PACK, RESPONSE, SAID
 from stepwell.dialects.graphs.commands import COMMANDS
 from stepwell.dialects.graphs.conditions import ANY, both, read_condition, without_any
-from stepwell.dialects.graphs.results import shaped_result
+from stepwell.dialects.graphs.results import shape_of, shaped_result, tried_result
 from stepwell.dialects.native.parts import given
 from stepwell.dialects.orquesta.document import UNLIMITED
 from stepwell.dialects.orquesta.expressions import items_result
@@ -44,8 +44,6 @@ _UNSAID: Final[Mapping[str, str]] = {
 """What no task can say."""
 
 _OUTCOMES: Final = {"success": "succeeded()", "failure": "failed()", "complete": ANY, "satisfied": "succeeded()"}
-_OWN_OUTPUT: Final = {"transform": SAID, "http": RESPONSE}
-"""The outputs that built-in actions have."""
 
 
 class Tasks:
@@ -111,7 +109,7 @@ class Tasks:
         if step.type in BLOCK_TYPES:
             self._writing.lost(step.path, f"{step.name!r}, a step of type {step.type}")
             return {}
-        if step.output is not None and step.output != _OWN_OUTPUT.get(step.type):
+        if step.output is not None and shape_of(step.type, step.output) is None:
             self._writing.lost((*step.path, "output"), f"how the output of {step.name!r} is made")
         config = dict(step.config)
         match step.type:
@@ -188,7 +186,7 @@ class Tasks:
         delay = self._seconds(policy.initial_delay, "the wait between the tries", step)
         when = None
         if isinstance(policy.when, str) and policy.when != "failed()":
-            when = self._condition(policy.when, step, path)
+            when = self._condition(policy.when, step, path, self._tried(step))
         return given(when=when, count=policy.max_attempts - 1, delay=delay)
 
     def _seconds(self, micros: int, what: str, step: Step) -> int | None:
@@ -226,13 +224,13 @@ class Tasks:
         asked = without_any(when)
         return None if asked is None else self._condition(asked, step, (*edge.path, "when"))
 
-    def _condition(self, text: str, step: Step, path: Path) -> str:
+    def _condition(self, text: str, step: Step, path: Path, saying: Saying | None = None) -> str:
         try:
             tree = read_condition(text)
         except ExpressionSyntaxError as error:
             self._writing.lost(path, f"a condition of {step.name!r}: {error.message}")
             return "<% false %>"
-        return self._after(step).condition(tree, path)
+        return (saying or self._after(step)).condition(tree, path)
 
     def _published(self, step: Step, edge: Edge) -> list[Any]:
         path = (*edge.path, "publish")
@@ -246,7 +244,13 @@ class Tasks:
         """What follows the step is said so."""
         if step.for_each is not None:
             return Saying(self._writing, items_result(step.name))
-        return self._saying if step.output is None else Saying(self._writing, shaped_result(step.name))
+        shape = shape_of(step.type, step.output)
+        return self._saying if shape is None else Saying(self._writing, shaped_result(step.name, shape))
+
+    def _tried(self, step: Step) -> Saying:
+        """Whether to try the step again is said so."""
+        shape = shape_of(step.type, step.output)
+        return self._saying if shape is None else Saying(self._writing, tried_result(shape))
 
     def _publishing(self, step: Step) -> dict[str, Any]:
         path = (*step.path, "publish")

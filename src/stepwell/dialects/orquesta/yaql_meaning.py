@@ -12,8 +12,10 @@ from jinja2 import nodes
 
 from stepwell.base.suggest import hint_for
 from stepwell.dialects.language import refuse
-from stepwell.dialects.orquesta.names import as_path, outcome_call, status_of
+from stepwell.dialects.orquesta.names import as_path, outcome_call, secret_of, status_of
+from stepwell.dialects.orquesta.patterns import first_in, found_in
 from stepwell.dialects.orquesta.truth import both, call, either, holds
+from stepwell.dialects.orquesta.yaql_let import with_values
 from stepwell.dialects.orquesta.yaql_parsing import parse_yaql
 from stepwell.dialects.orquesta.yaql_tree import (
     Binary,
@@ -111,6 +113,10 @@ def _unary(sign: str, operand: nodes.Expr, at: int) -> nodes.Expr:
 
 
 def _binary(tree: Binary, query: bool) -> nodes.Expr:
+    if tree.sign == "->":
+        return meaning(with_values(tree), query=query)
+    if tree.sign in ("=~", "!~"):
+        return _matched(tree, query)
     left, right, at = meaning(tree.left, query=query), meaning(tree.right, query=query), tree.at
     match tree.sign:
         case "and":
@@ -142,10 +148,8 @@ def _call(tree: Call, query: bool) -> nodes.Expr:
 
 
 _REFUSED: Final = {
-    "st2kv": "give the value to the workflow as an input, or to a task as a secret",
-    "let": "publish the value in a task before",
-    "regex": "regular expressions are not known here",
-    "matches": "regular expressions are not known here",
+    "let": "write `let(name => value) -> expression`",
+    "regex": "write `regex(pattern).matches(text)` or `.search(text)`",
     "now": "let a task give the time",
 }
 
@@ -366,6 +370,37 @@ def _switch(tree: Call, query: bool) -> nodes.Expr:
     return value
 
 
+def _matched(tree: Binary, query: bool) -> nodes.Expr:
+    """`text =~ pattern`, and `!~`, its opposite."""
+    pattern = tree.right
+    if isinstance(pattern, Call) and pattern.name == "regex" and pattern.target is None:
+        (pattern,) = _arguments(pattern, 1, 1)
+    found = found_in(meaning(tree.left, query=query), meaning(pattern, query=query), tree.at)
+    return found if tree.sign == "=~" else nodes.Not(found, lineno=tree.at)
+
+
+def _pattern_method(make: Callable[[nodes.Expr, nodes.Expr, int], nodes.Expr]) -> Meaning:
+    """`regex(pattern).name(text)`, and `text.name(pattern)`."""
+
+    def read(tree: Call, query: bool) -> nodes.Expr:
+        (argument,) = _arguments(tree, 1, 1)
+        if isinstance(tree.target, Call) and tree.target.name == "regex" and tree.target.target is None:
+            (pattern,) = _arguments(tree.target, 1, 1)
+            return make(meaning(argument, query=query), meaning(pattern, query=query), tree.at)
+        return make(_target(tree, query), meaning(argument, query=query), tree.at)
+
+    return read
+
+
+def _secret(tree: Call, query: bool) -> nodes.Expr:
+    """`st2kv('system.NAME')`: a value of the store of keys is a secret here."""
+    decrypts = [(name, value) for name, value in tree.pairs if name != Word("decrypt", name.at)]
+    if len(tree.args) != 1 or not isinstance(tree.args[0], Constant | Word) or decrypts:
+        refuse("st2kv() takes the name of a key, and perhaps `decrypt => true`", _const(None, tree.at))
+    key = tree.args[0]
+    return secret_of(key.name if isinstance(key, Word) else str(key.value), tree.at)
+
+
 def _json(tree: Call, query: bool) -> nodes.Expr:
     (text,) = _arguments(tree, 1, 1)
     value = meaning(text, query=query)
@@ -395,6 +430,7 @@ _FUNCTIONS: Final[Mapping[str, Meaning]] = {
     "completed": _outcome,
     "result": _outcome,
     "json": _json,
+    "st2kv": _secret,
     "zip": _zip,
     "len": _plain("length", 1),
     "str": _plain("literal", 1),
@@ -458,6 +494,9 @@ _METHODS: Final[Mapping[str, Meaning]] = {
     "startsWith": _plain("starts_with", 1),
     "endsWith": _plain("ends_with", 1),
     "substring": _substring,
+    "match": _pattern_method(found_in),
+    "matches": _pattern_method(found_in),
+    "search": _pattern_method(first_in),
 }
 """What is called on a value."""
 

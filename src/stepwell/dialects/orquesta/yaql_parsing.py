@@ -1,6 +1,6 @@
 """From the text of a YAQL expression to its tree: the grammar of YAQL's standard operators, as far as it is read here.
 
-What is left out of it (`->`, `=~`, `?.` and so on) is refused with its place.
+What is left out of it (`?.`, assertions and so on) is refused with its place.
 """
 
 from __future__ import annotations
@@ -46,14 +46,13 @@ _LEVELS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"=", "!=", "<", ">", "<=", ">=", "in"}),
     frozenset({"+", "-"}),
     frozenset({"*", "/", "mod"}),
+    frozenset({"=~", "!~"}),
 )
 """The operators, from those that bind least; all of them are read from the left."""
 
 _NOT: Final = 2
 _HINTS: Final = {
-    "->": "a name for an intermediate value is not known here; publish it in a task before",
-    "=~": "regular expressions are not known here",
-    "!~": "regular expressions are not known here",
+    "->": "`let(name => value) -> expression` stands alone or in brackets",
     "?.": "write `.get(name)`",
     "|": "filters belong to Jinja: write `{{ value | filter }}`",
     "!": "write `not`, or `!=` to compare",
@@ -138,11 +137,19 @@ class _Parser:
 
     def whole(self) -> Yaql:
         """The expression; several of them with commas between are the list of what they give."""
-        items = [self.operation(0)]
+        items = [self._bound()]
         while self._is(","):
             self._next()
-            items.append(self.operation(0))
+            items.append(self._bound())
         return items[0] if len(items) == 1 else Listed(tuple(items), items[0].at)
+
+    def _bound(self) -> Yaql:
+        """An expression, perhaps behind `let(...) ->`."""
+        left = self.operation(0)
+        if not self._is("->"):
+            return left
+        at = self._next().at
+        return Binary("->", left, self._bound(), at)
 
     def expect_end(self) -> None:
         """Nothing may follow."""
@@ -214,7 +221,7 @@ class _Parser:
                 return self._word(self._next())
             case _ if self._is("("):
                 self._next()
-                tree = self.operation(0)
+                tree = self._bound()
                 self._expect(")")
                 return tree
             case _ if self._is("["):

@@ -10,6 +10,7 @@ from jinja2 import nodes
 
 from stepwell.dialects.language import refuse
 from stepwell.dialects.orquesta.names import STATUS_WORDS
+from stepwell.dialects.orquesta.patterns import searched
 from stepwell.dialects.orquesta.truth import holds, is_boolean
 
 _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _SIGN, _POSTFIX = range(8)
@@ -123,6 +124,8 @@ def _member(base: nodes.Expr, key: nodes.Expr, node: nodes.Expr) -> _Said:
         return f"ctx({word})", _POSTFIX
     if isinstance(base, nodes.Name) and base.name == "item":
         return f"item({word})", _POSTFIX
+    if isinstance(base, nodes.Name) and base.name == "secrets":
+        return f"st2kv({_said(key, _OR)})", _POSTFIX
     task = _task(base)
     if task is not None:
         field = key.value if isinstance(key, nodes.Const) else None
@@ -215,7 +218,7 @@ def _test(node: nodes.Test) -> _Said:
 
 
 def _conditional(node: nodes.CondExpr) -> _Said:
-    for known in (_junction, _got, _ended, _coalesced, _json, _joined):
+    for known in _KNOWN:
         found = known(node)
         if found is not None:
             return found
@@ -299,6 +302,13 @@ def _joined(node: nodes.CondExpr) -> _Said | None:
             return None
 
 
+def _first_found(node: nodes.CondExpr) -> _Said | None:
+    parts = searched(node)
+    if parts is None:
+        return None
+    return f"regex({_said(parts[1], _OR)}).search({_said(parts[0], _OR)})", _POSTFIX
+
+
 def _switch(node: nodes.CondExpr) -> str:
     cases: list[str] = []
     rest: nodes.Expr | None = node
@@ -311,7 +321,10 @@ def _switch(node: nodes.CondExpr) -> str:
 
 
 def _is_known(node: nodes.CondExpr) -> bool:
-    return any(known(node) is not None for known in (_junction, _got, _ended, _coalesced, _json, _joined))
+    return any(known(node) is not None for known in _KNOWN)
+
+
+_KNOWN: Final = (_junction, _got, _ended, _coalesced, _json, _joined, _first_found)
 
 
 # ── Calls ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -413,6 +426,10 @@ def _mapped(args: list[nodes.Expr], keywords: dict[str, nodes.Expr], node: nodes
     return f"{_said(args[0], _POSTFIX)}.select($.{by.value})", _POSTFIX
 
 
+def _match(args: list[nodes.Expr], keywords: dict[str, nodes.Expr], node: nodes.Call) -> _Said:
+    return f"regex({_said(args[1], _OR)}).matches({_said(args[0], _OR)})", _POSTFIX
+
+
 _SPECIAL: Final[Mapping[str, Special]] = {
     "filled": _filled,
     "quotient": _quotient,
@@ -427,6 +444,7 @@ _SPECIAL: Final[Mapping[str, Special]] = {
     "where": _query("where", condition=True),
     "any_of": _query("any", condition=True),
     "all_of": _query("all", condition=True),
+    "match": _match,
 }
 _FUNCTIONS: Final = {
     "succeeded": "succeeded",

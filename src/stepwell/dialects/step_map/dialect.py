@@ -37,4 +37,8 @@ STEP_MAP: Final = Dialect(
     read=read,
     write=write,
     any_step_name=True,
+    hints={
+        "cycle": "take one of the names out of `depends_on`",
+        "self-dependency": "take it out of `depends_on`; to run it again when it fails, use `max_retries`",
+    },
 )

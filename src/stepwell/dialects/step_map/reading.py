@@ -45,7 +45,7 @@ def read(reading: Reading) -> Any:
     (_, document) = reading.documents[0]
     if isinstance(document, dict):
         document = {key: value for key, value in document.items() if key != "dialect"}
-    written = read_mapping(StepMapDoc, document, (), reading.findings)
+    written = read_mapping(StepMapDoc, document, (), reading.findings, {"id": "unknown"})
     if written is None:
         return None
     steps = _steps(written, reading)
@@ -122,10 +122,14 @@ def _longest(written: StepMapRetryDoc | None, otherwise: int) -> int:
 
 def _steps(document: StepMapDoc, reading: Reading) -> dict[str, Any]:
     entries, longest = document.steps, _longest(document.retry, DEFAULT_RETRY.max_delay or 0)
-    written = {name: step for name, entry in entries.items() if (step := _step(name, entry, reading)) is not None}
+    read_as = {name: _step(name, entry, reading) for name, entry in entries.items()}
+    written = {name: step for name, step in read_as.items() if step is not None}
     wired = {name: _dependencies(name, step, written) for name, step in written.items()}
     check_overwriting({name: _giver(step, wired[name]) for name, step in written.items()}, reading.findings)
-    return {name: _native(step, wired[name], longest, reading) for name, step in written.items()}
+    return {
+        name: _native(step, wired[name], longest, reading) if step is not None else {"type": "noop"}
+        for name, step in read_as.items()
+    }
 
 
 def _step(name: str, entry: Any, reading: Reading) -> _Written | None:

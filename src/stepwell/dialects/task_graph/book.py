@@ -10,6 +10,7 @@ from stepwell.definition.context import Known
 from stepwell.definition.findings import Findings
 from stepwell.dialects.dialect import Reading
 from stepwell.dialects.graphs.publish import published
+from stepwell.dialects.graphs.results import BUILT_IN, Shape
 from stepwell.dialects.graphs.schemas import schema_of
 from stepwell.dialects.language import Language
 from stepwell.dialects.task_graph.expressions import DELIMITERS, Names, Purpose, language
@@ -49,6 +50,7 @@ def book_of(reading: Reading, document: Mapping[str, Any]) -> Book:
         parameters=frozenset(properties if isinstance(properties, dict) else ()),
         iterated=frozenset(task["name"] for task in tasks if task.get("with_items") is not None),
         groups={task["name"]: _names(task.get("tasks")) for task in tasks if task.get("type") == "parallel"},
+        shaped={task["name"]: shape for task in tasks if (shape := _shape(task, reading.known)) is not None},
     )
     return Book(reading.findings, reading.known, names, frozenset(task["name"] for task in tasks))
 
@@ -63,6 +65,15 @@ def _tasks(written: Any) -> Iterator[dict[str, Any]]:
                 yield task
             if isinstance(task.get("tasks"), list):
                 pending += task["tasks"]
+
+
+def _shape(task: Mapping[str, Any], known: Known) -> Shape | None:
+    """The shape of what the action of a task gives; a task may shape it itself."""
+    action = task.get("action")
+    name = action.split(maxsplit=1)[0] if isinstance(action, str) and action.strip() else ""
+    if task.get("output") is not None or task.get("type", "action") != "action" or name in (known.tasks or ()):
+        return None
+    return BUILT_IN.get(name)
 
 
 def _names(written: Any) -> tuple[str, ...]:

@@ -36,4 +36,9 @@ TASK_GRAPH: Final = Dialect(
     claims=claims,
     read=read,
     write=write,
+    hints={
+        "cycle": "take one of the ways out, or give a task of the cycle `max_visits`",
+        "self-dependency": "to run it again, use `do: retry` or `retry`",
+        "no-steps": "write at least one under `tasks`",
+    },
 )

@@ -74,6 +74,7 @@ class _Builder:
         self._apart = any(way.is_about_timeouts for way in ways)
         self._has_link = any(way.base == "timeout" and way.is_plain for way in ways)
         self._language = book.language(task, "edge", timeouts_apart=self._apart)
+        self._again = book.language(task, "again", timeouts_apart=self._apart)
 
     def add(self, way: Way) -> None:
         """One way of `next`, `on_success` and the like."""
@@ -114,9 +115,10 @@ class _Builder:
             entry["publish"] = publish(*way.publish, self._book, self._language)
         return entry if targets or handles else {**entry, "handles": False}
 
-    def _condition(self, way: Way) -> str | None:
+    def _condition(self, way: Way, *, again: bool = False) -> str | None:
         """The native condition of a way, which says for which outcomes it is: without that it would be for success."""
-        wanted = [self._language.condition(when, place, self._book.findings) for when, place in way.whens]
+        language = self._again if again else self._language
+        wanted = [language.condition(when, place, self._book.findings) for when, place in way.whens]
         base = _CONDITIONS[way.base] if way.base != "complete" or not wanted else None
         if way.base == "failure" and self._apart:
             base = "failed() and not timed_out()"
@@ -128,7 +130,7 @@ class _Builder:
             message = "with `retry` the task runs again, so that nothing else follows and nothing is published"
             self._book.findings.add("conflicting-keys", message, way.path, hint="write a way of its own for `retry`")
             return
-        self.edges.again.append(self._condition(way) or ANY)
+        self.edges.again.append(self._condition(way, again=True) or ANY)
 
     def _branch(self, said: DecisionDoc, path: Path) -> dict[str, Any]:
         made: dict[str, Any] = {}

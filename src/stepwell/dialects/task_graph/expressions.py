@@ -11,16 +11,18 @@ from jinja2 import nodes
 from stepwell.base.suggest import hint_for
 from stepwell.definition.references import STEP_FIELDS
 from stepwell.definition.shapes import NAME
+from stepwell.dialects.graphs.results import Shape, failed_result, shaped_result, tried_result
 from stepwell.dialects.language import Delimited, Language, refuse
 from stepwell.dialects.task_graph.ternary import read_expression
 from stepwell.expression.grammar import FUNCTIONS
 
 DELIMITERS: Final = (("{{", "}}"),)
 
-Purpose = Literal["", "publish", "edge", "retry", "rule"]
-"""Where an expression stands: in a task, in what it publishes, on an edge out of it, in `retry.on_error`, in a rule."""
+Purpose = Literal["", "publish", "edge", "again", "retry", "rule"]
+"""Where an expression stands: in a task, in what it publishes, on an edge out of it, in the condition of `do: retry`,
+in `retry.on_error`, in a rule."""
 
-_AFTER: Final = frozenset({"publish", "edge", "retry"})
+_AFTER: Final = frozenset({"publish", "edge", "again", "retry"})
 """Where the result of the task is there."""
 
 
@@ -33,12 +35,14 @@ class Names:
         parameters: those of the workflow.
         iterated: tasks that run once for every item.
         groups: parallel tasks, with the names of the tasks in them.
+        shaped: tasks whose action shapes what it gives.
     """
 
     variables: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
     iterated: frozenset[str] = frozenset()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shaped: Mapping[str, Shape] = field(default_factory=dict)
 
 
 def language(names: Names, task: str | None = None, purpose: Purpose = "", *, timeouts_apart: bool = False) -> Language:
@@ -176,14 +180,19 @@ class _Native:
     def _result(self, node: nodes.Expr) -> nodes.Expr:
         """The result of the task itself. In a retry it is what its error tells; published is that of a task that
         succeeded, and asked for in other words."""
-        if self._purpose == "retry":
-            return attribute(nodes.Name("error", "load", lineno=node.lineno), "details")
         task = self._task
+        shape = self._names.shaped.get(task or "")
+        if self._purpose == "retry":
+            details = attribute(nodes.Name("error", "load", lineno=node.lineno), "details")
+            return details if shape is None else failed_result(shape)
         if task is not None and (task in self._names.iterated or task in self._names.groups):
             return self._output(node, attribute(nodes.Name("steps", "load", lineno=node.lineno), task), task)
         if self._purpose == "publish":
-            return nodes.Name("response", "load", lineno=node.lineno)
-        return call(node, "result")
+            own = attribute(nodes.Name("steps", "load", lineno=node.lineno), task or "")
+            return nodes.Name("response", "load", lineno=node.lineno) if shape is None else attribute(own, "output")
+        if shape is None or task is None:
+            return call(node, "result")
+        return tried_result(shape) if self._purpose == "again" else shaped_result(task, shape)
 
     # Functions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
@@ -15,13 +15,16 @@ from stepwell.dialects.task_graph.document import WorkflowDoc
 from stepwell.dialects.task_graph.graph_checks import check_graph
 from stepwell.dialects.task_graph.tasks import steps_of
 
+_STAND_INS: Final = {"ref": "unknown.workflow", "version": "0.0.0"}
+"""So that the tasks are looked at although the head is wrong."""
+
 
 def read_workflow(reading: Reading) -> Any:
     """The native document of a task graph; None when it is no such thing at all."""
     ((path, document),) = reading.documents
     findings = reading.findings
     findings.tree = reading.tree
-    workflow = read(WorkflowDoc, document, path, findings)
+    workflow = read(WorkflowDoc, document, path, findings, _STAND_INS)
     if workflow is None:
         return None
     for key in ("tasks", "on_error"):

@@ -9,7 +9,8 @@ from jinja2 import nodes
 
 from stepwell.definition.model import Path, Step
 from stepwell.dialects.dialect import Writing
-from stepwell.dialects.language import Delimited, Language, read_expression, refuse
+from stepwell.dialects.graphs.results import as_result, failed_result, shaped_result, tried_result
+from stepwell.dialects.language import Delimited, Language, Reader, read_expression, refuse
 from stepwell.dialects.task_graph.expressions import Names, Purpose, attribute, call
 from stepwell.expression.errors import ExpressionSyntaxError
 
@@ -73,12 +74,34 @@ class Saying:
 
     def _said(self, text: str, path: Path, step: Step | None, purpose: Purpose, *, timeouts_apart: bool) -> str:
         change = _Said(self.names, step, purpose, timeouts_apart)
-        language = Language(Delimited("{{", "}}", read_expression, change))
+        language = Language(Delimited("{{", "}}", _reader(self.names, step, purpose), change))
         try:
             return language.text(text)
         except ExpressionSyntaxError as error:
             self._writing.lost(path, f"an expression of {step.name!r}: {error.message}" if step else error.message)
             return text
+
+
+def _reader(names: Names, step: Step | None, purpose: Purpose) -> Reader:
+    """Reads a native expression, with `result()` for what that means where a task says it."""
+    shape = names.shaped.get(step.name) if step is not None else None
+    if step is None or shape is None or step.for_each is not None:
+        return read_expression
+    match purpose:
+        case "edge":
+            shaped = shaped_result(step.name, shape)
+        case "again":
+            shaped = tried_result(shape)
+        case "retry":
+            shaped = failed_result(shape)
+        case _:
+            return read_expression
+
+    def read(text: str, start: int, closing: str) -> tuple[nodes.Expr, int]:
+        tree, end = read_expression(text, start, closing)
+        return as_result(tree, shaped), end
+
+    return read
 
 
 class _Said:
@@ -113,9 +136,11 @@ class _Said:
         each = self._step.for_each if self._step is not None else None
         if each is not None and node.name in (each.as_name, each.index_name):
             return nodes.Name("item" if node.name == each.as_name else "index", "load", lineno=node.lineno)
-        if node.name in _RESULTS and self._step is not None and self._purpose in ("publish", "edge"):
+        if node.name in _RESULTS and self._step is not None and self._purpose in ("publish", "edge", "again"):
             if self._step.for_each is not None:
                 return _outputs(attribute(nodes.Name("task", "load", lineno=node.lineno), self._step.name))
+            if self._step.name in self._names.shaped:
+                refuse("there is no word for what the step itself gave, only for its output", node)
             return call(node, "result")
         if node.name in _ROOTS:
             return nodes.Name(_ROOTS[node.name], "load", lineno=node.lineno)

@@ -9,7 +9,7 @@ from stepwell.base.values import MAX_INTEGER
 from stepwell.definition.model import Path
 from stepwell.definition.reading import read, wrong_type
 from stepwell.definition.words import RESERVED
-from stepwell.dialects.graphs.actions import action_step, workflow_step
+from stepwell.dialects.graphs.actions import UNKNOWN, action_step, workflow_step
 from stepwell.dialects.graphs.commands import COMMANDS
 from stepwell.dialects.graphs.conditions import both, either
 from stepwell.dialects.graphs.inline import InlineError, split_action
@@ -84,16 +84,16 @@ def _work(task: TaskDoc, path: Path, book: Book) -> dict[str, Any]:
         message = f"task {task.name!r} has no `action`"
         hint = "name what it runs: `action: pack.action`; core.noop does nothing"
         book.findings.add("missing-key", message, path, hint=hint)
-        return {"type": "noop"}
+        return dict(UNKNOWN)
     place = (*path, "action")
     reference, given = _action(task, path, book)
     if not is_reference(reference) and reference not in {*(book.known.tasks or ()), *(book.known.step_types or ())}:
         message = f"task {task.name!r}: {reference!r} is not the reference of an action; expected `pack.action`"
         book.findings.add("wrong-value", message, place)
-        return {"type": "noop"}
+        return dict(UNKNOWN)
     if task.type == "workflow":
         return workflow_step(reference, given, place)
-    return action_step(reference, given, book.known, book.findings, place) or {"type": "noop"}
+    return action_step(reference, given, book.known, book.findings, place) or dict(UNKNOWN)
 
 
 def _parallel(task: TaskDoc, path: Path, book: Book) -> dict[str, Any]:
@@ -103,11 +103,11 @@ def _parallel(task: TaskDoc, path: Path, book: Book) -> dict[str, Any]:
     place = (*path, "tasks")
     if task.tasks is not None and not isinstance(task.tasks, list):
         wrong_type("a list of tasks", task.tasks, place, book.findings)
-        return {"type": "noop"}
+        return dict(UNKNOWN)
     if not task.tasks:
         message = f"parallel task {task.name!r} has no `tasks`"
         book.findings.add("no-steps", message, place if task.tasks is not None else path)
-        return {"type": "noop"}
+        return dict(UNKNOWN)
     return {"type": "parallel_group", "config": {"steps": Taken(steps_of(task.tasks, place, book), place)}}
 
 

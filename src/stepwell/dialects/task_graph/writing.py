@@ -8,6 +8,7 @@ from typing import Any
 
 from stepwell.definition.model import Step, Trigger, WorkflowConfig, WorkflowDefinition, all_steps
 from stepwell.dialects.dialect import Writing
+from stepwell.dialects.graphs.results import shape_of
 from stepwell.dialects.graphs.schemas import is_schema
 from stepwell.dialects.native.writing import kind_settings
 from stepwell.dialects.task_graph.expressions import Names
@@ -60,7 +61,11 @@ def _names(definition: WorkflowDefinition) -> Names:
     inner = {
         name: tuple(each.name for each in group if each.name not in fails_in(group)) for name, group in groups.items()
     }
-    return Names(iterated=frozenset(step.name for step in steps if step.for_each is not None), groups=inner)
+    return Names(
+        iterated=frozenset(step.name for step in steps if step.for_each is not None),
+        groups=inner,
+        shaped={step.name: shape for step in steps if (shape := shape_of(step.type, step.output)) is not None},
+    )
 
 
 def _schema(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from stepwell.definition.model import Edge, Step
 from stepwell.dialects.dialect import Writing
 from stepwell.dialects.graphs.conditions import ANY, both, functions_in, without_any
+from stepwell.dialects.task_graph.expressions import Purpose
 from stepwell.dialects.task_graph.saying import Saying
 
 _LEGACY: Final = {
@@ -50,7 +51,7 @@ class Ways:
 
     def _run_again(self, condition: str) -> dict[str, Any]:
         asked = without_any(condition)
-        return {"do": ["retry"]} if asked is None else {"when": self._said(asked), "do": ["retry"]}
+        return {"do": ["retry"]} if asked is None else {"when": self._said(asked, "again"), "do": ["retry"]}
 
     def _legacy(self) -> dict[str, Any]:
         found: dict[str, list[str]] = {}
@@ -103,8 +104,8 @@ class Ways:
         """Whether an edge for failures is one for timeouts too, although there are ways that are about timeouts."""
         return edge.on == "failure" and self._apart and not any(other.on == "timeout" for other in self._edges)
 
-    def _said(self, condition: str) -> Any:
-        return self._saying.condition(condition, self._step.path, self._step, "edge", timeouts_apart=self._apart)
+    def _said(self, condition: str, purpose: Purpose = "edge") -> Any:
+        return self._saying.condition(condition, self._step.path, self._step, purpose, timeouts_apart=self._apart)
 
     def _targets(self, edge: Edge) -> list[str]:
         return ["fail" if name == self._fails else name for name in edge.to]

@@ -11,6 +11,7 @@ from stepwell.definition.model import CONTROL_TYPES, FailureAction, Iteration, R
 from stepwell.dialects.dialect import Writing
 from stepwell.dialects.graphs.actions import RESPONSE, SAID
 from stepwell.dialects.graphs.commands import failing_step
+from stepwell.dialects.graphs.results import shape_of
 from stepwell.dialects.task_graph.saying import Saying
 from stepwell.dialects.task_graph.tasks import RESERVED_NAMES, is_reference
 from stepwell.dialects.task_graph.writing_edges import Ways
@@ -61,7 +62,7 @@ class Tasks:
         if step.when is not None:
             task["when"] = said.condition(step.when, (*step.path, "when"), step)
         task |= self._items(step)
-        if step.output is not None and not _has_own_output(step):
+        if step.output is not None and shape_of(step.type, step.output) is None:
             task["output"] = said.template(step.output, (*step.path, "output"), step)
         if step.publish:
             path = (*step.path, "publish")
@@ -165,11 +166,6 @@ def _fails_for(step: Step, group: tuple[Step, ...]) -> str | None:
 
 def _acts(action: FailureAction | None) -> bool:
     return action is not None and (action.action != "terminate" or action.message is not None or bool(action.notify))
-
-
-def _has_own_output(step: Step) -> bool:
-    """Whether the action itself says what its output is."""
-    return (step.type, step.output) in (("http", RESPONSE), ("transform", SAID))
 
 
 def _action(step: Step, config: dict[str, Any]) -> dict[str, Any]:
