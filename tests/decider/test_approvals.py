@@ -170,14 +170,17 @@ def test_the_shape_of_the_output_may_be_said() -> None:
     [
         ("{{ input.pin }}", "assigned_to must not hold a secret"),
         ("[ada, '{{ input.pin }}']", "assigned_to must not hold a secret"),
-        ("'{{ secrets.BOSS }}'", "assigned_to must not hold a secret"),
+        ("{{ vars.boss }}", "assigned_to must not hold a secret"),
         ("[ada, '{{ input.n }}']", "assigned_to must be a name or a list of names, not 7"),
     ],
 )
 def test_a_question_that_nobody_could_answer_is_not_asked(assigned: str, says: str) -> None:
     assigned = f"'{assigned}'" if assigned.startswith("{") else assigned
-    schema = "input: {schema: {type: object, properties: {pin: {type: string, secret: true}}}}"
-    story = Played(schema + asked(config=f", assigned_to: {assigned}"), {"pin": "ada", "n": 7})
+    spec = (
+        "input: {schema: {type: object, properties: {pin: {type: string, secret: true}}}}\n"
+        "vars: {boss: '{{ secrets.BOSS }}'}"
+    )
+    story = Played(spec + asked(config=f", assigned_to: {assigned}"), {"pin": "ada", "n": 7})
     assert story.problem("ok").type == "invalid_config"
     assert story.problem("ok").message.startswith(f"approval: {says}")
     assert "ada" not in story.problem("ok").message

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell.base.spans import Source
+from stepwell.decider.branches import Branches
 from stepwell.definition.loading import load
 from tests.decider.played import Played, document
 from tests.decider.story import BOOM
@@ -212,6 +213,29 @@ def test_an_edge_that_does_not_handle_a_failure_leaves_it_standing() -> None:
     assert Played(spec.replace("HANDLES", "false")).failed("a").done("tell").status == "failed"
 
 
+def test_a_step_that_was_cancelled_before_it_was_led_to_keeps_nothing_open() -> None:
+    story = Played("""
+        config: {branches: separate}
+        steps:
+        - {name: a, type: work, cancels: c, next: b}
+        - {name: b, type: work, next: c}
+        - {name: c, type: work}
+        - {name: d, type: work, depends_on: [{step: b, on: timeout}]}
+        - {name: e, type: work}
+    """)
+    story.done("a", "b")
+    assert (story.of("c"), story.running) == ("cancelled", ["e"])
+    story.done("e")
+    assert (story.status, story.of("d")) == ("completed", "skipped")
+
+
+def test_what_is_put_together_on_a_way_follows_the_variables_that_all_see() -> None:
+    branches, first = Branches({}), {"n": 1}
+    assert branches.merged(("a",), first, {"a": {"m": 2}}) == {"n": 1, "m": 2}
+    first["n"] = 3
+    assert branches.merged(("a",), first, {"a": {"m": 2}}) == {"n": 3, "m": 2}
+
+
 SEPARATE = "config: {branches: separate}\nsteps:\n"
 
 
@@ -237,6 +261,11 @@ SEPARATE = "config: {branches: separate}\nsteps:\n"
         (
             "- {name: g, type: parallel_group, config: {steps: [{name: i, type: noop, publish: {x: 1}}]}}",
             "misplaced-key",
+            "nothing is published there",
+        ),
+        (
+            "- {name: g, type: parallel_group, config: {steps: [{name: i, type: set, config: {x: 1}}]}}",
+            "wrong-value",
             "nothing is published there",
         ),
         (

@@ -437,3 +437,16 @@ def test_an_edge_that_a_later_round_of_the_inner_loop_takes_is_taken() -> None:
     assert story.running == ["t"]
     story.done("t")
     assert story.status == "completed"
+
+
+def test_a_cycle_is_over_although_a_step_of_it_was_cancelled_before_it_was_reached() -> None:
+    story = Played("""
+        steps:
+        - {name: a, type: work, cancels: c, next: b}
+        - {name: b, type: work, join: any, max_visits: 3, next: [c, d]}
+        - {name: c, type: work, next: [{when: "{{ false }}", to: b}, {to: z}]}
+        - {name: d, type: work, next: [{when: "{{ false }}", to: b}]}
+        - {name: z, type: work}
+    """)
+    story.done("a", "b", "d")
+    assert (story.status, story.of("c", "z")) == ("completed", ["cancelled", "skipped"])

@@ -59,7 +59,6 @@ def test_everything_that_runs_is_accepted() -> None:
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
-        ({"queue": "gpu"}, "queue"),
         ({"resources": {"cpu": {}}}, "resources"),
         ({"type": "workflow", "cache": Cache(key="k")}, "a cache of a step of type 'workflow'"),
         ({"on_failure": says("fallback", fallback=Fallback(body=StepBody(type="shell")))}, "shell"),
@@ -76,9 +75,9 @@ def test_a_step_says_what_is_not_run(settings: dict[str, Any], what: str) -> Non
 
 
 def test_a_step_inside_a_construct_says_what_is_not_run() -> None:
-    inside = (("steps", (step("b", queue="gpu"),)),)
+    inside = (("steps", (step("b", resources={"cpu": 1}),)),)
     group = step("a", type="parallel_group", blocks=inside)
-    assert found(workflow(group)) == found(workflow(step("b", queue="gpu")))
+    assert found(workflow(group)) == found(workflow(step("b", resources={"cpu": 1})))
 
 
 def test_what_changes_nothing_on_a_control_step_is_no_reason_to_refuse_it() -> None:
@@ -94,8 +93,8 @@ def test_telling_people_and_reusing_results_is_run() -> None:
 
 
 def test_steps_after_a_failure_say_what_is_not_run() -> None:
-    (said,) = found(workflow(step("a"), on_error=ErrorStrategy(steps=(step("b", queue="gpu"),))))
-    assert "queue" in said
+    (said,) = found(workflow(step("a"), on_error=ErrorStrategy(steps=(step("b", resources={"cpu": 1}),))))
+    assert "resources" in said
 
 
 def test_edges_between_compensation_steps_are_not_run() -> None:
@@ -103,6 +102,6 @@ def test_edges_between_compensation_steps_are_not_run() -> None:
 
 
 def test_every_finding_says_where() -> None:
-    definition = workflow(step("a", queue="gpu"))
+    definition = workflow(step("a", resources={"cpu": 1}))
     places = [path for path, _ in unsupported(definition, LEAVES)]
-    assert places == [("spec", "steps", "a", "queue")]
+    assert places == [("spec", "steps", "a", "resources")]

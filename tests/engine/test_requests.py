@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from stepwell.base.errors import StepwellError, StoreError
@@ -42,6 +44,19 @@ async def test_a_duplicate_starts_nothing_and_neither_does_a_key_that_was_used()
         )
         assert sorted(await executions(world)) in (["x1", "x4"], ["x1", "x5"])
         assert await world.store.inbox(0) == []
+
+
+@pytest.mark.parametrize("asked_first", [False, True])
+async def test_who_starts_with_the_key_of_a_request_at_the_same_time_gets_the_one_execution(asked_first: bool) -> None:
+    async with a_world() as world:
+        start = world.engine.start(world.plan(WORK), {"n": 1}, start_key="k")
+        publish = world.engine.publish(PAID, [request(world)])
+        if asked_first:
+            _, started = await asyncio.gather(publish, start)
+        else:
+            started, _ = await asyncio.gather(start, publish)
+        assert await executions(world) == [started]
+        assert (await world.store.inbox(0), world.engine._beginning._turns) == ([], {})
 
 
 async def test_a_crash_before_it_is_begun_loses_nothing_and_begins_nothing_twice() -> None:

@@ -22,7 +22,7 @@ async def test_the_same_key_and_input_start_one_execution() -> None:
         ids = set(await asyncio.gather(*starts))
         assert len(ids) == 1
         assert world.work.steps() == ["a"]
-        assert world.engine._beginning._starting == {}
+        assert world.engine._beginning._turns == {}
 
 
 async def test_the_same_key_with_another_input_is_a_conflict() -> None:

@@ -1,4 +1,5 @@
-"""What is added to a document once its course is written: who is told of it, and waits that take too long.
+"""What is added to a document once its course is written: who is told of it, waits that take too long, and that its
+branches are separate.
 
 It is drawn from what the document says, not from the source of everything else: so that the same seed writes the same
 document around it.
@@ -34,7 +35,21 @@ def gen_beside(spec: Tree, language: Collection[str]) -> Counter[str]:
         config["on_error"]["notify"] = gen_notify(draft)
     if compensation is not None and draft.use("notify.compensation", 0.4):
         compensation["notification"] = gen_notify(draft)
+    if draft.use("branches.separate", 0.12):
+        _separate(spec)
     return draft.used
+
+
+def _separate(spec: Tree) -> None:
+    """Have the branches of a document separate, and take out what has no meaning there."""
+    spec["config"]["branches"] = "separate"
+    for step in spec["steps"]:
+        if step.get("join") in ("sync", "any"):
+            del step["join"]
+        for part in _mappings(step.get("config")):
+            part.pop("publish", None)
+            if part.get("type") == "set" and "name" in part:
+                part |= {"type": "noop", "config": {}}
 
 
 def gen_notify(draft: Draft) -> Tree:

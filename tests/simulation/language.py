@@ -63,6 +63,7 @@ PARTS: Final[Mapping[str, Tree]] = {
     "cancels": _steps(_A, work("b", cancels=["a"])),
     "milestone": _steps(_A, work("b", milestone={"after": ["a"], "before": []})),
     "mutex": _steps(work("a", mutex={"key": "k", "timeout": "1s"})),
+    "branches.separate": _steps(_A, _B, config={"branches": "separate"}),
     # Control constructs
     "conditional": _control("conditional", condition=True, then=[_A], **{"else": [work("b")]}),
     "conditional.cases": _control("conditional", cases=[{"when": True, "steps": [_A]}], default=[work("b")]),

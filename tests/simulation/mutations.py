@@ -37,8 +37,8 @@ _JOINS = (
     _in(
         "decider.joins",
         "a join speaks twice",
-        "    if arrivals.settled:\n        return None\n",
-        '    if arrivals.settled and node.join != "any":\n        return None\n',
+        "return None if arrivals.settled else _verdict(",
+        'return None if arrivals.settled and node.join != "any" else _verdict(',
     ),
     _in(
         "decider.joins",
@@ -296,7 +296,10 @@ _RECOVERY = (
         "if key in run.state.steps or region.stopped or one.node.inbound:",
     ),
     _in(
-        "decider.restore", "recovery loses what runs in constructs", "if not inner.is_through:", "if inner.is_through:"
+        "decider.restore",
+        "recovery loses what runs in constructs",
+        "if not inner.is_through or",
+        "if inner.is_through or",
     ),
     _in(
         "engine.hot",
@@ -348,6 +351,48 @@ _TELLING = (
     ),
 )
 
+_BRANCHES = (
+    _in(
+        "decider.branches",
+        "where branches are separate a join runs when the first step has led to it",
+        "len(waiting.sources) >= _wanted(target)",
+        "len(waiting.sources) >= 1",
+    ),
+    _in(
+        "decider.branches",
+        "where branches are separate a step runs once, however many edges lead to it",
+        '            yield target, "run", _split(',
+        '            if target.name not in branches.visits:\n                yield target, "run", _split(',
+    ),
+    _in(
+        "decider.branches",
+        "where branches are separate a path is dead although something runs",
+        "    if branches.running:\n        return\n",
+        "    if branches.running > 1:\n        return\n",
+    ),
+)
+
+_ASKING = (
+    _in(
+        "decider.waits",
+        "a signal wakes whoever waits",
+        "    if event.is_for_another_than(turn.state.id):\n        return\n    seen = ",
+        "    seen = ",
+    ),
+    _in(
+        "store.memory",
+        "what an event is to start is lost",
+        "posted = placed(posts, owned, content.shards)",
+        "posted = placed(posts[1:], owned, content.shards)",
+    ),
+    _in(
+        "engine.beginning",
+        "a request and a caller with one key begin at the same time",
+        "            async with turns.lock:\n                return await begin()\n",
+        "            return await begin()\n",
+    ),
+)
+
 MUTATIONS: Final[tuple[Mutation, ...]] = (
     *_JOINS,
     *_FAILURE,
@@ -359,6 +404,8 @@ MUTATIONS: Final[tuple[Mutation, ...]] = (
     *_LIMITS,
     *_RECOVERY,
     *_TELLING,
+    *_BRANCHES,
+    *_ASKING,
 )
 
 

@@ -73,7 +73,7 @@ class Witness:
         self.limit = definition.config.max_parallel_steps
         self.drains = definition.config.failure_mode == "drain"
         self.undoing = Undoing(definition)
-        self.verdicts = Verdicts(self.book, self.things)
+        self.verdicts = Verdicts(self.book, self.things, separate=definition.config.branches == "separate")
         self.failing = self.over = self.compensating = self.paused = self.cancelling = False
         self.intervened = False
         self.by_hand: set[str] = set()
@@ -135,9 +135,17 @@ class Witness:
                 self.undoing.finish(event, self.things)
             case ExecutionCompleted() | ExecutionFailed() | ExecutionCancelled():
                 self._nothing_runs("the end")
+                if isinstance(event, ExecutionCompleted) and self.verdicts.separate and not self._is_disturbed():
+                    self._see_all_led_to()
                 self.over, self.paused = True, False
             case _:
                 pass
+
+    def _is_disturbed(self) -> bool:
+        """Whether steps have not run that edges led to, for a reason."""
+        return (
+            self.intervened or self.failing or any(isinstance(one.end, StepCancelled) for one in self.things.values())
+        )
 
     def _see_again(self, event: StepReset | StepReopened) -> None:
         """An operator has a step run again, or what is inside it."""
@@ -231,8 +239,23 @@ class Witness:
             return
         said = self.verdicts.of(thing, line)
         assert said == "run", f"{thing.key} is due, but its edges say: {said}"
+        if not self.intervened and line.winding == "each" and line.join == "each":
+            self._see_nothing_ran_before(thing)
+
+    def _see_nothing_ran_before(self, thing: Thing) -> None:
+        """What waits for all runs of a step that runs for each edge has not run yet."""
+        for other in self.things.values():
+            line = self.book[other.name]
+            waits = line.winding == "each" and line.join in ("all", "sync") and not self.verdicts.is_separate(other)
+            leads = any(way.source == thing.name for way in line.inbound)
+            has_run = not isinstance(other.end, StepCancelled) and getattr(other.end, "reason", "") != "dead_path"
+            early = waits and leads and other.path == thing.path and has_run
+            assert not early, f"{other.key} has run before {thing.key}"
 
     def _see_dead(self, thing: Thing, line: Line) -> None:
+        if self.verdicts.is_separate(thing):
+            self._see_over(thing)
+            return
         if line.winding == "cycle" and line.join not in ("any", "sync", "each"):
             return
         said = self.verdicts.of(thing, line)
@@ -240,6 +263,21 @@ class Witness:
             self.intervened and said == "open"
         )  # dead paths may be recorded again in another order
         assert fine, f"{thing.key} is skipped as dead, but its edges say: {said}"
+
+    def _see_over(self, thing: Thing) -> None:
+        """Where branches are separate no path is dead before nothing runs any more."""
+        left = [other.key for other in self.things.values() if other.owner is None and other.end is None]
+        assert not left, f"{thing.key} is skipped as dead, while {left} have not ended"
+
+    def _see_all_led_to(self) -> None:
+        """Where branches are separate, and steps join nothing, every taken edge has led to a run of its own."""
+        for line in self.book.values():
+            joins = line.step.join not in (None, "each") or line.step.depends_on
+            if line.parent is None and line.group == "steps" and line.inbound and not joins:
+                runs = [thing for thing in self.things.values() if thing.name == line.step.name and not thing.path]
+                led = self.verdicts.times_led(Thing(line.step.name), line)
+                dead = [thing for thing in runs if getattr(thing.end, "reason", "") == "dead_path"]
+                assert len(runs) - len(dead) == led, f"{line.step.name} has run {len(runs)} times, and was led to {led}"
 
     def _holds_on(self, owner: Thing) -> bool:
         """Whether other steps go on in it after one has failed."""

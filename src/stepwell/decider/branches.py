@@ -94,14 +94,14 @@ class Branches:
     def merged(
         self, published: tuple[str, ...], first: Mapping[str, Any], values: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """The variables with all that was published on a way, in order."""
+        """The variables with all that was published on a way, in order. What has ended publishes nothing more."""
         found = self._merged.get(published)
         if found is None:
-            found = dict(first)
+            found = {}
             for key in published:
                 found.update(values.get(key, _NOTHING))
             self._merged[published] = found
-        return found
+        return {**first, **found}
 
 
 _ENDED_WAYS: Final = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.COMPENSATED})

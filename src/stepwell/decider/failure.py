@@ -31,10 +31,16 @@ from stepwell.expression.errors import ExpressionError
 def fail_or_retry(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
     """An attempt failed: try again when the policy says so, else the step has failed."""
     step = turn.state.steps[one.key]
-    if not _wants_retry(turn, one, step, error):
-        fail(turn, one, error, started_at)
-    else:
+    try:
+        is_wanted = _wants_retry(turn, one, step, error)
+    except ExpressionError as problem:
+        is_wanted = False
+        message = f"{error.message} (whether to try again cannot be decided: {problem.message})"
+        error = msgspec.structs.replace(error, message=message)
+    if is_wanted:
         _try_later(turn, one, step, error, started_at)
+    else:
+        fail(turn, one, error, started_at)
 
 
 def retry_result(
@@ -81,11 +87,7 @@ def _wants_retry(turn: Turn, one: Instance, step: StepState, error: ErrorInfo) -
         return False
     if retry.when is None:
         return True
-    names = error_names(error, tries)
-    try:
-        return retry.when.holds(turn.scope(one, f"retry/{step.attempts}", names, failed_outcome(error)))
-    except ExpressionError:
-        return False  # a condition that cannot be evaluated asks for no retry
+    return retry.when.holds(turn.scope(one, f"retry/{step.attempts}", error_names(error, tries), failed_outcome(error)))
 
 
 def fail(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:

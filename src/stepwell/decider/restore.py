@@ -23,6 +23,7 @@ from stepwell.decider.joins import (
     note_passed,
     note_unasked,
     unreachable,
+    withdraw,
 )
 from stepwell.decider.keys import instance_key, split_key, undone_key
 from stepwell.decider.plan import Plan
@@ -109,6 +110,7 @@ def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
     for name, visit, key, step in sorted(ended, key=lambda each: each[3].order):
         node = region.graph.nodes[name]
         keep_open(region, node, -1)
+        due.over.add(key)
         if step.handled == "up" and step.error is not None and region.failure is None:
             region.failure = (
                 step.error if region.graph.name == "body" else inside(step.error, Instance(node, region, visit))
@@ -136,12 +138,13 @@ def restore(run: Run, region: Region, found: Mapping[str, list[Found]]) -> None:
 
 
 class _Due:
-    """The instances of a region that joins have made due."""
+    """The instances of a region that joins have made due; `over`: those that have ended by then, made due or not."""
 
     def __init__(self, run: Run, region: Region) -> None:
         self._run = run
         self._region = region
         self.instances: dict[str, Instance] = {}
+        self.over = set[str]()
         self.delays: dict[str, int] = {}
 
     def take(self, outcomes: Iterable[Outcome]) -> None:
@@ -152,6 +155,9 @@ class _Due:
             node, said, visit, delay = pending.popleft()
             if said == "run":
                 one = Instance(node, region, visit)
+                if one.key in self.over:
+                    pending.extend(withdraw(region, node))
+                    continue
                 self.instances[one.key] = one
                 if delay or node.delay:
                     self.delays[one.key] = delay

@@ -15,7 +15,7 @@ from stepwell.definition.model import (
     all_steps,
 )
 
-_STEP_KEYS: Final = ("queue", "resources")
+_STEP_KEYS: Final = ("resources",)
 
 _ALONE: Final = CONTROL_TYPES - BLOCK_TYPES
 """Control types that can undo a step or stand in for it: those without steps of their own."""
@@ -46,7 +46,7 @@ def _of_step(step: Step, leaf_types: Collection[str]) -> Iterator[tuple[Path, st
     if step.type in CONTROL_TYPES:
         if step.cache is not None and step.type not in _OVER_AT_ONCE:
             yield (*step.path, "cache"), f"a cache of a step of type {step.type!r}"
-    elif step.type not in leaf_types:
+    elif step.type not in leaf_types and step.queue is None:  # workers elsewhere may do more
         yield (*step.path, "type"), f"steps of type {step.type!r}"
     undo = step.compensate
     if undo is not None and undo.type not in leaf_types and undo.type not in _ALONE:

@@ -39,6 +39,14 @@ class Submit(Protocol):
     ) -> None: ...
 
 
+class _Turns:
+    """Those who start with one key, one after the other. `wanted`: how many they are."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.wanted = 0
+
+
 class Beginning:
     """Creates executions.
 
@@ -69,7 +77,7 @@ class Beginning:
         self._home = home
         self._state = state
         self._default_timeout = default_timeout
-        self._starting: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, _Turns] = {}
 
     async def start(
         self, plan: Plan, given: Any, start_key: str | None, tags: Sequence[str] = (), trace: str = ""
@@ -77,13 +85,7 @@ class Beginning:
         """See `Engine.start`."""
         if start_key is None:
             return await self._start_new(plan, given, None, tags, trace)
-        lock = self._starting.setdefault(start_key, asyncio.Lock())
-        try:
-            async with lock:
-                return await self._start_once(plan, given, start_key, tags, trace)
-        finally:
-            if not lock.locked():
-                self._starting.pop(start_key, None)
+        return await self._in_turn(start_key, lambda: self._start_once(plan, given, start_key, tags, trace))
 
     async def requested(self, plan: Plan, start: Start, item: InboxItem) -> None:
         """Create what an inbox item asks for; durable when this returns.
@@ -91,7 +93,15 @@ class Beginning:
         Raises:
             InvalidInput: nothing is stored. DuplicateStart: its start key was used by somebody else.
         """
-        await self._durable(plan, start, item.shard, (item.id,))
+        if start.start_key is None:
+            await self._durable(plan, start, item.shard, (item.id,))
+        else:
+            await self._in_turn(start.start_key, lambda: self._requested_once(plan, start, item))
+
+    async def _requested_once(self, plan: Plan, start: Start, item: InboxItem) -> str:
+        if start.start_key is not None and await self._store.find_start(start.start_key) is not None:
+            raise DuplicateStart(start.start_key)
+        return await self._durable(plan, start, item.shard, (item.id,))
 
     def asked(self, plan: Plan, start: Start, item: InboxItem) -> None:
         """Create what an inbox item asks for.
@@ -107,6 +117,19 @@ class Beginning:
             return Decision([created], [])
         decision = decide(hot.run, Begin(), now)
         return Decision([created, *decision.events], decision.commands)
+
+    async def _in_turn(self, start_key: str, begin: Callable[[], Awaitable[str]]) -> str:
+        """Begin when nobody else is about to with this key: in one commit, each would keep the other from being
+        written."""
+        turns = self._turns.setdefault(start_key, _Turns())
+        turns.wanted += 1
+        try:
+            async with turns.lock:
+                return await begin()
+        finally:
+            turns.wanted -= 1
+            if not turns.wanted:
+                del self._turns[start_key]
 
     async def _start_once(self, plan: Plan, given: Any, start_key: str, tags: Sequence[str], trace: str) -> str:
         first = await self._store.find_start(start_key)

@@ -67,7 +67,6 @@ class Requests:
         self._begin = begin
         self._consume = consume
         self._expected: dict[str, asyncio.Future[None]] = {}
-        self._starting: dict[str, asyncio.Lock] = {}
 
     def expect(self, requests: Sequence[StartRequest]) -> Sequence[asyncio.Future[None]]:
         """Futures that are done once the requests are dealt with."""
@@ -97,7 +96,7 @@ class Requests:
         """
         request = msgspec.convert(self._codec.decode_value(item.payload), StartRequest)
         try:
-            await self._start_alone(request, item, seed, default_timeout)
+            await self._start(request, item, seed, default_timeout)
         except (InvalidInput, Conflict) as error:
             _log.error("execution %s cannot be started: %s", request.execution, error)
             self._consume(item)
@@ -107,18 +106,6 @@ class Requests:
             _log.warning("execution %s is not started here, and waits for another engine: %s", request.execution, error)
         finally:
             self._dealt_with(request.execution)
-
-    async def _start_alone(
-        self, request: StartRequest, item: InboxItem, seed: bytes, default_timeout: int | None
-    ) -> None:
-        """One request with its key at a time: in one commit, each would keep the other from being written."""
-        lock = self._starting.setdefault(request.start_key, asyncio.Lock())
-        try:
-            async with lock:
-                await self._start(request, item, seed, default_timeout)
-        finally:
-            if not lock.locked():
-                self._starting.pop(request.start_key, None)
 
     async def _start(self, request: StartRequest, item: InboxItem, seed: bytes, default_timeout: int | None) -> None:
         if await self._store.find_start(request.start_key) is not None:
@@ -134,7 +121,7 @@ class Requests:
         )
         try:
             await self._begin(plan, start, item)
-        except DuplicateStart:  # somebody else, in another process, was quicker
+        except DuplicateStart:  # somebody else was quicker
             self._consume(item)
 
     def _dealt_with(self, execution: str) -> None:
