@@ -66,6 +66,7 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "bad-quantity": (steps("- {name: a, type: noop, resources: {memory: {limit: 2 gigs}}}"), "2 gigs"),
     "bad-url": (steps("- {name: a, type: http, config: {url: ftp://x}}"), "ftp://x"),
     "bad-schedule": (spec("triggers: [{schedule: {cron: '* *'}}]"), "'* *'"),
+    "bad-webhook": (spec("triggers: [{webhook: {path: /in}}]"), "/in"),
     "unknown-operator": (spec("triggers: [{event: t, filter: {priority: {~equals: high}}}]"), "~equals"),
     "unknown-state": (
         steps("- {name: a, type: state_machine, config: {initial: opn, states: {open: {final: true}}}}"), "opn",

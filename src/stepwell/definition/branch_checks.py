@@ -27,7 +27,11 @@ def check_branches(group: Group, context: Context) -> None:
             message = (
                 f"{inner!r} stands inside {step.name!r}, and where branches are separate nothing is published there"
             )
-            context.findings.add("misplaced-key", message, path, hint=f"let {step.name!r} publish it", key=True)
+            hint = f"let {step.name!r} publish it"
+            if path[-1] == "type":
+                context.findings.add("wrong-value", message, path, hint=hint)
+            else:
+                context.findings.add("misplaced-key", message, path, hint=hint, key=True)
 
 
 def begins_lanes(step: Step, leading: list[str]) -> bool:
@@ -103,6 +107,8 @@ def _stand_ins(step: Step) -> Iterator[Path]:
 def _published_inside(step: Step) -> Iterator[tuple[str, Path]]:
     for _, block in step.blocks:
         for inner in block:
+            if inner.type == "set":
+                yield inner.name, (*inner.path, "type")
             if inner.publish:
                 yield inner.name, (*inner.path, "publish")
             for edge in inner.edges:

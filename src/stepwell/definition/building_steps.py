@@ -77,7 +77,8 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
     kind = written.type or DEFAULT_TYPE
     settings, config_path = settings_of(written, path, context)
     config, nested = _config(kind, settings, config_path, name, context, inner)
-    check_type(kind, written.type is not None, settings, config_path, path, context)
+    elsewhere = written.queue is not None
+    check_type(kind, written.type is not None, settings, config_path, path, context, elsewhere=elsewhere)
     when, when_path = either(written, "when", "condition", path, context)
     context.condition(when, when_path, around.when, name, around.names)
     at = _At(path, name, context, around, inner)

@@ -11,7 +11,7 @@ from stepwell.definition.findings import Findings
 from stepwell.definition.model import Path
 from stepwell.definition.scalars import BadNumber, finite, integer
 from stepwell.definition.text import LONE_SURROGATE, Lines, shortened
-from stepwell.definition.tree import MAX_DEPTH, MAX_PARTS, MAX_VALUES, Entry, Node, Place
+from stepwell.definition.tree import MAX_DEPTH, MAX_PARTS, MAX_VALUES, Entry, Node, Place, is_moderate
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -36,7 +36,7 @@ def quick_json(text: str) -> Any:
         value = _QUICK.decode(text)
     except (ValueError, RecursionError):
         return ...
-    return value if _is_moderate(value) else ...
+    return value if is_moderate(value) else ...
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -48,18 +48,6 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(text: str) -> Any:
     raise BadNumber(text)
-
-
-def _is_moderate(value: Any) -> bool:
-    """Whether a document keeps to the limits."""
-    level, depth, count = [value], 0, 1
-    while level := [part for part in level if part.__class__ is dict or part.__class__ is list]:
-        sizes = [len(part) for part in level]
-        depth, count = depth + 1, count + sum(sizes)
-        if depth > MAX_DEPTH or count > MAX_VALUES or max(sizes) > MAX_PARTS:
-            return False
-        level = [inner for part in level for inner in (part.values() if part.__class__ is dict else part)]
-    return True
 
 
 _QUICK = JSONDecoder(

@@ -12,6 +12,7 @@ from stepwell.definition.json_tree import quick_json, read_json
 from stepwell.definition.model import Path
 from stepwell.definition.text import Lines, Unreadable, check_characters, without_mark
 from stepwell.definition.tree import Node, Tree
+from stepwell.definition.yaml_quick import quick_yaml
 from stepwell.definition.yaml_tree import read_yaml
 
 NOTHING = Node(None, 0, 0)
@@ -58,7 +59,7 @@ def _read(source: Source, text: str, lines: Lines, findings: Findings) -> Tree |
     if source.name.lower().endswith(".json"):
         return _json(source, text, lines, findings)
     if not _LIKELY_JSON.match(text):
-        return _tree(read_yaml(text, lines, findings), text, lines)
+        return _yaml(source, text, lines, findings)
     as_json = Findings(source)
     tree = _json(source, text, lines, as_json)
     if tree is None and as_json.has("json-syntax"):
@@ -77,6 +78,14 @@ def _json(source: Source, text: str, lines: Lines, findings: Findings) -> Tree |
     if value is ...:
         return _tree(read_json(text, lines, findings), text, lines)
     return Tree(value, text, lines, lambda: read_json(text, lines, Findings(source)) or NOTHING)
+
+
+def _yaml(source: Source, text: str, lines: Lines, findings: Findings) -> Tree | None:
+    """The same for YAML."""
+    value = quick_yaml(text)
+    if value is ...:
+        return _tree(read_yaml(text, lines, findings), text, lines)
+    return Tree(value, text, lines, lambda: read_yaml(text, lines, Findings(source)) or NOTHING)
 
 
 def _tree(root: Node | None, text: str, lines: Lines) -> Tree | None:

@@ -29,11 +29,16 @@ _EXPECTED = {
 """What pydantic calls a wrong type, and what was expected instead."""
 
 
-def read(model: type[D], value: Any, path: Path, findings: Findings) -> D | None:
+def read(
+    model: type[D], value: Any, path: Path, findings: Findings, stand_ins: Mapping[str, Any] | None = None
+) -> D | None:
     """The mapping `value`, which stands at `path`, as a `model`.
 
     Everything wrong with it is recorded. Then the keys that are wrong are left out, so that the rest can be checked on;
     None when that is not possible, because `value` is no mapping or a required key is missing.
+
+    Args:
+        stand_ins: values for required keys that are missing or wrong, with which the rest is checked on all the same.
     """
     try:
         return model.model_validate(value)
@@ -44,8 +49,9 @@ def read(model: type[D], value: Any, path: Path, findings: Findings) -> D | None
     if not isinstance(value, dict):
         return None
     wrong = {problem["loc"][0] for problem in problems if problem["loc"]}
+    right = {key: part for key, part in value.items() if key not in wrong}
     try:
-        return model.model_validate({key: part for key, part in value.items() if key not in wrong})
+        return model.model_validate({**(stand_ins or {}), **right})
     except ValidationError:
         return None
 

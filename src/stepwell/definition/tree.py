@@ -31,6 +31,18 @@ WEIGHT = 100
 """Characters of a text that count like a value."""
 
 
+def is_moderate(value: Any, *, weight: int = 0) -> bool:
+    """Whether a document of this value keeps to the limits; `weight`: what its long texts count like at most."""
+    level, depth, count = [value], 0, 1 + weight
+    while level := [part for part in level if part.__class__ is dict or part.__class__ is list]:
+        sizes = [len(part) for part in level]
+        depth, count = depth + 1, count + sum(sizes)
+        if depth > MAX_DEPTH or count > MAX_VALUES or max(sizes) > MAX_PARTS:
+            return False
+        level = [inner for part in level for inner in (part.values() if part.__class__ is dict else part)]
+    return True
+
+
 Place = tuple[int, int]
 """Where something begins and ends, as indices into the text."""
 
