@@ -71,7 +71,8 @@ def _detected(documents: Sequence[Document], findings: Findings) -> Dialect | No
     if len(claiming) == 1:
         return claiming[0]
     if not claiming:
-        findings.add("not-a-workflow", "it cannot be told which dialect this is written in", path, hint=_LOOKS)
+        message = f"it cannot be told which dialect this is written in; saw {_keys(document)}"
+        findings.add("not-a-workflow", message, path, hint=_LOOKS)
     else:
         candidates = " and ".join(f"{each.title} ({each.like})" for each in claiming)
         names = " or ".join(f"`dialect: {each.name}`" for each in claiming)
@@ -80,4 +81,11 @@ def _detected(documents: Sequence[Document], findings: Findings) -> Dialect | No
     return None
 
 
+def _keys(document: Mapping[str, Any]) -> str:
+    """The keys of a document, for a message; not many of them."""
+    shown = [f"`{key}`" for key in document]
+    return f"{', '.join(shown[:_SHOWN])}{' and more' if len(shown) > _SHOWN else ''}" if shown else "no keys"
+
+
+_SHOWN: Final = 8
 _LOOKS: Final = "; ".join(f"{each.title} has {each.like}" for each in DIALECTS.values())

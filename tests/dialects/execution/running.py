@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import textwrap
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,14 +11,14 @@ from typing import Any
 from stepwell.app.triggering import PublishedEvent
 from stepwell.app.workflow_engine import WorkflowEngine
 from stepwell.tasks.registry import task
-from tests.virtual_clock import START, VirtualClock
+from tests.dialects.running import SECOND, Running, statuses
 
-SECOND = 1_000_000
-_MOST_JUMPS = 10_000
+__all__ = ["SECOND", "statuses"]
+
 CHANNELS = {"slack": "log:", "email": "log:"}
 
 
-class Stage:
+class Stage(Running):
     """An engine, its clock, and the calls of its activities.
 
     Attributes:
@@ -27,7 +26,7 @@ class Stage:
     """
 
     def __init__(self, activities: Mapping[str, Callable[..., Any]], **configuration: Any) -> None:
-        self.clock = VirtualClock()
+        super().__init__()
         self.calls: list[tuple[float, str, dict[str, Any]]] = []
         config = {"state_store": {"type": "memory"}, "notifications": CHANNELS, **configuration}
         tasks = [self._watched(name, function) for name, function in activities.items()]
@@ -44,10 +43,6 @@ class Stage:
         run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         return task(name)(run)
 
-    def seconds(self) -> float:
-        """How much time has passed."""
-        return (self.clock.now() - START) / SECOND
-
     def called(self) -> list[str]:
         """The activities that were called, in order."""
         return [name for _, name, _ in self.calls]
@@ -59,26 +54,7 @@ class Stage:
         return await self.engine.publish_event(type_, data, id=id_)
 
     async def start(self, text: str, given: Any = None) -> str:
-        execution = await self.engine.start_workflow(document(text), given)
-        await self.clock.settle()
-        return execution
-
-    async def end(self, execution: str) -> dict[str, Any]:
-        """Let time pass until the execution has ended; its report."""
-        ending = asyncio.ensure_future(self.engine.result(execution))
-        for _ in range(_MOST_JUMPS):
-            await self.clock.settle()
-            if ending.done():
-                return await ending
-            await self.clock.jump()
-        ending.cancel()
-        raise AssertionError(f"it does not end: {await self.report(execution)}")
-
-    async def run(self, text: str, given: Any = None) -> dict[str, Any]:
-        return await self.end(await self.start(text, given))
-
-    async def report(self, execution: str) -> dict[str, Any]:
-        return (await self.engine.get_workflow_status(execution)).report
+        return await super().start(document(text), given)
 
 
 @asynccontextmanager
@@ -97,8 +73,3 @@ def document(text: str) -> str:
 def broken(**given: Any) -> Any:
     """An activity that fails."""
     raise RuntimeError("it broke")
-
-
-def statuses(report: dict[str, Any]) -> dict[str, str]:
-    """The status of every step."""
-    return {step["name"]: step["status"] for step in report["steps"]}

@@ -354,7 +354,9 @@ def test_what_a_document_says_of_logs_and_traces_becomes_configuration() -> None
         ---
         logging: {level: info, components: [state_manager], format: {timestamp: string}}
     """
-    assert settings_in(loaded(text).definition) == {
+    definition = loaded(text).definition
+    assert definition is not None
+    assert settings_in(definition) == {
         "logging": {"level": "info", "components": ["state_manager"], "format": "json"},
         "tracing": {"enabled": True, "sampling_rate": 0.1, "components": ["workflow_engine"]},
     }

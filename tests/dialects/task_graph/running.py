@@ -10,13 +10,13 @@ from typing import Any
 
 from stepwell.app.workflow_engine import WorkflowEngine
 from stepwell.tasks.registry import task
+from tests.dialects.running import SECOND, Running, statuses
 from tests.virtual_clock import START, VirtualClock
-
-SECOND = 1_000_000
-_MOST_JUMPS = 10_000
 
 Function = Callable[[dict[str, Any]], Any]
 """Gives the result for the input, perhaps as something to await; what it raises fails the task."""
+
+__all__ = ["SECOND", "statuses"]
 
 HEAD = 'ref: test.graph\nversion: "1.0.0"\n'
 
@@ -71,11 +71,11 @@ class Called:
         self.run = run
 
 
-class Place:
+class Place(Running):
     """An engine, its clock and its actions."""
 
     def __init__(self, actions: Mapping[str, Function]) -> None:
-        self.clock = VirtualClock()
+        super().__init__()
         self.actions = {name: Called(name, function, self.clock) for name, function in actions.items()}
         self.engine = WorkflowEngine(
             {"state_store": {"type": "memory"}}, tasks=[each.run for each in self.actions.values()], clock=self.clock
@@ -84,32 +84,6 @@ class Place:
     async def sleep(self, seconds: float) -> None:
         """For actions that take time."""
         await slept(self.clock, seconds)
-
-    async def start(self, document: str, given: Any = None) -> str:
-        execution = await self.engine.start_workflow(document, given)
-        await self.clock.settle()
-        return execution
-
-    async def end(self, execution: str) -> dict[str, Any]:
-        """Let time pass until the execution has ended; its report."""
-        ending = asyncio.ensure_future(self.engine.result(execution))
-        for _ in range(_MOST_JUMPS):
-            await self.clock.settle()
-            if ending.done():
-                return await ending
-            await self.clock.jump()
-        ending.cancel()
-        raise AssertionError(f"it does not end: {await self.report(execution)}")
-
-    async def run(self, document: str, given: Any = None) -> dict[str, Any]:
-        return await self.end(await self.start(document, given))
-
-    async def report(self, execution: str) -> dict[str, Any]:
-        return (await self.engine.get_workflow_status(execution)).report
-
-    def seconds(self) -> float:
-        """How much time has passed."""
-        return (self.clock.now() - START) / SECOND
 
 
 @asynccontextmanager
@@ -132,8 +106,3 @@ def fails(message: str = "it broke") -> Function:
         raise RuntimeError(message)
 
     return fail
-
-
-def statuses(report: dict[str, Any]) -> dict[str, str]:
-    """The status of every task."""
-    return {step["name"]: step["status"] for step in report["steps"]}

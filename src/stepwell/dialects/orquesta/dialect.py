@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from stepwell.dialects.dialect import Dialect, Reading, Writing
 
-_OTHERS: Final = frozenset({"apiVersion", "kind", "spec", "ref", "steps", "execution", "workflowDefinition"})
+_OTHERS: Final = frozenset({"apiVersion", "kind", "spec", "ref"})
 
 
 def claims(document: Any) -> bool:

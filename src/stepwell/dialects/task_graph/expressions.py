@@ -102,7 +102,9 @@ class _Native:
         if name in FUNCTIONS or name in ("null", "response", "response_status", "response_headers", "attempt"):
             return node
         known_names = [*self._names.variables, *self._names.parameters, *_ROOTS, "config", "keystore"]
-        return refuse(f"Variable not found: {name}", node, hint_for(name, known_names), "unknown-name")
+        truth = _TRUTHS.get(name.lower())
+        hint = f"{name} is a word here; write {truth}" if truth is not None else hint_for(name, known_names)
+        return refuse(f"Variable not found: {name}", node, hint, "unknown-name")
 
     def _config(self, node: nodes.Expr) -> nodes.Expr:
         if "config" in self._names.variables:
@@ -218,6 +220,9 @@ _ROOTS: Final[Mapping[str, str]] = {
     "system": "execution",
 }
 """Names of task graphs, and the native ones for the same."""
+
+_TRUTHS: Final = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+"""Words for truth that YAML once had."""
 
 _LATER: Final = frozenset({"pack", "kv", "keystore"})
 """Names that mean something with what stands behind them."""
