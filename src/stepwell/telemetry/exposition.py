@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -14,7 +15,7 @@ from prometheus_client.registry import Collector
 from stepwell.base.durations import SECOND
 from stepwell.base.namespaces import namespace_of
 from stepwell.base.version import VERSION
-from stepwell.telemetry.metrics import Distribution, Metrics, WorkflowSeries
+from stepwell.telemetry.metrics import Distribution, Metrics, StepSeries, WorkflowSeries
 
 BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 """What the states of circuit breakers are as numbers."""
@@ -96,14 +97,14 @@ def _of_steps(every: Sequence[WorkflowSeries]) -> Iterator[Metric]:
     )
     for series in every:
         labels = _labels(series)
-        for (kind, status), count in series.steps.items():
-            finished.add_metric([*labels, kind, status], count)
-        for kind, count in series.retries.items():
-            retries.add_metric([*labels, kind], count)
-    for (namespace, workflow, kind), distribution in _over_versions(every, "step_took"):
-        _add(took, [namespace, workflow, kind], distribution, SECOND)
-    for (namespace, workflow, kind), distribution in _over_versions(every, "step_waited"):
-        _add(waited, [namespace, workflow, kind], distribution, SECOND)
+        for kind, steps in series.steps.items():
+            for status, count in steps.ended().items():
+                finished.add_metric([*labels, kind, status], count)
+            if steps.retries:
+                retries.add_metric([*labels, kind], steps.retries)
+    for labels_of_all, steps in _over_versions(every).items():
+        _add(took, labels_of_all, steps.took, SECOND)
+        _add(waited, labels_of_all, steps.waited, SECOND)
     return iter((finished, retries, took, waited))
 
 
@@ -138,12 +139,11 @@ def _of_gauges(metrics: Metrics) -> Iterator[Metric]:
     running = GaugeMetricFamily(
         "stepwell_executions_running", "Executions of the store that have not ended.", labels=(*_WORKFLOW, "status")
     )
-    counted: dict[tuple[str, str, str], int] = {}
+    counted: Counter[tuple[str, ...]] = Counter()
     for (workflow, version, status), count in gauges.running.items():
-        labels = (*metrics.labels_of(workflow, version), status)
-        counted[labels] = counted.get(labels, 0) + count
-    for (workflow, version, status), count in counted.items():
-        running.add_metric([namespace_of(workflow), workflow, version, status], count)
+        counted[*_labels(metrics.series_of(workflow, version)), status] += count
+    for labels, count in counted.items():
+        running.add_metric(labels, count)
     queues = GaugeMetricFamily("stepwell_queue_depth", "How much stands in line, by for what.", labels=("type", "node"))
     for kind, depth in gauges.queues.items():
         queues.add_metric([kind, node], depth)
@@ -169,16 +169,15 @@ def _gate_labels(name: str) -> tuple[str, str, str]:
     return (namespace_of(workflow), workflow, rest) if slash else ("", "", name)
 
 
-def _over_versions(every: Sequence[WorkflowSeries], which: str) -> Iterator[tuple[tuple[str, str, str], Distribution]]:
-    """Distributions by namespace, workflow and type: those of all versions together."""
-    summed: dict[tuple[str, str, str], Distribution] = {}
+def _over_versions(every: Sequence[WorkflowSeries]) -> dict[tuple[str, ...], StepSeries]:
+    """What steps took and waited, by namespace, workflow and type: all versions together."""
+    summed: dict[tuple[str, ...], StepSeries] = {}
     for series in every:
-        for kind, distribution in getattr(series, which).items():
-            key = (series.namespace, series.workflow, kind)
-            whole = summed.setdefault(key, Distribution(distribution.bounds))
-            whole.counts = [a + b for a, b in zip(whole.counts, distribution.counts, strict=True)]
-            whole.total += distribution.total
-    yield from summed.items()
+        for kind, steps in series.steps.items():
+            whole = summed.setdefault((series.namespace, series.workflow, kind), StepSeries())
+            whole.took.add(steps.took)
+            whole.waited.add(steps.waited)
+    return summed
 
 
 def _add(family: HistogramMetricFamily, labels: Sequence[str], distribution: Distribution, unit: int) -> None:

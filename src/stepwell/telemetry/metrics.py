@@ -80,21 +80,46 @@ class Distribution:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add(self, other: Distribution) -> None:
+        """Count what another one with the same bounds has counted."""
+        self.counts = [mine + more for mine, more in zip(self.counts, other.counts, strict=True)]
+        self.total += other.total
+
+
+class StepSeries:
+    """What is counted of the steps of one type, of one version of a workflow.
+
+    Attributes:
+        finished: those that neither completed nor failed, by status.
+        took: from the start of their last attempt to their end.
+        waited: from being due to the start of their first attempt.
+    """
+
+    __slots__ = ("completed", "failed", "finished", "retries", "took", "waited")
+
+    def __init__(self) -> None:
+        self.completed = 0
+        self.failed = 0
+        self.finished: Counter[str] = Counter()
+        self.retries = 0
+        self.took = Distribution(LONG)
+        self.waited = Distribution(LONG)
+
+    def ended(self) -> Mapping[str, int]:
+        """How many ended, by status."""
+        counted = {"completed": self.completed, "failed": self.failed, **self.finished}
+        return {status: count for status, count in counted.items() if count}
+
 
 class WorkflowSeries:
     """What is counted of one version of a workflow.
 
     Attributes:
-        finished: executions by status; `steps`: by type and status; `retries`: by type; `compensations`: by outcome.
+        finished: executions by status; `compensations`: by outcome; `steps`: by type.
         took: how long executions took from their start to their end, by status.
-        step_took: how long steps took from the start of their last attempt to their end, by type.
-        step_waited: how long first attempts waited from being scheduled to being begun, by type.
     """
 
-    __slots__ = (
-        "compensations", "finished", "namespace", "retries", "started", "step_took", "step_waited", "steps", "took",
-        "version", "workflow",
-    )  # fmt: skip
+    __slots__ = ("compensations", "finished", "namespace", "started", "steps", "took", "version", "workflow")
 
     def __init__(self, workflow: str, version: str) -> None:
         self.workflow = workflow
@@ -102,28 +127,33 @@ class WorkflowSeries:
         self.namespace = namespace_of(workflow) if workflow != OTHER else OTHER
         self.started = 0
         self.finished: Counter[str] = Counter()
-        self.steps: Counter[tuple[str, str]] = Counter()
-        self.retries: Counter[str] = Counter()
         self.compensations: Counter[str] = Counter()
         self.took: dict[str, Distribution] = {}
-        self.step_took: dict[str, Distribution] = {}
-        self.step_waited: dict[str, Distribution] = {}
+        self.steps: dict[str, StepSeries] = {}
 
 
 class _Watched:
-    """A definition: the series it counts for, and the types of its steps by name."""
+    """A definition: the series it counts for, and those of its steps by name."""
 
-    __slots__ = ("series", "types")
+    __slots__ = ("get_step", "series", "steps")
 
     def __init__(self, series: WorkflowSeries, definition: WorkflowDefinition) -> None:
         self.series = series
         written = (*definition.steps, *definition.compensation.steps, *definition.config.on_error.steps)
-        self.types = {step.name: step.type for step in all_steps(written)}
+        self.steps = {step.name: _of_type(series, step.type) for step in all_steps(written)}
+        self.get_step = self.steps.get
 
-    def type_of(self, key: str) -> str:
-        """The type of the step that an instance belongs to."""
-        known = self.types.get(key)
-        return known if known is not None else self.types.get(split_key(key)[0], OTHER)
+    def step(self, key: str) -> StepSeries:
+        """The series of an instance of a step."""
+        known = self.get_step(key)
+        return known or self.get_step(split_key(key)[0]) or _of_type(self.series, OTHER)
+
+
+def _of_type(series: WorkflowSeries, type_: str) -> StepSeries:
+    found = series.steps.get(type_)
+    if found is None:
+        found = series.steps[type_] = StepSeries()
+    return found
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,11 +207,13 @@ class Metrics(Observer, Measures):
         """What was counted, by workflow and version."""
         return list(self._series.values())
 
-    def labels_of(self, workflow: str, version: str) -> tuple[str, str]:
-        """The labels under which a version of a workflow is counted."""
-        if (workflow, version) in self._series or len(self._series) < self._max_workflows:
-            return workflow, version
-        return OTHER, OTHER
+    def series_of(self, workflow: str, version: str) -> WorkflowSeries:
+        """What is counted of a version of a workflow, or of all those beyond the bound together."""
+        series = self._series.get((workflow, version))
+        if series is not None:
+            return series
+        labels = (workflow, version) if len(self._series) < self._max_workflows else (OTHER, OTHER)
+        return self._series.setdefault(labels, WorkflowSeries(*labels))
 
     # What is observed
 
@@ -189,9 +221,12 @@ class Metrics(Observer, Measures):
         """Count what happened to an execution."""
         watched = self._watched.get(definition.digest) or self._watch(definition)
         for event in events:
-            count = _COUNTED.get(type(event))
-            if count is not None:
-                count(self, watched, event, execution)
+            if isinstance(event, StepCompleted):  # by far the most that count
+                step = watched.get_step(event.step) or watched.step(event.step)
+                step.completed += 1
+                _step_took(step, event, self._peek(execution))
+            elif (count := _COUNTED.get(type(event))) is not None:
+                count(watched, event, self._peek(execution))
 
     def commit_ended(self, changes: int, took: int) -> None:
         """Count a commit."""
@@ -215,45 +250,54 @@ class Metrics(Observer, Measures):
         """Count a shard that another engine took over."""
         self.leases_lost += 1
 
-    # How it is counted
-
     def _watch(self, definition: WorkflowDefinition) -> _Watched:
         if len(self._watched) >= 10 * self._max_workflows:
             self._watched.clear()  # they are made again when they are needed; the series stay
-        labels = self.labels_of(definition.name, definition.version)
-        series = self._series.get(labels)
-        if series is None:
-            series = self._series[labels] = WorkflowSeries(*labels)
+        series = self.series_of(definition.name, definition.version)
         watched = self._watched[definition.digest] = _Watched(series, definition)
         return watched
 
-    def _execution_started(self, watched: _Watched, event: Any, execution: str) -> None:
-        watched.series.started += 1
 
-    def _execution_ended(self, watched: _Watched, event: HistoryEvent, execution: str) -> None:
-        status = _ENDS[type(event)]
-        watched.series.finished[status] += 1
-        state = self._peek(execution)
-        if state is not None and state.started_at is not None:
-            _distribution(watched.series.took, status).observe(event.at - state.started_at)
+# ── How it is counted ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _step_done(self, watched: _Watched, event: StepCompleted | StepFailed, execution: str) -> None:
-        series, kind = watched.series, watched.type_of(event.step)
-        series.steps[kind, "completed" if type(event) is StepCompleted else "failed"] += 1
-        _distribution(series.step_took, kind).observe(event.at - event.started_at)
-        state = self._peek(execution)
-        step = state.steps.get(event.step) if state is not None else None
-        if step is not None and step.attempts == 1 and step.scheduled_at is not None:
-            _distribution(series.step_waited, kind).observe(max(0, event.started_at - step.scheduled_at))
 
-    def _step_left(self, watched: _Watched, event: Any, execution: str) -> None:
-        watched.series.steps[watched.type_of(event.step), _LEFT[type(event)]] += 1
+def _execution_started(watched: _Watched, event: Any, state: ExecutionState | None) -> None:
+    watched.series.started += 1
 
-    def _retried(self, watched: _Watched, event: AttemptFailed, execution: str) -> None:
-        watched.series.retries[watched.type_of(event.step)] += 1
 
-    def _compensated(self, watched: _Watched, event: CompensationEnded, execution: str) -> None:
-        watched.series.compensations[event.outcome] += 1
+def _execution_ended(watched: _Watched, event: HistoryEvent, state: ExecutionState | None) -> None:
+    status = _ENDS[type(event)]
+    watched.series.finished[status] += 1
+    if state is not None and state.started_at is not None:
+        took = watched.series.took.get(status)
+        if took is None:
+            took = watched.series.took[status] = Distribution(LONG)
+        took.observe(event.at - state.started_at)
+
+
+def _step_failed(watched: _Watched, event: StepFailed, state: ExecutionState | None) -> None:
+    step = watched.step(event.step)
+    step.failed += 1
+    _step_took(step, event, state)
+
+
+def _step_took(step: StepSeries, event: StepCompleted | StepFailed, state: ExecutionState | None) -> None:
+    step.took.observe(event.at - event.started_at)
+    seen = state.steps.get(event.step) if state is not None else None
+    if seen is not None and seen.attempts == 1 and seen.scheduled_at is not None:
+        step.waited.observe(event.started_at - seen.scheduled_at)
+
+
+def _step_left(watched: _Watched, event: Any, state: ExecutionState | None) -> None:
+    watched.step(event.step).finished[_LEFT[type(event)]] += 1
+
+
+def _retried(watched: _Watched, event: AttemptFailed, state: ExecutionState | None) -> None:
+    watched.step(event.step).retries += 1
+
+
+def _compensated(watched: _Watched, event: CompensationEnded, state: ExecutionState | None) -> None:
+    watched.series.compensations[event.outcome] += 1
 
 
 _ENDS: Final[Mapping[type[Any], str]] = {
@@ -267,21 +311,11 @@ _LEFT: Final[Mapping[type[Any], str]] = {
     StepCompensated: "compensated",
 }
 
-_Count: TypeAlias = Callable[[Metrics, _Watched, Any, str], None]
-
-_COUNTED: Final[Mapping[type[Any], _Count]] = {
-    ExecutionStarted: Metrics._execution_started,
-    **dict.fromkeys(_ENDS, Metrics._execution_ended),
-    StepCompleted: Metrics._step_done,
-    StepFailed: Metrics._step_done,
-    **dict.fromkeys(_LEFT, Metrics._step_left),
-    AttemptFailed: Metrics._retried,
-    CompensationEnded: Metrics._compensated,
+_COUNTED: Final[Mapping[type[Any], Callable[[_Watched, Any, ExecutionState | None], None]]] = {
+    ExecutionStarted: _execution_started,
+    **dict.fromkeys(_ENDS, _execution_ended),
+    StepFailed: _step_failed,
+    **dict.fromkeys(_LEFT, _step_left),
+    AttemptFailed: _retried,
+    CompensationEnded: _compensated,
 }
-
-
-def _distribution(of: dict[str, Distribution], kind: str) -> Distribution:
-    found = of.get(kind)
-    if found is None:
-        found = of[kind] = Distribution(LONG)
-    return found

@@ -1,7 +1,7 @@
 """When schedules are due. Pure arithmetic: no clock is read.
 
-A time that daylight saving leaves out in spring is due at the first minute after the gap; one that comes twice in autumn
-is due the first time. What recurs within an hour (`*/15 * * * *`), or every hour, goes by the hours that really pass.
+A time that daylight saving leaves out in spring is due at the first minute after the gap; one that comes twice in the
+autumn is due the first time. What recurs within an hour (`*/15 * * * *`), or every hour, goes by the hours that pass.
 All instants and durations are integers of microseconds.
 """
 
