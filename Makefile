@@ -36,9 +36,8 @@ check: .venv ## Check format, lint, types, import floors, and that generated fil
 bench: .venv ## Measure, compare with raw SQLite and the recorded bars, write bench-results.json
 	@$(PYTHON_IN_VENV) -m benchmarks $(BENCH_ARGS)
 
-serve: ## Not in this release
-	@echo "make serve: the server (HTTP API and UI) is not part of this release; 'make run' shows a workflow at work" >&2
-	@exit 2
+serve: .venv ## Serve the HTTP API on http://127.0.0.1:8080 with example workflows: SERVE_ARGS="--port 9000"
+	@$(PYTHON_IN_VENV) examples/server/serve.py $(SERVE_ARGS)
 
 generate: .venv ## Write the generated files anew
 	@$(PYTHON_IN_VENV) scripts/generated.py --write

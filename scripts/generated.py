@@ -15,6 +15,7 @@ from typing import Any, Final
 from command_reference import command_page
 from error_reference import error_page
 from function_reference import function_page
+from permission_reference import permission_page
 from python_reference import python_page
 from status_reference import status_page
 from stepwell.app.configuration import configuration_schema
@@ -33,6 +34,7 @@ GENERATED: Final[Mapping[str, Callable[[], str]]] = {
     "docs/reference/command-line.md": lambda: NOTICE + command_page(),
     "docs/reference/errors.md": lambda: NOTICE + error_page(),
     "docs/reference/functions.md": lambda: NOTICE + function_page(),
+    "docs/reference/permissions.md": lambda: NOTICE + permission_page(),
     "docs/reference/python.md": lambda: NOTICE + python_page(),
     "docs/reference/workflow.schema.json": lambda: _json(workflow_schema()),
     "docs/reference/configuration.schema.json": lambda: _json(configuration_schema()),

@@ -116,7 +116,7 @@ async def test_to_another_name_that_leads_there_it_does_not(loopback: httpx.Asyn
 
 def test_elsewhere_it_answers_to_the_names_that_are_configured() -> None:
     named = configuration_from({"security": {"hosts": ["Api.Example.com"]}})
-    assert hosts_of(named, "0.0.0.0") == {"api.example.com"}
+    assert hosts_of(named, "0.0.0.0") == frozenset({"api.example.com"})
     assert hosts_of(configuration_from({}), "0.0.0.0") is None
     assert "api.example.com" in (hosts_of(named, "localhost") or ())
 

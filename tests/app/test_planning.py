@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from stepwell.app.planning import StepFigures, WorkflowFigures, figures_document, figures_of
 from stepwell.app.worst_case import Cost, with_places
 from stepwell.base.spans import Source
+from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.loading import load_or_raise
+from stepwell.definition.tree import MAX_DEPTH
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -439,17 +441,14 @@ def test_nested_steps_know_where_they_stand() -> None:
 
 
 def test_the_deepest_nesting_that_a_document_allows_is_planned() -> None:
+    deepest = (MAX_DEPTH - 2) // 3  # a level is a list of steps, a step and its settings; around it are two more
     step = work("inmost")
-    depth = 0
-    while True:
-        try:
-            figures = planned(step)
-        except Exception:
-            break
-        depth += 1
-        step = inner(f"g{depth}", "parallel_group", steps=[step])
-    assert depth > 15
-    assert (len(figures.steps), figures.attempts, figures.duration) == (depth, 1, 10 * SECOND)
+    for level in range(1, deepest):
+        step = inner(f"g{level}", "parallel_group", steps=[step])
+    figures = planned(step)
+    assert (len(figures.steps), figures.attempts, figures.duration) == (deepest, 1, 10 * SECOND)
+    with pytest.raises(InvalidDefinition, match="too-deep"):
+        planned(inner("outmost", "parallel_group", steps=[step]))
 
 
 def test_the_document_says_null_where_nothing_bounds_a_figure() -> None:

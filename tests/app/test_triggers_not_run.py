@@ -20,17 +20,53 @@ spec:
 """
 
 
+def findings(trigger: str) -> list[tuple[str, str, int]]:
+    loaded = check(Source("w.yaml", DOCUMENT % trigger), catalogue_of(Registries(), set(), None))
+    return [(finding.code, finding.severity, finding.span.line) for finding in loaded.diagnostics]
+
+
+def test_a_trigger_that_starts_nothing_yet_is_pointed_out() -> None:
+    assert findings("{topic: {name: x}}") == [("not-triggered", "warning", 7)]
+
+
 @pytest.mark.parametrize(
-    ("trigger", "kind"),
+    "trigger",
     [
-        ("{schedule: {every: 1h}}", "schedule"),
-        ("{webhook: {path: x}}", "webhook"),
-        ("{topic: {name: x}}", "topic"),
+        "{schedule: {every: 1h}}",
+        "{webhook: {path: a/b, verify: {scheme: github, secret: '{{ secrets.GITHUB }}'}}}",
+        "{webhook: {path: x, verify: {scheme: hmac, header: X-S, secret: ['{{ secrets.A }}', '{{ secrets.B }}']}}}",
+        "{webhook: {path: x, verify: {scheme: slack, secret: '{{ secrets.A }}', tolerance: 1m}}}",
     ],
 )
-def test_a_trigger_that_starts_nothing_yet_is_pointed_out(trigger: str, kind: str) -> None:
-    loaded = check(Source("w.yaml", DOCUMENT % trigger), catalogue_of(Registries(), set(), None))
-    (finding,) = loaded.diagnostics
-    assert (finding.code, finding.severity, finding.span.line) == ("not-triggered", "warning", 7)
-    assert kind in finding.message
-    assert loaded.definition is not None
+def test_schedules_and_verified_webhooks_are_right(trigger: str) -> None:
+    assert findings(trigger) == []
+
+
+@pytest.mark.parametrize(
+    ("trigger", "code", "severity"),
+    [
+        ("{webhook: {path: x}}", "unverified-webhook", "warning"),
+        ("{webhook: {path: '/x', verify: {scheme: github, secret: '{{ secrets.A }}'}}}", "bad-webhook", "error"),
+        ("{webhook: {path: x, verify: {scheme: github, secret: plain}}}", "bad-webhook", "error"),
+        ("{webhook: {path: x, verify: {scheme: md5, secret: '{{ secrets.A }}'}}}", "wrong-value", "error"),
+        ("{webhook: {path: x, verify: {scheme: hmac, secret: '{{ secrets.A }}'}}}", "bad-verification", "error"),
+        (
+            "{webhook: {path: x, verify: {scheme: github, header: X, secret: '{{ secrets.A }}'}}}",
+            "bad-verification",
+            "error",
+        ),
+        ("{schedule: {cron: '61 * * * *'}}", "bad-schedule", "error"),
+        ("{schedule: {cron: '0 0 31 2 *'}}", "bad-schedule", "error"),
+        ("{schedule: {cron: '0 9 * * *', timezone: Mars/Olympus}}", "bad-schedule", "error"),
+        ("{schedule: {every: 100ms}}", "bad-schedule", "error"),
+        ("{schedule: {every: 1h, catch_up: never}}", "wrong-value", "error"),
+        ("{schedule: {every: 1h, overlap: queue}}", "wrong-value", "error"),
+    ],
+)
+def test_what_is_wrong_with_a_trigger_is_one_finding(trigger: str, code: str, severity: str) -> None:
+    assert findings(trigger) == [(code, severity, 7)]
+
+
+def test_a_path_starts_one_thing() -> None:
+    webhook = "{webhook: {path: x, verify: {scheme: github, secret: '{{ secrets.A }}'}}}"
+    assert findings(f"{webhook}\n    - {webhook}") == [("bad-webhook", "error", 8)]

@@ -116,6 +116,15 @@ def test_tasks_and_rules_are_checked_only_with_modules(stepwell: Stepwell) -> No
     assert shown.out.count("error[") == 2
 
 
+def test_actions_of_a_task_graph_are_checked_only_with_modules_too(stepwell: Stepwell) -> None:
+    Path("g.yaml").write_text("ref: a.b\nversion: 1.0.0\ntasks: [{name: one, action: ops.build}]\n")
+    assert stepwell("validate", "g.yaml").status == 0
+    write_tasks("tasks_graph.py")
+    shown = stepwell("validate", "g.yaml", "--import", "tasks_graph.py")
+    assert (shown.status, shown.out.count("error[")) == (2, 1)
+    assert "error[unknown-action]: there is no action 'ops.build'" in shown.out
+
+
 def test_what_this_version_does_not_run_is_an_error_without_modules_too(stepwell: Stepwell) -> None:
     write_workflow("w.json", {"name": "one", "type": "shell", "config": {"command": "true"}})
     shown = stepwell("validate", "w.json")

@@ -251,6 +251,16 @@ def test_verifying_finds_what_is_wrong(stepwell: Stepwell, ids: dict[str, str]) 
     assert stepwell("db", "verify", "-o", "json", "-q").json()["ok"] is False
 
 
+def test_verifying_finds_a_journal_that_was_tampered_with(stepwell: Stepwell, ids: dict[str, str]) -> None:
+    with closing(sqlite3.connect("stepwell.db")) as database, database:
+        database.execute("INSERT INTO journal VALUES (1, 'audit', 'k', 0, 'forged', zeroblob(32))")
+        database.execute("INSERT INTO chains VALUES ('audit', 1, 1, zeroblob(32))")
+    database.close()
+    shown = stepwell("db", "verify")
+    assert shown.status == 1
+    assert shown.out.startswith("journal of 'audit': entry 1 does not follow from the beginning: ")
+
+
 def test_a_damaged_database_exits_with_what_is_known(stepwell: Stepwell, ids: dict[str, str]) -> None:
     database = Path("stepwell.db")
     content = bytearray(database.read_bytes())

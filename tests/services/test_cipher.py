@@ -13,7 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepwell.base.errors import ConfigurationError, StoreError
-from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, environment_key
+from stepwell.services.cipher import (
+    AesCipher,
+    LazyCipher,
+    LazyKeyFile,
+    RingCipher,
+    environment_key,
+    environment_keys,
+)
 
 KEY = bytes(range(32))
 
@@ -148,3 +155,50 @@ def test_a_place_where_no_file_can_be_made_is_a_clear_error(tmp_path: Path) -> N
         LazyKeyFile(tmp_path / "missing" / "k", print).read_or_create()
     with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
         LazyKeyFile(tmp_path, print).read()
+
+
+def test_what_any_key_of_a_ring_encrypted_can_be_decrypted_and_new_things_are_with_the_first() -> None:
+    old, new = bytes(32), KEY
+    ring = RingCipher([new, old])
+    assert ring.decrypt(AesCipher(old).encrypt(b"x")) == b"x"
+    assert AesCipher(new).decrypt(ring.encrypt(b"y")) == b"y"
+    with pytest.raises(StoreError):
+        ring.decrypt(AesCipher(bytes([1] * 32)).encrypt(b"z"))
+
+
+def test_old_keys_of_the_environment_come_behind_the_new_one() -> None:
+    new, old = base64.b64encode(KEY).decode(), base64.b64encode(bytes(32)).decode()
+    assert environment_keys({"STEPWELL_KEY": new, "STEPWELL_OLD_KEYS": f"{old}, {old}"}) == [KEY, bytes(32), bytes(32)]
+    assert environment_keys({"STEPWELL_OLD_KEYS": old}) == []
+    with pytest.raises(ConfigurationError, match="STEPWELL_OLD_KEYS"):
+        environment_keys({"STEPWELL_KEY": new, "STEPWELL_OLD_KEYS": "hunter22"})
+
+
+def test_a_key_that_is_put_into_the_file_is_used_from_then_on_and_the_old_one_for_reading(tmp_path: Path) -> None:
+    file = LazyKeyFile(tmp_path / "k", lambda _: None)
+    reader = LazyCipher(file)
+    before = reader.encrypt(b"before")
+    file.add()
+    after = LazyCipher(file).encrypt(b"after")
+    assert reader.decrypt(after) == b"after"
+    assert LazyCipher(file).decrypt(before) == b"before"
+    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file.path]
+
+
+def test_two_cannot_put_a_key_into_the_file_at_once_and_lose_one(tmp_path: Path) -> None:
+    file = LazyKeyFile(tmp_path / "k", lambda _: None)
+    file.read_or_create()
+    (tmp_path / ".k.new").touch()
+    with pytest.raises(ConfigurationError, match="somebody else"):
+        file.add()
+    assert len(file.read_all()) == 1
+
+
+def test_a_key_is_not_put_into_a_file_that_holds_something_else(tmp_path: Path) -> None:
+    file = LazyKeyFile(tmp_path / "k", lambda _: None)
+    file.path.write_text("hunter22")
+    with pytest.raises(ConfigurationError, match="does not hold a key"):
+        file.add()
+    assert file.path.read_text() == "hunter22"
+    assert list(tmp_path.iterdir()) == [file.path]

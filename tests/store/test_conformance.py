@@ -17,6 +17,7 @@ from tests.conformance.store_dead_letters import DeadLettersConformance
 from tests.conformance.store_locks import LocksConformance
 from tests.conformance.store_registry import RegistryConformance
 from tests.conformance.store_results import ResultsConformance
+from tests.conformance.store_tallies import TalliesConformance
 
 
 class InMemory(StorePlace):
@@ -99,4 +100,12 @@ class TestSqliteResults(InSqlite, ResultsConformance):
 
 
 class TestSqliteLedger(InSqlite, LedgerConformance):
+    pass
+
+
+class TestMemoryTallies(InMemory, TalliesConformance):
+    pass
+
+
+class TestSqliteTallies(InSqlite, TalliesConformance):
     pass

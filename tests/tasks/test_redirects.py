@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from stepwell.ports.work import TaskError
+from stepwell.tasks.addresses import AddressGuard
 from stepwell.tasks.client import HttpClient
 from stepwell.tasks.http import HttpHandler
 from tests.tasks.conftest import Serve
@@ -203,7 +204,7 @@ async def test_a_name_that_changes_its_address_between_two_hops_is_refused(
 
 async def test_private_networks_can_be_refused_too(serve: Serve) -> None:
     server = await serve(saying("arrived"))
-    handler = HttpHandler(HttpClient(allow_private=False))
+    handler = HttpHandler(HttpClient(AddressGuard(allow_private=False)))
     for url in (server.url, server.url.replace("127.0.0.1", "localhost"), "http://10.0.0.1/", "http://[::1]/"):
         assert (await failure(handler, url=url)).type == "forbidden_address"
     await handler.close()

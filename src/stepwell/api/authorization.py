@@ -10,13 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.api.context import ServerContext
 from stepwell.api.known_paths import PATHS
-from stepwell.api.permissions import UNAUDITED
+from stepwell.api.permissions import UNAUDITED, WHOLE_SERVER
 from stepwell.api.problems import Problem, problem_response
 from stepwell.api.routing import PREFIX
 from stepwell.app.access import Caller
 from stepwell.app.audit import Outcome, act_entry, doer_of
 from stepwell.app.security import Security
 from stepwell.base.clock import Clock
+from stepwell.base.errors import StepwellError, StoreError
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SINGULAR: Final[Mapping[str, str]] = {"policies": "policy"}
@@ -37,18 +38,22 @@ class Authorization:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        permission, caller = scope["permission"], scope["caller"]
-        if permission == "anybody":
+        caller = scope["caller"]
+        if scope["permission"] == "anybody":
             return await self._app(scope, receive, send)
-        if not caller.has(permission):
-            await self._note(scope, caller, 403, named_in(scope["template"], scope["parameters"]))
-            problem = Problem(
-                403, f"this takes the role {permission}, and {caller.name} is {caller.role}", code="forbidden"
-            )
-            return await problem_response(problem)(scope, receive, send)
+        said = _refusal(scope, caller)
+        if said is not None:
+            return await problem_response(await self._refused(said, scope, caller))(scope, receive, send)
         if scope["method"] in _READING or (scope["method"], scope["template"]) in UNAUDITED:
             return await self._app(scope, receive, send)
         return await self._noted(scope, caller, receive, send)
+
+    async def _refused(self, said: str, scope: Scope, caller: Caller) -> StepwellError:
+        try:
+            await self._note(scope, caller, 403, named_in(scope["template"], scope["parameters"]))
+        except StoreError as error:
+            return error
+        return Problem(403, said, code="forbidden")
 
     async def _noted(self, scope: Scope, caller: Caller, receive: Receive, send: Send) -> None:
         is_noted = False
@@ -71,14 +76,25 @@ class Authorization:
         await self._audit.note(act_entry(doer, what, on, now, outcome=_outcome(status), status=status))
 
 
+def _refusal(scope: Scope, caller: Caller) -> str | None:
+    """Why the caller may not do this, or None."""
+    permission = scope["permission"]
+    if not caller.has(permission):
+        return f"this takes the role {permission}, and {caller.name} has the role {caller.role}"
+    if caller.namespaces is not None and (scope["method"], scope["template"]) in WHOLE_SERVER:
+        return f"this concerns all namespaces, and {caller.name} may not see them all"
+    return None
+
+
 def named_in(template: str, parameters: Mapping[str, Any]) -> str:
     """What a path names: `execution:ID`, `workflow:NAME/version:V`."""
     parts = template.split("/")
     found = []
     for before, part in pairwise(parts):
         if part.startswith("{"):
-            name = part[1:-1].partition(":")[0]
-            found.append(f"{_SINGULAR.get(before, before.removesuffix('s'))}:{parameters[name]}")
+            value = parameters[part[1:-1].partition(":")[0]]
+            of = "" if before.startswith("{") else f"{_SINGULAR.get(before, before.removesuffix('s'))}:"
+            found.append(of + str(value))
     return "/".join(found)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from stepwell.api.parameters import Instant
 
@@ -31,9 +31,25 @@ class StartBody(Body):
 class ChangeVersion(Body):
     """Changes a registered version: at least one of `lifecycle` and `default`."""
 
-    lifecycle: Literal["active", "deprecated", "retired"] | None = None
-    default: Literal[True] | None = Field(default=None, description="Make it the version that the name alone means.")
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"anyOf": [{"required": ["lifecycle"]}, {"required": ["default"]}]},
+    )
+
+    # They may be absent, but not null.
+    lifecycle: Literal["active", "deprecated", "retired"] = Field(default=None)  # type: ignore[arg-type]
+    default: Literal[True] = Field(
+        default=None,  # type: ignore[arg-type]
+        description="Make it the version that the name alone means.",
+    )
     reason: Text | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set & {"lifecycle", "default"}:
+            raise ValueError("nothing is to be changed: expected lifecycle, default, or both")
+        return self
 
 
 class ReasonBody(Body):
@@ -142,3 +158,37 @@ class RetryLetterBody(ReasonBody):
     """Tries the step of a dead letter again."""
 
     settings: Values | None = Field(default=None, description="Put over the settings of the step.")
+
+
+class PollBody(Body):
+    """Asks for work."""
+
+    worker: Name = Field(description="What the worker is called: for people, and the same in all its calls.")
+    queues: list[Name] = Field(min_length=1, max_length=100, description="Those that it serves, the first ones first.")
+    limit: int = Field(default=1, ge=1, le=1_000, description="At most so many assignments.")
+    wait: float = Field(default=20, ge=0, le=60, description="Seconds to wait for the first of them.")
+
+
+class BeatBody(Body):
+    """A sign of life."""
+
+    worker: Name
+    assignments: list[Name] = Field(max_length=10_000, description="The ids of those that it is at work on.")
+
+
+class CompleteBody(Body):
+    """Reports that the work is done."""
+
+    id: Name = Field(description="Of the assignment.")
+    result: JsonValue = Field(default=None, description="The step's result.")
+    scope: Values | None = Field(default=None, description="Further names for the step's `output` mapping.")
+
+
+class FailBody(Body):
+    """Reports that the work has failed."""
+
+    id: Name = Field(description="Of the assignment.")
+    type: Name = Field(description="The kind of error, which retry policies may name.")
+    message: Text
+    details: Values | None = None
+    retryable: bool = Field(default=False, description="Whether another try may end otherwise.")

@@ -13,7 +13,7 @@ from stepwell.base.suggest import hint_for
 from stepwell.dialects.table import DIALECTS, dialect_named
 
 JSON: Final = "application/json"
-YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "text/plain")
+YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 """Types that stand for YAML, of which JSON is a part."""
 
 REQUEST_BODY: Final[dict[str, Any]] = {

@@ -44,12 +44,11 @@ class EventStream(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, parts: AsyncGenerator[bytes], closing: asyncio.Event, patience: float = PATIENCE) -> None:
+    def __init__(self, parts: AsyncGenerator[bytes], closing: asyncio.Event) -> None:
         self.status_code = 200
         self.background = None
         self._parts = parts
         self._closing = closing
-        self._patience = patience
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,21 +79,21 @@ class EventStream(Response):
         async with aclosing(with_heartbeats(self._parts)) as parts:
             async for part in parts:
                 try:
-                    async with asyncio.timeout(self._patience):
+                    async with asyncio.timeout(PATIENCE):
                         await send({"type": "http.response.body", "body": part, "more_body": True})
                 except TimeoutError:
-                    _log.info("a reader of events took nothing for %s seconds: it is cut off", self._patience)
+                    _log.info("a reader of events took nothing for %s seconds: it is cut off", PATIENCE)
                     return  # without an end: the server closes the connection
         await send({"type": "http.response.body", "body": b""})
 
 
-async def with_heartbeats(parts: AsyncGenerator[bytes], every: float = HEARTBEAT) -> AsyncGenerator[bytes]:
-    """The same, with a sign of life wherever nothing comes for so many seconds."""
+async def with_heartbeats(parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    """The same, with a sign of life wherever nothing comes for `HEARTBEAT` seconds."""
     following: asyncio.Future[bytes] | None = None
     try:
         while True:
             following = following or asyncio.ensure_future(anext(parts))
-            done, _ = await asyncio.wait({following}, timeout=every)
+            done, _ = await asyncio.wait({following}, timeout=HEARTBEAT)
             if not done:
                 yield PING
                 continue

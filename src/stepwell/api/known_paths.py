@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -37,8 +38,16 @@ class KnownPaths:
 
 def _unknown(method: str, path: str) -> Problem:
     shown = path if len(path) <= 200 else path[:199] + "…"
-    methods = PATHS.methods(path)
-    if not methods:
+    allowed = allowed_on(path)
+    if not allowed:
         return Problem(404, f"{method} {shown}: not found", code="not-found")
-    allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
-    return Problem(405, f"{method} {shown}: method not allowed", code="method-not-allowed", headers={"Allow": allowed})
+    headers = {"Allow": ", ".join(allowed)}
+    return Problem(405, f"{method} {shown}: method not allowed", code="method-not-allowed", headers=headers)
+
+
+def allowed_on(path: str) -> Sequence[str]:
+    """The methods that a path has. One that is written out among the templates has those of its line, although it could
+    be taken for the id of something as well."""
+    literal = frozenset(method for method, template in PERMISSIONS if template == path)
+    methods = literal or PATHS.methods(path)
+    return sorted(methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())) if methods else ()

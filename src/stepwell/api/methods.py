@@ -6,7 +6,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stepwell.api.context import ServerContext
-from stepwell.api.known_paths import PATHS
+from stepwell.api.known_paths import allowed_on
 
 
 class Options:
@@ -17,10 +17,9 @@ class Options:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
-            methods = PATHS.methods(scope["path"])
-            if methods:
-                allowed = {*methods, "OPTIONS", *(["HEAD"] if "GET" in methods else [])}
-                return await Response(None, 204, {"Allow": ", ".join(sorted(allowed))})(scope, receive, send)
+            allowed = allowed_on(scope["path"])
+            if allowed:
+                return await Response(None, 204, {"Allow": ", ".join(allowed)})(scope, receive, send)
         return await self._app(scope, receive, send)
 
 

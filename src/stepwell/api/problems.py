@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from stepwell.app.access import Forbidden, Unauthenticated
+from stepwell.app.allowances import NotAllowed
 from stepwell.app.operating import NoAnswer
 from stepwell.base.errors import Conflict, InvalidInput, NotFound, StepwellError, StoreError, UsageError
 from stepwell.definition.diagnostics import InvalidDefinition
@@ -29,6 +30,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 STATUSES: Final[Sequence[tuple[type[StepwellError], int]]] = (
     (Unauthenticated, 401),
     (Forbidden, 403),
+    (NotAllowed, 403),
     (InvalidDefinition, 422),
     (InvalidInput, 422),
     (NotFound, 404),
@@ -48,8 +50,16 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "invalid-secret": 422,
     "issuer-unavailable": 503,
     "invalid-policy": 422,
+    "invalid-alert": 422,
     "invalid-service": 422,
     "start-key-reused": 422,
+    "bad-signature": 401,
+    "signature-missing": 401,
+    "stale-timestamp": 401,
+    "webhook-unready": 503,
+    "unsupported-media-type": 415,
+    "bad-schedule": 422,
+    "bad-range": 422,
     "engine-closed": 503,
     "unusable-definition": 409,
 }

@@ -29,6 +29,8 @@ async def answered_once(request: Request, key: str, handle: Callable[[Request], 
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         return KeptAnswer(response.status_code, headers, bytes(response.body))
 
-    kept = await parts_of(request).service(IdempotencyKeys).answer(caller_of(request).name, key, whole, act)
+    caller = caller_of(request)
+    asking = f"{caller.proof}:{caller.id}:{caller.name}"
+    kept = await parts_of(request).service(IdempotencyKeys).answer(asking, key, whole, act)
     headers = kept.headers if is_new else {**kept.headers, "Idempotency-Replayed": "true"}
     return Response(kept.body, kept.status, headers)

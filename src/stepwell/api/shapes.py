@@ -215,6 +215,17 @@ class FullWorkflow(WorkflowVersion):
     text: str
 
 
+class DefinitionText(Shape):
+    """What an execution runs, as it was given."""
+
+    workflow: str
+    version: str
+    digest: str
+    dialect: str
+    source_name: str
+    text: str
+
+
 class WorkflowPage(Shape):
     """Registered versions, by name, the newest of each first."""
 

@@ -54,6 +54,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the workflow, and all that belongs to it, is there for this caller."""
         return self.namespaces is None or namespace_of(workflow) in self.namespaces
 
+    @property
+    def has_all(self) -> bool:
+        """Whether it may do everything everywhere, but for what is denied to all."""
+        return self.role == "admin" and self.namespaces is None
+
     def has(self, role: Role) -> bool:
         """Whether it may do what this role may."""
         return ROLES.index(self.role) >= ROLES.index(role)

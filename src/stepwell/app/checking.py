@@ -120,9 +120,11 @@ def check(source: Source, catalogue: Catalogue) -> Loaded:
 
 
 def _not_supported(definition: WorkflowDefinition, catalogue: Catalogue) -> list[Diagnostic]:
+    types = catalogue.leaf_types()
+    types.update(NEEDED)  # in place: it may hold more than it names
     return [
         _finding(definition, "not-supported", path, f"this version does not run {what}")
-        for path, what in unsupported(definition, catalogue.leaf_types() | NEEDED.keys())
+        for path, what in unsupported(definition, types)
     ]
 
 

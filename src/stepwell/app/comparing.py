@@ -12,7 +12,7 @@ from stepwell.app.difference import difference
 from stepwell.app.recorded import Recorded
 from stepwell.app.report import event_report, shown_status
 from stepwell.base.errors import ErrorInfo
-from stepwell.base.instants import to_rfc3339
+from stepwell.base.instants import from_rfc3339, to_rfc3339
 from stepwell.base.values import masked
 from stepwell.decider.keys import INSTEAD, UNDO, split_key
 from stepwell.definition.model import WorkflowDefinition, all_steps
@@ -292,6 +292,19 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         for fate in (step["a"], step["b"]):
             fate["duration_ms"] = _milliseconds(fate.pop("duration"))
     return document
+
+
+def comparison_of(document: Mapping[str, Any]) -> Comparison:
+    """The comparison that a document is of."""
+    sides = {name: {**document[name], "created_at": from_rfc3339(document[name]["created_at"])} for name in ("a", "b")}
+    steps = [{**step, "a": _in_micros(step["a"]), "b": _in_micros(step["b"])} for step in document["steps"]]
+    whole = {**document, **{name: _in_micros(side) for name, side in sides.items()}, "steps": steps}
+    return msgspec.convert(whole, Comparison)
+
+
+def _in_micros(document: Mapping[str, Any]) -> dict[str, Any]:
+    lasted = document["duration_ms"]
+    return {**document, "duration": round(lasted * 1_000) if lasted is not None else None}
 
 
 def _milliseconds(micros: int | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +24,7 @@ from stepwell.definition.loading import Loaded
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.dialects.loading import load
 from stepwell.dialects.native.dialect import NATIVE
-from stepwell.ports.records import Registered
+from stepwell.ports.records import Registered, Registration
 from stepwell.ports.store import Store
 
 if TYPE_CHECKING:
@@ -67,11 +67,21 @@ def _json(definition: Any) -> str:
 
 
 class Definitions:
-    """The definitions of one store."""
+    """The definitions of one store.
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    Args:
+        permit: raises when a registered definition must not be started by its name; None when all may be.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        permit: Callable[[Registration, WorkflowDefinition], Awaitable[None]] | None = None,
+    ) -> None:
         self._store = store
         self._catalogue = catalogue
+        self._permit = permit
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._stored: set[str] = set()
         self._expected: set[str] = set()
@@ -110,12 +120,15 @@ class Definitions:
 
         Raises:
             NotFound: (code `unknown-workflow`, `unknown-version`) it is not registered. Conflict: (code
-            `version-draft`, `version-retired`) it must not be started. StoreError: see `plan`.
+            `version-draft`, `version-retired`) it must not be started. StoreError: see `plan`. What `permit` raises.
         """
         found = await Registry(self._store).startable(reference)
         if found.warning is not None:
             _log.warning("%s", found.warning)
-        return await self.plan(found.registration.digest)
+        plan = await self.plan(found.registration.digest)
+        if self._permit is not None:
+            await self._permit(found.registration, plan.definition)
+        return plan
 
     async def keep(self, plan: Plan) -> None:
         """Store the definition of a plan that was made, and checked, elsewhere, and know the plan from now on."""
@@ -169,7 +182,7 @@ class Definitions:
         by: str,
         reason: str | None,
         draft: bool = False,
-        check: Callable[[WorkflowDefinition], None] = lambda definition: None,
+        check: Callable[[WorkflowDefinition], Awaitable[None]] | None = None,
     ) -> tuple[Registered, Loaded]:
         """Check a text, and register the workflow in it; returns what became of it, and what was found in the text.
 
@@ -182,7 +195,8 @@ class Definitions:
         loaded = await self._checked(source)
         if loaded.definition is None:
             raise InvalidDefinition(tuple(loaded.diagnostics), source)
-        check(loaded.definition)
+        if check is not None:
+            await check(loaded.definition)
         self._compiled(loaded.definition)
         registry = Registry(self._store)
         return await registry.register(loaded.definition, draft=draft, at=at, by=by, reason=reason), loaded

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from stepwell.base.errors import ErrorInfo
-from stepwell.base.instants import to_rfc3339
+from stepwell.base.instants import from_rfc3339, to_rfc3339
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
 from stepwell.decider.run import Run
@@ -158,6 +158,36 @@ def _reason_document(reason: Reason) -> dict[str, Any]:
         "wakes": reason.wakes,
         "why": explanation_document(reason.why) if reason.why is not None else None,
     }
+
+
+def explanation_of(document: Mapping[str, Any]) -> Explanation:
+    """The explanation that a document is of."""
+    return Explanation(
+        execution=document["execution_id"],
+        workflow=document["workflow"],
+        version=document["version"],
+        status=document["status"],
+        created_at=from_rfc3339(document["created_at"]),
+        ended_at=_micros(document["completed_at"]),
+        engine=document["engine"],
+        reasons=[_reason_of(each) for each in document["reasons"]],
+    )
+
+
+def _reason_of(document: Mapping[str, Any]) -> Reason:
+    return Reason(
+        kind=document["kind"],
+        text=document["text"],
+        step=document["step"],
+        since=_micros(document["since"]),
+        until=_micros(document["until"]),
+        wakes=document["wakes"],
+        why=explanation_of(document["why"]) if document["why"] is not None else None,
+    )
+
+
+def _micros(text: str | None) -> int | None:
+    return from_rfc3339(text) if text is not None else None
 
 
 def _instant(instant: int | None) -> str | None:

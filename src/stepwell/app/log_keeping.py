@@ -66,18 +66,19 @@ class LogKeeper(Observer):
         self._forgets = False
         self._told = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: asyncio.Task[None] | None = None
         self.dropped = 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[LogKeeper]:
         """Keep what is logged, until the end; then write what is left."""
         self._loop = asyncio.get_running_loop()
-        root, handler = logging.getLogger(), TaskLines(self._level, self.keep)
+        root, handler = logging.getLogger(), TaskLines(self._level, self.keep, self._clock.now)
         before = root.level
         root.addHandler(handler)
         root.setLevel(min(before, self._level))
         self._forget_soon()
-        running = asyncio.create_task(self._run(), name="stepwell log keeper")
+        self._running = asyncio.create_task(self._run(), name="stepwell log keeper")
         try:
             yield self
         finally:
@@ -85,8 +86,8 @@ class LogKeeper(Observer):
             root.setLevel(before)
             self._flush_alarm.clear()
             self._forget_alarm.clear()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
             while self._lines:
                 await self._write()
 
@@ -159,6 +160,10 @@ class LogKeeper(Observer):
             _log.warning("%d lines of executions' logs could not be kept: %s", len(entries), error)
         else:
             self._told = told
+
+    def problem(self) -> str | None:
+        """Why nothing is kept; None when it is."""
+        return "nobody keeps what is logged" if self._running is None or self._running.done() else None
 
     async def _forget(self) -> None:
         try:

@@ -41,12 +41,7 @@ class Publishing:
         Raises:
             NotFound: there is no such execution. Conflict: (code `execution-ended`) it would reach nobody.
         """
-        if await self._reading.is_over(execution):
-            message = f"execution {execution} has ended, so a signal would reach nobody"
-            raise Conflict(message, code="execution-ended")
-        event = Event(
-            id=secrets.token_hex(16), type=type_, source=SIGNAL, data=data, subject=execution, time=self._clock.now()
-        )
+        event = await signal_event(self._reading, execution, type_, data, self._clock.now())
         return event, await self._session.engine.publish(event)
 
     async def answer(self, execution: str, step: str, response: Any, by: str) -> tuple[Event, Published]:
@@ -60,3 +55,15 @@ class Publishing:
         if not published.waits:  # it was waiting a moment ago
             raise Conflict(f"step {step!r} of execution {execution} has just ceased to wait", code="not-waiting")
         return event, published
+
+
+async def signal_event(reading: Reading, execution: str, type_: str, data: Any, at: int) -> Event:
+    """The event that is meant for one execution, to be published.
+
+    Raises:
+        NotFound: there is no such execution. Conflict: (code `execution-ended`) it would reach nobody.
+    """
+    if await reading.is_over(execution):
+        message = f"execution {execution} has ended, so a signal would reach nobody"
+        raise Conflict(message, code="execution-ended")
+    return Event(id=secrets.token_hex(16), type=type_, source=SIGNAL, data=data, subject=execution, time=at)

@@ -19,7 +19,7 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 SHARED: Final = frozenset({"HS256"})
 """Algorithms with one secret for signing and checking."""
 
-_NAMES: Final = re.compile(r"[A-Za-z0-9_.*-]+", re.ASCII)
+_NAMES: Final = re.compile(r"[A-Za-z0-9_.:/*-]+", re.ASCII)
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
 
@@ -42,7 +42,7 @@ def _checked_host(text: str) -> str:
 
 def _checked_pattern(text: str) -> str:
     if not _NAMES.fullmatch(text):
-        raise ValueError("a name is made of letters, digits, '_', '-' and '.'; '*' stands for any characters")
+        raise ValueError("a name is made of letters, digits, and _ - . : /; '*' stands for any characters")
     return text
 
 
@@ -142,6 +142,7 @@ class Rule(_Section):
     secrets: list[Pattern] = []
     channels: list[Pattern] = Field(default=[], description="Of notifications.")
     workflows: list[Pattern] = Field(default=[], description="Those of other namespaces, as sub-workflows.")
+    events: list[Pattern] = Field(default=[], description="Types of events of other namespaces, to be emitted.")
 
 
 class NetworkAccess(_Section):

@@ -4,31 +4,46 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Any, Final, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from stepwell.app.alert_rules import Figures
+from stepwell.app.alerting import Alerts
 from stepwell.app.approvals import Approvals
 from stepwell.app.configuration import Configuration
 from stepwell.app.dead_letters import DeadLetters
 from stepwell.app.feed import LifecycleFeed
+from stepwell.app.happening import open_schedules, open_subscriptions
+from stepwell.app.health import Health
 from stepwell.app.idempotency import IdempotencyKeys
 from stepwell.app.intervening import Interventions
 from stepwell.app.lifecycle import Bell
+from stepwell.app.log_keeping import LogKeeper
+from stepwell.app.log_reading import Logs
+from stepwell.app.monitoring import Monitoring, gauges_of
 from stepwell.app.operating import Operators
 from stepwell.app.policy_settings import PolicySettings, open_policy_settings
 from stepwell.app.publishing import Publishing
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries
 from stepwell.app.registry import Registry
+from stepwell.app.schedules import Schedules
 from stepwell.app.security import Security, open_security
 from stepwell.app.service_settings import ServiceSettings, open_service_settings
 from stepwell.app.session import Announce, Session, open_session, owner_name
 from stepwell.app.starting import Starting
+from stepwell.app.subscriptions import Subscriptions
 from stepwell.app.telemetry import LifecycleLines, node_name
+from stepwell.app.telling import People
+from stepwell.app.webhooks import Webhooks
 from stepwell.app.workflows import Workflows
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.ports.store import Store
 from stepwell.ports.work import Observer
-from stepwell.telemetry.metrics import Metrics
+from stepwell.telemetry.metrics import Gauges, Metrics
+
+if TYPE_CHECKING:
+    from stepwell.telemetry.exposition import Exposition
 
 T = TypeVar("T")
 
@@ -63,16 +78,33 @@ class Parts:
         self.operators = Operators(session.store, session.codec, session.definitions, clock, self.owner)
         self.approvals = Approvals(session.store, self.reading)
         self.dead_letters = DeadLetters(session.store)
+        self.monitoring = Monitoring(session.store, clock, configuration.execution.max_workflows)
+        self.logs = Logs(session.store, self.reading, session.codec)
         self.starting = Starting(session, clock)
         self.workflows = Workflows(session.store, self.registry, session.definitions, configuration, clock)
         self.publishing = Publishing(session, self.reading, self.approvals, clock)
+        self.webhooks = Webhooks(session.store, session.engine, session.triggering, session.secrets.of, clock)
         self.interventions = Interventions(session, self.operators, self.reading)
+        self.people = People(session.handlers["notify"], session.secrets, clock, "stepwell")
         self._services: list[object] = []
+        self.health = Health(session.store, session.engine, clock, node_name(), lambda: self._services)
 
     @property
     def store(self) -> Store:
         """Where everything is kept."""
         return self.session.store
+
+    @cached_property
+    def exposition(self) -> Exposition:
+        """Shows the metrics to Prometheus."""
+        from stepwell.telemetry.exposition import Exposition
+
+        return Exposition(self.metrics)
+
+    async def gauges(self) -> Gauges:
+        """What metrics show that is looked up rather than counted."""
+        engine, worker = self.session.engine, self.session.worker
+        return gauges_of(await self.monitoring.census(), engine.gates(), engine.load(), worker.load())
 
     def service(self, kind: type[T]) -> T:
         """The service of this class, which `SERVICES` opened.
@@ -115,12 +147,36 @@ def _feed(parts: Parts) -> AbstractAsyncContextManager[LifecycleFeed]:
     return LifecycleFeed(parts.store, parts.session.codec, parts.bell).open()
 
 
+def _alerts(parts: Parts) -> AbstractAsyncContextManager[Alerts]:
+    figures = Figures(parts.store, parts.monitoring, parts.gauges, parts.clock.now)
+    return Alerts(parts.configuration, parts.store, figures, parts.people, parts.clock).open()
+
+
+def _log_keeper(parts: Parts) -> AbstractAsyncContextManager[LogKeeper]:
+    section = parts.configuration.logging.executions
+    keeper = LogKeeper(parts.store, parts.clock, section.level, section.keep)
+    parts.bell.add(keeper)
+    return keeper.open()
+
+
+def _schedules(parts: Parts) -> AbstractAsyncContextManager[Schedules]:
+    return open_schedules(parts.session, parts.clock, parts.configuration)
+
+
+def _subscriptions(parts: Parts) -> AbstractAsyncContextManager[Subscriptions]:
+    return open_subscriptions(parts.session, parts.clock, parts.configuration, parts.reading, parts.bell, parts.owner)
+
+
 SERVICES: Final[Sequence[Service]] = (
+    _log_keeper,
     _policies,
     _called,
     _security,
     _idempotency_keys,
     _feed,
+    _alerts,
+    _schedules,
+    _subscriptions,
 )
 """In the order in which they are opened; closed in reverse."""
 
@@ -158,6 +214,7 @@ async def open_server(
                 registries,
                 store=store,
                 take_over=True,
+                has_queues=True,
                 observer=bell,
                 announce=announce,
                 clock=clock,

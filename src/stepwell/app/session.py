@@ -7,24 +7,27 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
+from stepwell.app.allowances import Allowances
 from stepwell.app.capabilities import capable_handlers, models_of
 from stepwell.app.checking import catalogue_of
 from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import Definitions
+from stepwell.app.network import guard_of
 from stepwell.app.notifications import channels_of
 from stepwell.app.packs import add_packs, register_workflows
 from stepwell.app.plugins import plugins_of
 from stepwell.app.policies import policies_of, service_gates_of
 from stepwell.app.registries import Registries
 from stepwell.app.registry import Reference
+from stepwell.app.secret_store import SecretStore, keys_of
 from stepwell.app.services import services_of
-from stepwell.app.telemetry import lines_of, together, tracing_of
+from stepwell.app.telemetry import lines_of, show_traces, together, tracing_of
 from stepwell.app.triggering import Triggering
 from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
@@ -34,9 +37,10 @@ from stepwell.execution.event import Event
 from stepwell.ports.measures import Measures
 from stepwell.ports.services import Cipher, SecretSource
 from stepwell.ports.store import Store
-from stepwell.ports.work import Observer
-from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, environment_key
+from stepwell.ports.work import Observer, TaskHandler
+from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, RingCipher, environment_keys
 from stepwell.services.registry import ServiceTable
+from stepwell.services.secret_table import KeyRing, SecretTable
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
 from stepwell.store.factory import sqlite_path, store_for
 from stepwell.tasks.builtin import builtin_handlers
@@ -44,6 +48,8 @@ from stepwell.tasks.emit_event import EmitEventHandler
 from stepwell.telemetry.tracing import Tracing
 from stepwell.worker.local import LocalWorker
 from stepwell.worker.opening import opened
+from stepwell.worker.queues import Queues
+from stepwell.worker.routing import QueueDispatcher, RoutingDispatcher
 
 _log = logging.getLogger(__name__)
 
@@ -60,9 +66,13 @@ class Session(msgspec.Struct, frozen=True):
     codec: Codec
     worker: LocalWorker
     triggering: Triggering
-    secrets: SecretSource
+    secrets: CombinedSecrets
+    secret_store: SecretStore
+    allowances: Allowances
     services: ServiceTable
     tracing: Tracing | None = None
+    handlers: Mapping[str, TaskHandler] = {}
+    queues: Queues | None = None
 
 
 @asynccontextmanager
@@ -88,6 +98,7 @@ async def open_session(
     store: Store | None = None,
     shard: int | None = None,
     take_over: bool = False,
+    has_queues: bool = False,
     observer: Observer | None = None,
     announce: Announce = lambda message: None,
     clock: Clock | None = None,
@@ -99,6 +110,7 @@ async def open_session(
     Args:
         shard: the shard to own; None for a free one.
         take_over: also go on with what other engines, now gone, left unfinished.
+        has_queues: steps that name a queue are fetched by workers elsewhere; otherwise they are done here.
         measures: told what the engine measures of itself.
         keeps_logs: somebody keeps what tasks log; see `telemetry.logs.TaskLines`.
     """
@@ -111,6 +123,7 @@ async def open_session(
                 store=own,
                 shard=shard,
                 take_over=take_over,
+                has_queues=has_queues,
                 observer=observer,
                 announce=announce,
                 clock=clock,
@@ -131,7 +144,9 @@ async def open_session(
     async def publish(event: Event) -> bool:
         return not (await triggering.publish_by(engine, event, clock.now())).duplicate
 
-    secret_source = secrets_of(configuration, plugins.secrets())
+    keys = keys_of(configuration.state_store.url, announce)
+    secret_store = SecretStore(store, keys, clock)
+    secret_source = secrets_of(configuration, [SecretTable(store, KeyRing(keys)), *plugins.secrets()])
     handlers = {
         **builtin_handlers(
             services,
@@ -142,6 +157,7 @@ async def open_session(
             models=registries.models
             or models_of(configuration, registries, lambda value: opened(value, secret_source, [])),
             directory=directory_of(configuration),
+            guard=guard_of(configuration),
         ),
         **capable_handlers(configuration),
         "emit_event": EmitEventHandler(publish, clock),
@@ -150,7 +166,8 @@ async def open_session(
     }
     names, policies = services.names(), policies_of(configuration)
     catalogue = catalogue_of(registries, set(handlers), names, policies, channels.keys(), plugins)
-    definitions = Definitions(store, catalogue)
+    allowances = Allowances(configuration.security, store, clock)
+    definitions = Definitions(store, catalogue, allowances.check_start)
     execution = configuration.execution
     tracing = tracing_of(configuration)
     engine = Engine(
@@ -175,10 +192,12 @@ async def open_session(
         traceparent=tracing.traceparent if tracing is not None else None,
         is_known=keeps_logs,
     )
-    engine.connect(worker)
+    fetched = QueueDispatcher(engine.report, clock, secret_source) if has_queues else None
+    engine.connect(worker if fetched is None else RoutingDispatcher(worker, fetched))
     if tracing is not None:
         tracing.attach(engine.peek)
-    triggering = Triggering(store, definitions.stored)
+        show_traces(tracing)
+    triggering = Triggering(store, definitions.stored, allowances.check_start)
     if configuration.events.kafka_servers:
         _log.warning(
             "events.kafka_servers is set, but this version has no connection to a broker: events come by calls"
@@ -187,7 +206,21 @@ async def open_session(
         packs = [pack for folder in configuration.packs for pack in registries.packs[folder]]
         await register_workflows(packs, definitions, clock.now(), this_user())
         await engine.open(shard, take_over=take_over)
-        yield Session(engine, definitions, store, codec, worker, triggering, secret_source, services, tracing)
+        yield Session(
+            engine,
+            definitions,
+            store,
+            codec,
+            worker,
+            triggering,
+            secret_source,
+            secret_store,
+            allowances,
+            services,
+            tracing,
+            handlers,
+            fetched.queues if fetched is not None else None,
+        )
     finally:
         await asyncio.shield(engine.close())
         if tracing is not None:
@@ -218,17 +251,18 @@ def owner_name() -> str:
 
 def cipher_for(configuration: Configuration, announce: Announce) -> Cipher:
     """Encrypts secret values: with the key of the environment, else of a file beside the database, made when needed."""
-    key = environment_key(os.environ)
-    if key is not None:
-        return AesCipher(key)
+    keys = environment_keys(os.environ)
+    if keys:
+        return RingCipher(keys)
     path = sqlite_path(configuration.state_store.url)
     if path is None:
         return AesCipher(secrets.token_bytes(32))
     return LazyCipher(LazyKeyFile(Path(f"{path.expanduser()}.key"), announce))
 
 
-def secrets_of(configuration: Configuration, more: Sequence[SecretSource] = ()) -> SecretSource:
-    """Where `secrets.NAME` is looked up: the environment, then the configured folder, then what plug-ins bring."""
+def secrets_of(configuration: Configuration, more: Sequence[SecretSource] = ()) -> CombinedSecrets:
+    """Where `secrets.NAME` is looked up: the environment, then the configured folder, then the store and what plug-ins
+    bring."""
     sources: list[SecretSource] = [EnvironmentSecrets(os.environ)]
     if configuration.secrets.directory is not None:
         sources.append(DirectorySecrets(Path(configuration.secrets.directory)))

@@ -15,6 +15,7 @@ from stepwell.base.errors import Conflict
 from stepwell.decider.create import Start, create
 from stepwell.decider.plan import Plan
 from stepwell.execution.state import ExecutionState
+from stepwell.telemetry.tracing import parsed
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -50,11 +51,11 @@ class Starting:
             key: makes the start idempotent among those of the same workflow: the same key and input return the first
                 execution, whatever the default version is by now.
             tags: what it is listed under, beside the tags of the workflow.
-            trace: the W3C `traceparent` of whoever asks, or empty.
+            trace: the W3C `traceparent` of whoever asks, or empty; what is none is ignored.
 
         Raises:
             NotFound: it is not registered. InvalidInput. Conflict: it must not be started, or (code `start-key-reused`)
-            the key was used with another input or version.
+            the key was used with another input or version. NotAllowed: it uses what it may not any more.
         """
         start_key = f"http:{reference.name}:{key}" if key is not None else None
         if start_key is not None:
@@ -62,7 +63,9 @@ class Starting:
             if first is not None:
                 return first
         plan, warning = await self._startable(reference)
-        execution = await self._session.engine.start(plan, given, start_key=start_key, tags=tags, trace=trace)
+        execution = await self._session.engine.start(
+            plan, given, start_key=start_key, tags=tags, trace=trace if parsed(trace) else ""
+        )
         return Started(execution, plan, warning)
 
     async def _startable(self, reference: Reference) -> tuple[Plan, str | None]:
@@ -74,7 +77,9 @@ class Starting:
         known = self._known.get(reference)
         if known is None:
             found = await self._registry.startable(reference)
-            known = await self._session.definitions.plan(found.registration.digest), found.warning
+            plan = await self._session.definitions.plan(found.registration.digest)
+            await self._session.allowances.check_start(found.registration, plan.definition)
+            known = plan, found.warning
             self._known[reference] = known
         return known
 

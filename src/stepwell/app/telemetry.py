@@ -30,7 +30,7 @@ from stepwell.execution.history import (
     VariablesSet,
 )
 from stepwell.ports.work import Observer
-from stepwell.telemetry.logs import about
+from stepwell.telemetry.logs import JsonFormatter, about
 from stepwell.telemetry.tracing import COMPONENTS, Component, Tracing, exporting
 
 _log = logging.getLogger(__name__)
@@ -70,6 +70,13 @@ def tracing_of(configuration: Configuration) -> Tracing | None:
     components: set[Any] = {meant for name in section.components for meant in _MEANT.get(name, frozenset({name}))}
     chosen: frozenset[Component] = frozenset(components) or COMPONENTS
     return Tracing(section.sampling_rate, chosen, exporting(section.endpoint), node_name())
+
+
+def show_traces(tracing: Tracing) -> None:
+    """Have lines of the log in JSON name the traces of the executions they are about."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonFormatter):
+            handler.formatter.trace_id = tracing.trace_id
 
 
 class Observers(Observer):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from stepwell.app.firings import Firings
-from stepwell.app.triggers import ActiveTriggers, Fired, Kind, fire
+from stepwell.app.triggers import ActiveTriggers, Fired, Kind, Permit, fire
 from stepwell.app.triggers import Firing as Firing
 from stepwell.app.triggers import Outcome as Outcome
 from stepwell.definition.model import WorkflowDefinition
@@ -70,15 +70,18 @@ class Triggering:
 
     Args:
         load: gives a stored definition by its digest; raises NotFound when it cannot be read.
+        permit: see `ActiveTriggers`.
 
     Attributes:
         triggers: those that count.
         firings: what they made of what came.
     """
 
-    def __init__(self, store: Store, load: Callable[[str], Awaitable[WorkflowDefinition]]) -> None:
+    def __init__(
+        self, store: Store, load: Callable[[str], Awaitable[WorkflowDefinition]], permit: Permit | None = None
+    ) -> None:
         self._store = store
-        self.triggers = ActiveTriggers(store, load)
+        self.triggers = ActiveTriggers(store, load, permit)
         self.firings = Firings(store)
 
     async def occasion(self, event: Event) -> Occasion:

@@ -18,6 +18,7 @@ from stepwell.base.ids import execution_id
 from stepwell.base.values import check_json
 from stepwell.decider.create import Start, create
 from stepwell.decider.plan import Plan
+from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.model import Trigger, WorkflowDefinition
 from stepwell.engine.requests import StartRequest
 from stepwell.execution.event import Event
@@ -29,6 +30,9 @@ from stepwell.ports.records import Registration
 from stepwell.ports.store import Store
 
 Kind = Literal["event", "schedule", "webhook", "topic"]
+
+Permit = Callable[[Registration, WorkflowDefinition], Awaitable[None]]
+"""Says whether a registered definition may be started."""
 
 Outcome = Literal["started", "present", "filtered", "refused"]
 """What a trigger made of an event: an execution; nothing, for one was started by such an event before; nothing, for its
@@ -122,10 +126,15 @@ class CompiledTrigger(NamedTuple):
 
 
 class ActiveTrigger(NamedTuple):
-    """A trigger that counts, and the version that it belongs to."""
+    """A trigger that counts, and the version that it belongs to.
+
+    Attributes:
+        refused: why its workflow must not be started, or None.
+    """
 
     registration: Registration
     compiled: CompiledTrigger
+    refused: str | None = None
 
     @property
     def workflow(self) -> str:
@@ -159,11 +168,15 @@ class ActiveTriggers:
 
     Args:
         load: gives a stored definition by its digest; raises NotFound when it cannot be read.
+        permit: raises InvalidDefinition when a registered definition must not be started; None when all may be.
     """
 
-    def __init__(self, store: Store, load: Callable[[str], Awaitable[WorkflowDefinition]]) -> None:
+    def __init__(
+        self, store: Store, load: Callable[[str], Awaitable[WorkflowDefinition]], permit: Permit | None = None
+    ) -> None:
         self._store = store
         self._load = load
+        self._permit = permit
         self._compiled: dict[str, Sequence[CompiledTrigger]] = {}
         self._mark: Any = None
         self._active: Sequence[ActiveTrigger] = ()
@@ -173,7 +186,7 @@ class ActiveTriggers:
         mark = await self._store.registry_mark()
         if mark != self._mark:
             counting = [each for each in await self._store.registrations(lifecycle="active") if each.is_default]
-            found = [ActiveTrigger(each, compiled) for each in counting for compiled in await self._of(each.digest)]
+            found = [trigger for each in counting for trigger in await self._active_of(each)]
             self._compiled = {each: self._compiled[each] for each in {counted.digest for counted in counting}}
             self._active, self._mark = found, mark
         return self._active
@@ -181,6 +194,16 @@ class ActiveTriggers:
     async def of(self, kind: Kind) -> Sequence[ActiveTrigger]:
         """Those of a kind."""
         return [each for each in await self.all() if each.kind == kind]
+
+    async def _active_of(self, registration: Registration) -> Sequence[ActiveTrigger]:
+        compiled = await self._of(registration.digest)
+        refused: str | None = None
+        if compiled and self._permit is not None:
+            try:
+                await self._permit(registration, compiled[0].plan.definition)
+            except InvalidDefinition as error:
+                refused = error.diagnostics[0].message
+        return [ActiveTrigger(registration, each, refused) for each in compiled]
 
     async def _of(self, content: str) -> Sequence[CompiledTrigger]:
         known = self._compiled.get(content)
@@ -214,6 +237,8 @@ async def fire(
     reason = compiled.filtered(event, scope)
     if reason is not None:
         return Fired(active.firing("filtered", reason=reason))
+    if active.refused is not None:
+        return Fired(active.firing("refused", reason=active.refused))
     try:
         given = compiled.input(scope, otherwise)
         key = compiled.start_key(active.workflow, scope, same)

@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -68,15 +68,24 @@ class WebhookAnswer(NamedTuple):
 
 
 class Webhooks:
-    """The webhooks of the registered workflows."""
+    """The webhooks of the registered workflows.
+
+    Args:
+        secrets_of: the secrets that a workflow may look up.
+    """
 
     def __init__(
-        self, store: Store, engine: Engine, triggering: Triggering, source: SecretSource, clock: Clock
+        self,
+        store: Store,
+        engine: Engine,
+        triggering: Triggering,
+        secrets_of: Callable[[str], SecretSource],
+        clock: Clock,
     ) -> None:
         self._store = store
         self._engine = engine
         self._triggering = triggering
-        self._secrets = source
+        self._secrets_of = secrets_of
         self._clock = clock
         self._refused: Counter[tuple[str, str]] = Counter()
 
@@ -134,7 +143,7 @@ class Webhooks:
         for each in [named] if isinstance(named, str) else named:
             name = each.strip().removeprefix("{{").removesuffix("}}").strip().removeprefix("secrets.")
             try:
-                found.append(self._secrets.get(name))
+                found.append(self._secrets_of(active.workflow).get(name))
             except StepwellError as error:
                 _log.error("webhook %s of %s: %s", active.config["path"], active.workflow, error)
                 raise WebhookUnready("this webhook cannot be verified at the moment; try again later") from None

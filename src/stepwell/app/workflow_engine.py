@@ -16,7 +16,7 @@ from stepwell.app.definitions import Definition
 from stepwell.app.handle import WorkflowHandle
 from stepwell.app.keeping import Kept
 from stepwell.app.lifecycle import Bell, LifecycleEvent
-from stepwell.app.monitoring import activity_states, metrics, monitoring, workflow_state
+from stepwell.app.monitoring import Monitoring, activity_states, workflow_state
 from stepwell.app.operating import Operators
 from stepwell.app.reading import Reading
 from stepwell.app.registries import Registries
@@ -210,7 +210,7 @@ class WorkflowEngine:
 
     async def get_activity_states(self, execution_id: str) -> list[dict[str, Any]]:
         """Of each activity, also of those that undo: `id`, `name`, `status`, `started_at`, `completed_at`, `input`,
-        `output` and `attempts`.
+        `output` and `attempts`, a list of the tries: `attempt`, `status`, `started_at`, `completed_at`, `error`.
 
         Raises:
             NotFound: there is no such execution.
@@ -221,12 +221,13 @@ class WorkflowEngine:
         """How things stand in the store: `active_workflows`, `completed_today` and `failed_today` (a day in UTC),
         `average_duration` of what ended today, and `current_load`: `low`, `medium` or `high`."""
         store = (await self._open()).store
-        return await monitoring(store, self._clock.now(), self._configuration.execution.max_workflows)
+        limit = self._configuration.execution.max_workflows
+        return await Monitoring(store, self._clock, limit, fresh=0).monitoring()
 
     async def metrics(self) -> dict[str, Any]:
         """Figures of the last 24 hours: `execution_time` with `avg`, `p95` and `p99` in seconds, `success_rate` and
         `error_rate` in percent, `throughput` in executions per hour. Times and rates of nothing are None."""
-        return await metrics((await self._open()).store, self._clock.now())
+        return await Monitoring((await self._open()).store, self._clock, None, fresh=0).metrics()
 
     async def gates(self) -> list[GateState]:
         """The circuit breakers, bulkheads and rate limits that were used since the engine was opened, in order of name:

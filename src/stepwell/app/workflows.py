@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -60,7 +60,7 @@ class Workflows:
         draft: bool,
         by: str,
         reason: str | None,
-        check: Callable[[WorkflowDefinition], None],
+        check: Callable[[WorkflowDefinition], Awaitable[None]],
     ) -> Versioned:
         """Register what a text says; the report has the `warnings` about it.
 

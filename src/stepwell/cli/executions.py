@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import RenderableType
@@ -13,8 +12,9 @@ from rich.text import Text
 from stepwell.base.clock import SystemClock
 from stepwell.cli.documents import emit, json_text
 from stepwell.cli.narration import HANDLED, OUTCOMES, message_of, one_line
-from stepwell.cli.opening import configuration_of, existing_store, reading_of
 from stepwell.cli.options import Setup
+from stepwell.cli.subjects.executions import open_executions
+from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.tables import facts, has_room, rendered, status_text, table
 from stepwell.cli.words import day_or_time, exact_time, local_time, took_between, took_ms
 from stepwell.execution.event import ANSWER
@@ -28,39 +28,21 @@ _SAID_ELSEWHERE: Final = frozenset({"seq", "at", "event", "step", "id", "workflo
 
 def list_executions(query: ExecutionQuery, setup: Setup, output: str) -> int:
     """Print a page of executions, newest first."""
-    configuration = configuration_of(setup)
-
-    async def read() -> Report:
-        async with existing_store(configuration) as store:
-            return await reading_of(store).executions(query)
-
-    page = asyncio.run(read())
+    page = run_in(open_executions(setup), lambda executions: executions.page(query))
     emit(page, output, lambda: _page_text(page))
     return 0
 
 
 def show_execution(execution: str, setup: Setup, output: str) -> int:
     """Print an execution."""
-    configuration = configuration_of(setup)
-
-    async def read() -> Report:
-        async with existing_store(configuration) as store:
-            return await reading_of(store).execution(execution)
-
-    report = asyncio.run(read())
+    report = run_in(open_executions(setup), lambda executions: executions.report(execution))
     emit(report, output, lambda: _execution_text(report))
     return 0
 
 
 def show_history(execution: str, after: int, setup: Setup, output: str) -> int:
     """Print the history events of an execution numbered greater than `after`."""
-    configuration = configuration_of(setup)
-
-    async def read() -> list[Report]:
-        async with existing_store(configuration) as store:
-            return [event async for event in reading_of(store).history(execution, after)]
-
-    events = asyncio.run(read())
+    events = run_in(open_executions(setup), lambda executions: executions.history(execution, after))
     emit({"items": events, "next": None}, output, lambda: _history_text(events))
     return 0
 
@@ -206,7 +188,7 @@ def _error(error: Report) -> str:
     return one_line(message_of(error["type"], error["message"]))
 
 
-def _history_text(events: list[Report]) -> str:
+def _history_text(events: Sequence[Report]) -> str:
     rows = (
         (str(event["seq"]), exact_time(event["at"]), event["event"], event.get("step", ""), _details(event))
         for event in events

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterator
 from typing import Final
 
-from stepwell.app.explaining import Explaining
 from stepwell.app.explanation import Explanation, Reason, explanation_document
 from stepwell.base.clock import SystemClock
 from stepwell.cli.documents import emit
 from stepwell.cli.narration import one_line
-from stepwell.cli.opening import configuration_of, existing_store, reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import speaks_unicode
+from stepwell.cli.subjects.executions import open_executions
+from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.symbols import symbol_of
 from stepwell.cli.words import moment, took
 
@@ -24,14 +23,8 @@ _MOST: Final = 50
 
 def explain_execution(execution: str, setup: Setup, output: str) -> int:
     """Print why the execution does what it does."""
-    configuration = configuration_of(setup)
     now = SystemClock().now()
-
-    async def read() -> Explanation:
-        async with existing_store(configuration) as store:
-            return await Explaining(store, reading_of(store), now, setup.same_store()).explanation(execution)
-
-    explanation = asyncio.run(read())
+    explanation = run_in(open_executions(setup), lambda executions: executions.explanation(execution, now))
     emit(explanation_document(explanation), output, lambda: explained(explanation, now))
     return 0
 

@@ -12,6 +12,7 @@ import click
 
 COMMANDS: Final = (
     "run",
+    "serve",
     "validate",
     "plan",
     "execution",
@@ -19,6 +20,10 @@ COMMANDS: Final = (
     "approval",
     "workflow",
     "dlq",
+    "schedule",
+    "key",
+    "secret",
+    "audit",
     "db",
     "doctor",
     "completion",

@@ -47,7 +47,7 @@ def configuration_of(setup: Setup) -> Configuration:
         ConfigurationError: naming everything that is wrong.
     """
     configuration = load_configuration(setup.config, store=setup.store)
-    set_up_logging(configuration.logging.level)
+    set_up_logging(configuration.logging)
     return configuration
 
 
@@ -57,7 +57,7 @@ def configured_for(definition: WorkflowDefinition, configuration: Configuration)
     if not more:
         return configuration
     configuration = completed(configuration, more)
-    set_up_logging(configuration.logging.level)
+    set_up_logging(configuration.logging)
     return configuration
 
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from stepwell.app.checking import catalogue_of
-from stepwell.app.definitions import Definitions
-from stepwell.app.notifications import channels_of
-from stepwell.app.operating import LONGEST_WAIT, Done, Move, Operators, names_of
-from stepwell.app.registries import Registries
-from stepwell.app.session import cipher_for, owner_name
+from stepwell.app.operating import Done, Move, names_of
 from stepwell.app.who import this_user
-from stepwell.base.clock import SystemClock
 from stepwell.base.errors import UsageError
 from stepwell.cli.documents import emit
 from stepwell.cli.given import read_json
 from stepwell.cli.narration import one_line
-from stepwell.cli.opening import configuration_of, existing_store
 from stepwell.cli.options import Setup
-from stepwell.cli.streams import say
-from stepwell.engine.forking import Forked
-from stepwell.execution.codec import Codec
+from stepwell.cli.subjects.opening import run_in
+from stepwell.cli.subjects.operating import Operating, open_operating
+from stepwell.cli.words import count
 from stepwell.execution.status import ExecutionStatus
 from stepwell.execution.verbs import (
     Cancel,
@@ -46,7 +37,7 @@ _Result = TypeVar("_Result")
 
 
 class Asking(NamedTuple):
-    """How something is asked for: by whom, why, of which store, how long an engine may take, and how it is printed."""
+    """How something is asked for: by whom, why, where, how long an engine may take, and how it is printed."""
 
     by: str | None
     reason: str | None
@@ -123,21 +114,16 @@ def retry_letter(id_: str, given: str | None, asking: Asking) -> int:
     by, reason = asking.person.values()
     settings = _settings(given)
 
-    async def retrying(operators: Operators) -> Done:
-        return await operators.retry_letter(id_, settings, by=by, reason=reason)
-
-    return _tell(_run(retrying, asking), asking)
+    return _tell(_run(lambda operating: operating.retry_letter(id_, settings, by=by, reason=reason), asking), asking)
 
 
 def fork(execution: str, at_event: int, asking: Asking) -> int:
     """Begin another execution with the history of this one."""
     by, reason = asking.person.values()
 
-    async def forking(operators: Operators) -> Forked:
-        return await operators.fork(execution, at_event, by=by, reason=reason)
-
-    forked = _run(forking, asking)
-    going_on = f"stepwell run --resume {forked.execution}{asking.setup.same_store()}"
+    forked = _run(lambda operating: operating.fork(execution, at_event, by=by, reason=reason), asking)
+    setup = asking.setup
+    going_on = f"stepwell run --resume {forked.execution}{setup.same_store()}" if setup.server is None else None
     document = {
         "execution_id": forked.execution,
         "forked_from": forked.origin,
@@ -146,7 +132,16 @@ def fork(execution: str, at_event: int, asking: Asking) -> int:
     }
     rounded = f" (the turn of event {at_event} ends there)" if forked.seq != at_event else ""
     told = f"{forked.execution}: forked from {execution} at event {forked.seq}{rounded}"
-    emit(document, asking.output, lambda: f"{told}\nto run it: {going_on}")
+    emit(document, asking.output, lambda: f"{told}\nto run it: {going_on}" if going_on else told)
+    return 0
+
+
+def signal(execution: str, type_: str, given: str | None, asking: Asking) -> int:
+    """Send an event to the execution alone."""
+    data = read_json(given, "the data") if given is not None else None
+    document = _run(lambda operating: operating.signal(execution, type_, data), asking)
+    waits = count(document["waits"], "wait")
+    emit(document, asking.output, lambda: f"{execution}: {type_} sent; it is for {waits}")
     return 0
 
 
@@ -162,11 +157,11 @@ def migrate(
     by, reason = asking.person.values()
     names = names_of(mapping)
 
-    async def moving(operators: Operators) -> list[Move]:
+    async def moving(operating: Operating) -> list[Move]:
         chosen = list(executions)
         if source is not None:
-            chosen += [id_ async for id_ in operators.executions_of(*source)]
-        return [await operators.move(id_, to, names, by=by, reason=reason, dry_run=dry_run) for id_ in chosen]
+            chosen += [id_ async for id_ in operating.executions_of(*source)]
+        return [await operating.move(id_, to, names, by=by, reason=reason, dry_run=dry_run) for id_ in chosen]
 
     moves = _run(moving, asking)
     emit(
@@ -194,10 +189,7 @@ def _settings(given: str | None) -> dict[str, Any] | None:
 
 
 def _ask(execution: str, verb: Verb, asking: Asking) -> int:
-    async def ask(operators: Operators) -> Done:
-        return await operators.ask(execution, verb)
-
-    return _tell(_run(ask, asking), asking)
+    return _tell(_run(lambda operating: operating.ask(execution, verb), asking), asking)
 
 
 def _tell(done: Done, asking: Asking) -> int:
@@ -217,20 +209,5 @@ def _tell(done: Done, asking: Asking) -> int:
     return 0
 
 
-def _run(work: Callable[[Operators], Awaitable[_Result]], asking: Asking) -> _Result:
-    async def whole() -> _Result:
-        async with _operators(asking) as operators:
-            return await work(operators)
-
-    return asyncio.run(whole())
-
-
-@asynccontextmanager
-async def _operators(asking: Asking) -> AsyncIterator[Operators]:
-    configuration = configuration_of(asking.setup)
-    async with existing_store(configuration) as store:
-        codec = Codec(cipher_for(configuration, say))
-        catalogue = catalogue_of(Registries(), set(), None, channels=channels_of(configuration).keys())
-        definitions = Definitions(store, catalogue)
-        wait = LONGEST_WAIT if asking.wait is None else asking.wait
-        yield Operators(store, codec, definitions, SystemClock(), owner_name(), wait)
+def _run(work: Callable[[Operating], Awaitable[_Result]], asking: Asking) -> _Result:
+    return run_in(open_operating(asking.setup, asking.by, asking.wait), work)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -11,14 +10,15 @@ import msgspec
 from rich.console import RenderableType
 from rich.text import Text
 
-from stepwell.app.comparing import ComparedStep, Comparison, Difference, Side, StepFate, compare, comparison_document
+from stepwell.app.comparing import ComparedStep, Comparison, Difference, Side, StepFate, comparison_document
 from stepwell.base.durations import SECOND
 from stepwell.base.instants import to_rfc3339
 from stepwell.cli.columns import columns
 from stepwell.cli.documents import emit
 from stepwell.cli.narration import message_of, one_line
-from stepwell.cli.opening import configuration_of, existing_store, reading_of
 from stepwell.cli.options import Setup
+from stepwell.cli.subjects.executions import open_executions
+from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.tables import rendered, status_text, table
 from stepwell.cli.words import local_time, took
 
@@ -32,14 +32,7 @@ _LONG: Final = SECOND // 10
 
 def compare_executions(a: str, b: str, setup: Setup, output: str) -> int:
     """Print in what two executions differ."""
-    configuration = configuration_of(setup)
-
-    async def read() -> Comparison:
-        async with existing_store(configuration) as store:
-            reading = reading_of(store)
-            return compare(await reading.recorded(a, whole=True), await reading.recorded(b, whole=True))
-
-    comparison = asyncio.run(read())
+    comparison = run_in(open_executions(setup), lambda executions: executions.comparison(a, b))
     emit(comparison_document(comparison), output, lambda: _text(comparison))
     return 0
 

@@ -7,7 +7,7 @@ import binascii
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from stepwell.base.errors import ConfigurationError, StoreError
 from stepwell.ports.services import Cipher
 
 KEY_VARIABLE: Final = "STEPWELL_KEY"
+OLD_KEYS_VARIABLE: Final = "STEPWELL_OLD_KEYS"
 KEY_BYTES: Final = 32
 
 _NONCE_BYTES: Final = 12
@@ -60,31 +61,56 @@ class AesCipher(Cipher):
             raise wrong_key() from None
 
 
+class RingCipher(Cipher):
+    """Encrypts with the first of several keys, and decrypts what any of them encrypted."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._ciphers = [AesCipher(key) for key in keys]
+
+    def encrypt(self, plain: bytes) -> bytes:
+        return self._ciphers[0].encrypt(plain)
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Raises: StoreError (code `wrong-key`): none of the keys encrypted it, or it was changed since."""
+        for cipher in self._ciphers[:-1]:
+            with contextlib.suppress(StoreError):
+                return cipher.decrypt(sealed)
+        return self._ciphers[-1].decrypt(sealed)
+
+
 class LazyCipher(Cipher):
     """Encrypts with a key file that is made when something is encrypted for the first time, and never for reading."""
 
     def __init__(self, key_file: LazyKeyFile) -> None:
         self._key_file = key_file
-        self._cipher: AesCipher | None = None
+        self._cipher: RingCipher | None = None
 
     def encrypt(self, plain: bytes) -> bytes:
         """Raises: ConfigurationError: the key file cannot be read or made, or holds no key."""
         if self._cipher is None:
-            self._cipher = AesCipher(self._key_file.read_or_create())
+            self._key_file.read_or_create()
+            self._cipher = self._read()
         return self._cipher.encrypt(plain)
 
     def decrypt(self, sealed: bytes) -> bytes:
         """Raises: StoreError (code `wrong-key`); ConfigurationError: the key file cannot be read or holds no key."""
-        if self._cipher is None:
-            key = self._key_file.read()
-            if key is None:
-                raise wrong_key(f"the key file {self._key_file.path} is missing")
-            self._cipher = AesCipher(key)
+        if self._cipher is not None:
+            with contextlib.suppress(StoreError):
+                return self._cipher.decrypt(sealed)
+        self._cipher = self._read()  # a key may have been put into it since
         return self._cipher.decrypt(sealed)
+
+    def _read(self) -> RingCipher:
+        keys = self._key_file.read_all()
+        if not keys:
+            raise wrong_key(f"the key file {self._key_file.path} is missing")
+        return RingCipher(keys)
 
 
 class LazyKeyFile:
     """A file with a key, made (readable by its owner only) when a key is needed and there is none.
+
+    A key is a line. What is encrypted from now on is so with the first one; those below were used before.
 
     Args:
         announce: told once, in a sentence for the user, that the file was made.
@@ -95,15 +121,25 @@ class LazyKeyFile:
         self._announce = announce
 
     def read(self) -> bytes | None:
-        """The key, or None when there is no file.
+        """The key for encrypting, or None when there is no file.
+
+        Raises:
+            ConfigurationError: (code `invalid-key`) the file cannot be read or holds no key.
+        """
+        keys = self.read_all()
+        return keys[0] if keys else None
+
+    def read_all(self) -> Sequence[bytes]:
+        """All keys, the one for encrypting first; none when there is no file.
 
         Raises:
             ConfigurationError: (code `invalid-key`) the file cannot be read or holds no key.
         """
         try:
-            return key_of(self.path.read_text("ascii"), f"the key file {self.path}")
+            lines = self.path.read_text("ascii").split() or [""]
+            return [key_of(line, f"the key file {self.path}") for line in lines]
         except FileNotFoundError:
-            return None
+            return []
         except UnicodeDecodeError:
             raise _invalid_key(f"the key file {self.path} holds no key") from None
         except OSError as error:
@@ -131,22 +167,35 @@ class LazyKeyFile:
             )
         return key
 
+    def add(self) -> None:
+        """Put a new key before the others, durably.
+
+        Raises:
+            ConfigurationError: (code `invalid-key`) the file cannot be read or written, or somebody else is doing this.
+        """
+        draft = self.path.with_name(f".{self.path.name}.new")
+        try:
+            _write_keys(draft, lambda: [secrets.token_bytes(KEY_BYTES), *self.read_all()])
+            draft.replace(self.path)
+            _make_durable(self.path.parent)
+        except FileExistsError:
+            message = f"somebody else is putting a key into {self.path}"
+            raise ConfigurationError(message, code="invalid-key", hint=f"if nobody is, delete {draft}") from None
+        except OSError as error:
+            raise _invalid_key(f"the key file {self.path} cannot be written: {error.strerror}") from None
+
     def _create(self) -> bool:
         """Make the file, complete or not at all; False when somebody else was first."""
         draft = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            _write_keys(draft, lambda: [secrets.token_bytes(KEY_BYTES)])
             with contextlib.suppress(FileExistsError):
                 os.link(draft, self.path)
                 _make_durable(self.path.parent)
                 return True
             return False
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
 
 
 def environment_key(environment: Mapping[str, str]) -> bytes | None:
@@ -157,6 +206,20 @@ def environment_key(environment: Mapping[str, str]) -> bytes | None:
     """
     text = environment.get(KEY_VARIABLE)
     return key_of(text, f"the environment variable {KEY_VARIABLE}") if text else None
+
+
+def environment_keys(environment: Mapping[str, str]) -> Sequence[bytes]:
+    """The key in `STEPWELL_KEY`, and behind it those in `STEPWELL_OLD_KEYS`, which were used before; none when it is
+    not set.
+
+    Raises:
+        ConfigurationError: (code `invalid-key`) one of the variables does not hold keys.
+    """
+    key = environment_key(environment)
+    if key is None:
+        return []
+    old = environment.get(OLD_KEYS_VARIABLE, "").replace(",", " ").split()
+    return [key, *(key_of(text, f"the environment variable {OLD_KEYS_VARIABLE}") for text in old)]
 
 
 def key_of(text: str, where: str) -> bytes:
@@ -185,6 +248,19 @@ def wrong_key(reason: str = "the key is not the one it was encrypted with, or it
 
 def _invalid_key(message: str) -> ConfigurationError:
     return ConfigurationError(message, code="invalid-key")
+
+
+def _write_keys(path: Path, keys: Callable[[], Sequence[bytes]]) -> None:
+    """Make a file of keys, which must not be there, readable by its owner only. The keys are asked for once it is."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        try:
+            file.writelines(base64.b64encode(key) + b"\n" for key in keys())
+        except BaseException:
+            path.unlink()
+            raise
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _make_durable(directory: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from stepwell.base.errors import ConfigurationError, NotFound
-from stepwell.ports.services import SecretSource
+from stepwell.base.namespaces import namespace_of
+from stepwell.ports.services import SecretsByWorkflow, SecretSource
 
 PREFIX: Final = "STEPWELL_SECRET_"
 LARGEST: Final = 64 * 1024
 """The largest secret file that is read, in bytes."""
 
+_MOST_NAMESPACES: Final = 1_000
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}", re.ASCII)
 
 
@@ -56,11 +58,12 @@ class DirectorySecrets(SecretSource):
         return _text_of(content, name)
 
 
-class CombinedSecrets(SecretSource):
+class CombinedSecrets(SecretsByWorkflow):
     """Several sources; the first that knows a name answers."""
 
     def __init__(self, sources: Sequence[SecretSource]) -> None:
         self._sources = tuple(sources)
+        self._of: dict[str, SecretSource] = {}  # by namespace: a worker asks for every attempt
 
     def get(self, name: str) -> str:
         """Raises: NotFound (code `unknown-secret`), as the last source raised it."""
@@ -71,6 +74,23 @@ class CombinedSecrets(SecretSource):
             except NotFound as error:
                 unknown = error
         raise unknown
+
+    def of(self, workflow: str) -> SecretSource:
+        """What a workflow may look up."""
+        namespace = namespace_of(workflow)
+        known = self._of.get(namespace)
+        if known is None:
+            known = CombinedSecrets(
+                [source.of(workflow) if isinstance(source, SecretsByWorkflow) else source for source in self._sources]
+            )
+            if len(self._of) < _MOST_NAMESPACES:
+                self._of[namespace] = known
+        return known
+
+
+def is_secret_name(text: str) -> bool:
+    """Whether a secret may be called so."""
+    return _NAME.fullmatch(text) is not None
 
 
 def _check_name(name: str) -> None:

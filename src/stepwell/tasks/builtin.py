@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from stepwell.ports.models import ModelProvider
 from stepwell.ports.notices import Notifier
 from stepwell.ports.services import ServiceRegistry
 from stepwell.ports.work import TaskContext, TaskHandler, TaskResult
+from stepwell.tasks.addresses import AddressGuard
 from stepwell.tasks.input import InputHandler
 from stepwell.tasks.offline_model import OfflineModel
 from stepwell.tasks.python import PythonHandler, TaskFunctionHandler
@@ -63,7 +64,7 @@ def builtin_handlers(
     tasks: TaskRegistry,
     rules: RuleRegistry,
     *,
-    allow_private: bool = True,
+    guard: AddressGuard | None = None,
     channels: Mapping[str, Any] | None = None,
     notifiers: Mapping[str, Notifier] | None = None,
     models: ModelProvider | None = None,
@@ -72,7 +73,7 @@ def builtin_handlers(
     """A handler for each built-in step type that a worker does, and for each registered task under its name.
 
     Args:
-        allow_private: whether HTTP requests may go to loopback and private networks.
+        guard: says where steps may connect to. What is configured, such as a service, may be on a private network.
         channels: the URLs of the channels for notifications, by name; may be `SecretText` and `SecretRef`.
         notifiers: who delivers over channels with URLs of a scheme, beside the built-in ones.
         models: who is asked by steps of type `ai`; a stand-in that works offline when None.
@@ -83,17 +84,21 @@ def builtin_handlers(
     """
     _check_names(tasks, rules)
 
+    guard = guard or AddressGuard()
+
     @cache
-    def client() -> HttpClient:
+    def client_with(guard: AddressGuard) -> HttpClient:
         from stepwell.tasks.client import HttpClient
 
-        return HttpClient(allow_private=allow_private)
+        return HttpClient(guard)
+
+    client, trusting = partial(client_with, guard), partial(client_with, guard.for_configured())
 
     deferred: dict[str, Callable[[], TaskHandler]] = {
         "http": lambda: _http(client),
-        "service_call": lambda: _service_call(services, client),
-        "validation": lambda: _validation(rules, services, client),
-        "notify": lambda: _notify(channels or {}, notifiers or {}, client),
+        "service_call": lambda: _service_call(services, trusting),
+        "validation": lambda: _validation(rules, services, trusting),
+        "notify": lambda: _notify(channels or {}, notifiers or {}, trusting),
         "process": _process,
         "ai": lambda: _ai(models or OfflineModel()),
         "output": lambda: _output(client, directory),

@@ -11,7 +11,7 @@ import aiohttp
 
 from stepwell.base.durations import SECOND, format_duration
 from stepwell.ports.work import TaskError
-from stepwell.tasks.addresses import ForbiddenAddress, guarded_socket, is_forbidden_name
+from stepwell.tasks.addresses import AddressGuard, ForbiddenAddress, guarded_socket, is_forbidden_name
 from stepwell.tasks.redirects import MOST, next_request, redirect_error
 from stepwell.tasks.replies import HttpReply, check_status, read_body
 from stepwell.tasks.requests import HttpRequest, Tls
@@ -25,11 +25,11 @@ class HttpClient:
     """Sends requests.
 
     Args:
-        allow_private: whether loopback and private networks may be reached.
+        guard: says where it may connect to.
     """
 
-    def __init__(self, *, allow_private: bool = True) -> None:
-        self._allow_private = allow_private
+    def __init__(self, guard: AddressGuard | None = None) -> None:
+        self._guard = guard or AddressGuard()
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[Tls, ssl.SSLContext] = {}
 
@@ -59,7 +59,7 @@ class HttpClient:
         current = request
         for _ in range(MOST + 1):
             reply = await self._send(current)
-            following = next_request(reply)
+            following = next_request(reply) if request.follows else None
             if following is None:
                 return reply
             current = following
@@ -85,7 +85,7 @@ class HttpClient:
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            factory = functools.partial(guarded_socket, allow_private=self._allow_private)
+            factory = functools.partial(guarded_socket, guard=self._guard)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, socket_factory=factory),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -39,6 +39,7 @@ class HttpRequest:
         timeout: for everything, redirects and the body included, in microseconds.
         max_bytes: the largest body that is read, decompressed.
         expected: statuses that count as success; empty means every 2xx.
+        follows: whether redirects are followed.
     """
 
     method: str
@@ -49,6 +50,7 @@ class HttpRequest:
     max_bytes: int
     expected: frozenset[int] = frozenset()
     tls: Tls = Tls()
+    follows: bool = True
 
     def is_success(self, status: int) -> bool:
         """Whether an answer with this status is one that was hoped for."""

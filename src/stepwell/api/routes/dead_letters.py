@@ -15,7 +15,7 @@ from stepwell.api.parameters import Cursor, ExecutionId, Limit
 from stepwell.api.routes.operating import verb_document
 from stepwell.api.routing import problems
 from stepwell.api.routing import router as new_router
-from stepwell.api.seeing import namespaces_of
+from stepwell.api.seeing import check_settings, namespaces_of
 from stepwell.api.shapes import DeadLetterPage, DiscardedLetter, FullDeadLetter, VerbAnswer
 from stepwell.app.serving import Parts
 from stepwell.base.errors import NotFound
@@ -78,6 +78,7 @@ async def retry_dead_letter(
 ) -> Response:
     """Try the step again. Its execution goes on; the dead letter is gone."""
     id_ = await _seen(here, caller, execution_id, step, seq)
+    await check_settings(here, caller, execution_id, body.settings)
     done = await here.interventions.retry_letter(id_, body.settings, by=caller.name, reason=body.reason)
     return answer(verb_document(done))
 

@@ -17,6 +17,7 @@ from stepwell.api.json_text import read_json
 from stepwell.api.problems import Problem
 from stepwell.api.routing import creates, problems
 from stepwell.api.routing import router as new_router
+from stepwell.api.seeing import check_event_type
 from stepwell.api.shapes import EventAnswer, EventsAnswer
 from stepwell.app.serving import Parts
 from stepwell.app.triggering import PublishedEvent
@@ -43,10 +44,10 @@ _EVENT: Final[dict[str, Any]] = {
         "id": {"type": "string", "minLength": 1, "maxLength": 1_024},
         "source": {"type": "string", "minLength": 1, "maxLength": 1_024},
         "type": {"type": "string", "minLength": 1, "maxLength": 1_024},
-        "subject": {"type": "string", "minLength": 1, "maxLength": 1_024},
-        "time": {"type": "string", "format": "date-time"},
-        "datacontenttype": {"type": "string"},
-        "dataschema": {"type": "string"},
+        "subject": {"type": ["string", "null"], "minLength": 1, "maxLength": 1_024},
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "datacontenttype": {"type": ["string", "null"]},
+        "dataschema": {"type": ["string", "null"]},
         "data": {},
     },
     "examples": [
@@ -86,9 +87,12 @@ async def publish_event(here: Here, caller: Calling, request: Request) -> Respon
     """Take an event: it wakes what waits for it, now or later, and starts what has a trigger for it.
 
     It is stored, and so is what it started, when this is answered. One with the same `source` and `id` as an earlier
-    one is a duplicate, and nothing is done.
+    one is a duplicate, and nothing is done. Who may not see all namespaces names the type after one of his own, such as
+    `payments.order.paid`.
     """
     events = await _events_in(request, here)
+    for each in events:
+        check_event_type(caller, each.event.type)
     items = [_document(each.event, await here.publishing.publish(each.event), caller) for each in events]
     return answer({"items": items} if content_type(request.headers) == BATCH else items[0], 202)
 

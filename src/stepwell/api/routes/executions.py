@@ -17,6 +17,7 @@ from stepwell.api.routing import router as new_router
 from stepwell.api.seeing import check_execution, namespaces_of
 from stepwell.api.shapes import (
     Comparison,
+    DefinitionText,
     Execution,
     ExecutionPage,
     Explanation,
@@ -156,6 +157,27 @@ async def get_execution_graph(
     if form == "json":
         return answer(graph_document(recorded.definition, statuses))
     return PlainTextResponse(graph_text(recorded.definition, form, statuses))
+
+
+@router.get(
+    "/executions/{execution_id}/definition",
+    operation_id="getExecutionDefinition",
+    response_model=DefinitionText,
+    responses=problems(404),
+)
+async def get_execution_definition(here: Here, caller: Calling, execution_id: ExecutionId) -> Response:
+    """The text of what an execution runs, whether or not that is registered."""
+    await check_execution(here, caller, execution_id)
+    definition = await here.reading.definition(execution_id)
+    document = {
+        "workflow": definition.name,
+        "version": definition.version,
+        "digest": definition.digest,
+        "dialect": definition.dialect,
+        "source_name": definition.source.name,
+        "text": definition.source.text,
+    }
+    return answer(document)
 
 
 @router.get(

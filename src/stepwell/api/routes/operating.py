@@ -28,7 +28,7 @@ from stepwell.api.parameters import ExecutionId
 from stepwell.api.problems import Problem
 from stepwell.api.routing import PREFIX, creates, problems
 from stepwell.api.routing import router as new_router
-from stepwell.api.seeing import check_execution, namespaces_of
+from stepwell.api.seeing import check_execution, check_settings, namespaces_of
 from stepwell.api.shapes import ActionsAnswer, ForkAnswer, MoveAnswer, SignalAnswer, VerbAnswer
 from stepwell.app.operating import Done
 from stepwell.app.serving import Parts
@@ -142,6 +142,8 @@ async def compensate(here: Here, caller: Calling, execution_id: ExecutionId, bod
 )
 async def retry(here: Here, caller: Calling, execution_id: ExecutionId, body: Retrying = _ALL_THAT_FAILED) -> Response:
     """Try the failed steps of a failed execution again: the same work, with all its attempts once more."""
+    await check_execution(here, caller, execution_id)
+    await check_settings(here, caller, execution_id, body.settings)
     verb = Retry(by=caller.name, reason=body.reason, steps=tuple(body.steps), settings=body.settings)
     return await _ask(here, caller, execution_id, verb)
 
@@ -154,6 +156,8 @@ async def retry(here: Here, caller: Calling, execution_id: ExecutionId, body: Re
 )
 async def rerun(here: Here, caller: Calling, execution_id: ExecutionId, body: RerunBody) -> Response:
     """Run a step, and everything behind it, again: other work, with idempotency keys of its own."""
+    await check_execution(here, caller, execution_id)
+    await check_settings(here, caller, execution_id, body.settings)
     verb = Rerun(by=caller.name, reason=body.reason, step=body.step, settings=body.settings, keep_items=body.keep_items)
     return await _ask(here, caller, execution_id, verb)
 

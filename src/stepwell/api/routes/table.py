@@ -9,18 +9,28 @@ from fastapi import APIRouter
 from starlette.routing import Route
 
 from stepwell.api.routes import (
+    alerts,
     api_keys,
     approvals,
     audit,
     dead_letters,
     events,
     executions,
+    firings,
+    health,
+    logs,
+    metrics,
+    monitoring,
     operating,
     policies,
+    schedules,
     secrets,
     services,
     starting,
     streams,
+    subscriptions,
+    webhooks,
+    workers,
     workflows,
 )
 
@@ -37,6 +47,16 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     secrets.router,
     policies.router,
     services.router,
+    schedules.router,
+    webhooks.router,
+    subscriptions.router,
+    firings.router,
+    workers.router,
+    monitoring.router,
+    logs.router,
+    alerts.router,
+    metrics.router,
+    health.router,
 )
 """One for each subject."""
 

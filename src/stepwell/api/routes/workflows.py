@@ -35,10 +35,17 @@ from stepwell.app.serving import Parts
 from stepwell.app.workflows import WorkflowQuery
 from stepwell.base.namespaces import namespace_of
 from stepwell.definition.model import WorkflowDefinition
+from stepwell.dialects.table import DIALECTS
 
 router = new_router("workflows")
 
-Dialect = Annotated[str | None, Query(description="What the text is written in; told from it when it is not said.")]
+Dialect = Annotated[
+    str | None,
+    Query(
+        description="What the text is written in; told from it when it is not said.",
+        json_schema_extra={"enum": [*DIALECTS, None]},
+    ),
+]
 Lenient = Annotated[bool, Query(description="Keys that mean nothing are warnings.")]
 Form = Annotated[Literal["json", "mermaid", "dot"], Query(alias="format")]
 
@@ -66,9 +73,13 @@ async def register_workflow(
 ) -> Response:
     """Register a workflow under its name and version, for ever. With errors in it nothing is registered."""
     source = await definition_in(request, dialect, lenient)
-    done = await here.workflows.register(
-        source, draft=draft, by=caller.name, reason=reason, check=lambda definition: _check_own(caller, definition)
-    )
+
+    async def check(definition: WorkflowDefinition) -> None:
+        _check_own(caller, definition)
+        await here.session.allowances.check(definition, caller)
+        await here.session.allowances.keep(definition, caller)
+
+    done = await here.workflows.register(source, draft=draft, by=caller.name, reason=reason, check=check)
     name, version = quote(done.report["name"], safe=""), quote(done.report["version"], safe="")
     headers = {"Location": f"{PREFIX}/workflows/{name}/versions/{version}", "ETag": f'"{done.mark}"'}
     return answer(done.report, 201 if done.is_new else 200, headers)
@@ -148,13 +159,10 @@ async def change_workflow_version(
 ) -> Response:
     """Move a version on in its life, or make it the version that the name alone means."""
     check_workflow(caller, name)
-    if body.lifecycle is None and body.default is None:
-        errors = [{"pointer": "", "message": "expected lifecycle, default, or both"}]
-        raise Problem(422, "nothing is to be changed", code="invalid-body", errors=errors)
     changed = await here.workflows.change(
         Reference(name, version),
-        lifecycle=body.lifecycle,
-        default=body.default is True,
+        lifecycle=body.lifecycle if "lifecycle" in body.model_fields_set else None,
+        default="default" in body.model_fields_set,
         check=lambda mark: check_unchanged(request, mark),
         by=caller.name,
         reason=body.reason,

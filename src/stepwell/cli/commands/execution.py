@@ -7,6 +7,7 @@ import click
 from stepwell.cli.commands.operating import VERBS
 from stepwell.cli.options import Duration, Setup, output_option, quiet_option, setup_options
 
+LEVELS = ("debug", "info", "warning", "error")
 STATUSES = ("pending", "running", "waiting", "paused", "compensating", "completed", "failed", "cancelled")
 
 
@@ -21,7 +22,7 @@ def command() -> None:
 @click.option("--parent", metavar="ID", help="Only sub-workflows that this execution started.")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def list_(
     workflow: str | None,
@@ -46,7 +47,7 @@ def list_(
 
 @command.command("show")
 @click.argument("id_", metavar="ID")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def show(id_: str, setup: Setup, output: str) -> int:
     """Show an execution: its steps, output and error.
@@ -62,7 +63,7 @@ def show(id_: str, setup: Setup, output: str) -> int:
 @command.command("history")
 @click.argument("id_", metavar="ID")
 @click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="Only events with a higher number.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def history(id_: str, after: int, setup: Setup, output: str) -> int:
     """Show everything that happened to an execution, in order.
@@ -75,10 +76,45 @@ def history(id_: str, after: int, setup: Setup, output: str) -> int:
     return show_history(id_, after, setup, output)
 
 
+@command.command("logs")
+@click.argument("id_", metavar="ID")
+@click.option("--level", type=click.Choice(LEVELS), help="Only lines at least as severe as that.")
+@click.option("--step", metavar="NAME", help="Only lines of this step.")
+@click.option("--type", "type_", metavar="TYPE", help="Only lines of steps of this type.")
+@click.option("--errors", is_flag=True, help="Only lines that tell of an error.")
+@click.option("--text", metavar="TEXT", help="Only lines that contain this.")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=500, show_default=True, help="At most so many.")
+@click.option("--follow", is_flag=True, help="Go on until the execution has ended.")
+@setup_options(server=True)
+@output_option()
+def logs(
+    id_: str,
+    level: str | None,
+    step: str | None,
+    type_: str | None,
+    errors: bool,
+    text: str | None,
+    limit: int,
+    follow: bool,
+    setup: Setup,
+    output: str,
+) -> int:
+    """Show the log of an execution: what happened, and what its tasks logged on a server.
+
+    \b
+    stepwell execution logs 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55 --level warning
+    """
+    from stepwell.app.log_reading import LogFilter
+    from stepwell.cli.execution_logs import show_logs
+
+    wanted = LogFilter(level=level, step=step, type=type_, errors=errors, text=text)
+    return show_logs(id_, wanted, limit, setup, output, follow=follow)
+
+
 @command.command("watch")
 @click.argument("id_", metavar="ID")
 @click.option("--timeout", type=Duration(), metavar="DURATION", help="Stop waiting after this long, such as 5m.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 @quiet_option
 def watch(id_: str, timeout: int | None, setup: Setup, output: str, quiet: bool) -> int:
@@ -94,9 +130,42 @@ def watch(id_: str, timeout: int | None, setup: Setup, output: str, quiet: bool)
     return watch_execution(id_, timeout, setup, output, quiet=quiet)
 
 
+@command.command("logs")
+@click.argument("id_", metavar="ID")
+@click.option("--level", type=click.Choice(["debug", "info", "warning", "error"]), help="Lines as severe, or more.")
+@click.option("--step", metavar="STEP", help="Only lines of this step, or of one of its instances.")
+@click.option("--errors", is_flag=True, help="Only lines that tell of an error.")
+@click.option("--text", metavar="TEXT", help="Only lines with this in their message.")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="At most so many.")
+@click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
+@setup_options(server=True)
+@output_option()
+def logs(
+    id_: str,
+    level: str | None,
+    step: str | None,
+    errors: bool,
+    text: str | None,
+    limit: int,
+    cursor: str | None,
+    setup: Setup,
+    output: str,
+) -> int:
+    """Show what happened in an execution and what its tasks logged, line by line, oldest first.
+
+    \b
+    stepwell execution logs 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55 --level warning
+    """
+    from stepwell.app.log_reading import LogFilter
+    from stepwell.cli.telling_logs import show_logs
+
+    wanted = LogFilter(level=level, step=step, errors=errors, text=text)
+    return show_logs(id_, wanted, limit, cursor, setup, output)
+
+
 @command.command("why")
 @click.argument("id_", metavar="ID")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def why(id_: str, setup: Setup, output: str) -> int:
     """Say what an execution waits for, since when, and what would wake it; or why it ended as it did.
@@ -112,7 +181,7 @@ def why(id_: str, setup: Setup, output: str) -> int:
 @command.command("compare")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def compare(a: str, b: str, setup: Setup, output: str) -> int:
     """Say in what two executions differ: input, definition, way, outputs, times, end.

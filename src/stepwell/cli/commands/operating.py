@@ -25,11 +25,11 @@ def _asking(*, output: bool = True) -> Decorator:
 
         options: list[Decorator] = [
             reason_option,
-            click.option("--by", metavar="NAME", help="Who asks for it.  [default: this user]"),
+            click.option("--by", metavar="NAME", help="Who asks for it; of a store only.  [default: this user]"),
             click.option(
                 "--wait", type=Duration(), metavar="DURATION", help="For the engine's answer, at most.  [default: 30s]"
             ),
-            setup_options(),
+            setup_options(server=True),
             output_option() if output else _FORMAT,
         ]
         decorated: Callable[..., Any] = gathering
@@ -236,6 +236,23 @@ def complete_step(id_: str, step: str, given: str | None, force: bool, asking: A
     return operating.complete_step(id_, step, given, force, asking)
 
 
+@click.command("signal")
+@_ID
+@click.argument("type_", metavar="TYPE")
+@click.option("-d", "--data", "given", metavar="JSON", help="The event's data: JSON, @FILE, or - for standard input.")
+@setup_options(server=True)
+@output_option()
+def signal(id_: str, type_: str, given: str | None, setup: Setup, output: str) -> int:
+    """Send an event to one execution alone, for a step that waits for it now or later.
+
+    \b
+    stepwell execution signal 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55 go -d '{"door": 3}'
+    """
+    from stepwell.cli import operating
+
+    return operating.signal(id_, type_, given, operating.Asking(None, None, None, setup, output))
+
+
 @click.command("migrate")
 @click.argument("ids", metavar="[ID...]", nargs=-1)
 @click.option("--to", metavar="VERSION", required=True, help="A registered version of the same workflow.")
@@ -296,6 +313,7 @@ VERBS: Final = (
     fork,
     skip_step,
     complete_step,
+    signal,
     migrate,
     compensate,
 )

@@ -1,0 +1,39 @@
+"""Metrics for Prometheus."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stepwell.api.caller import Calling
+from stepwell.api.context import Here
+from stepwell.api.routing import produces
+from stepwell.api.routing import router as new_router
+from stepwell.app.access import Forbidden
+
+router: APIRouter = new_router("metrics", prefix="")
+
+PLAIN = "text/plain"
+OPEN_METRICS = "application/openmetrics-text"
+
+
+@router.get(
+    "/metrics",
+    operation_id="scrapeMetrics",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Every metric, in the text format of Prometheus or, when `Accept` asks for it, OpenMetrics.",
+            "content": {PLAIN: {"schema": {"type": "string"}}, OPEN_METRICS: {"schema": {"type": "string"}}},
+        }
+    },
+)
+@produces(PLAIN, OPEN_METRICS)
+async def scrape_metrics(request: Request, here: Here, caller: Calling) -> Response:
+    """What was counted and measured. It names workflows of all namespaces, so only those who see all may ask."""
+    if caller.namespaces is not None:
+        raise Forbidden("metrics are about all namespaces, and this caller sees only some")
+    here.metrics.gauges = await here.gauges()
+    text, content_type = here.exposition.text(request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})

@@ -1,0 +1,161 @@
+"""Workers elsewhere, in any language: they fetch assignments, say that they live, and report."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stepwell.api.answers import answer
+from stepwell.api.bodies import BeatBody, CompleteBody, FailBody, PollBody
+from stepwell.api.caller import Calling
+from stepwell.api.context import Context, Here
+from stepwell.api.routing import problems
+from stepwell.api.routing import router as new_router
+from stepwell.api.shapes import Shape
+from stepwell.app.serving import Parts
+from stepwell.base.durations import SECOND
+from stepwell.base.instants import to_rfc3339
+from stepwell.ports.work import TaskError
+from stepwell.worker.queues import Handed, Polled, Queues
+
+router = new_router("workers")
+
+
+class AssignmentShape(Shape):
+    """One attempt of a step, to be done. What is secret in `config` is in clear text.
+
+    `id` is named in signs of life and reports. `idempotency_key` is the same for every attempt and delivery. `timeout`
+    is in seconds. Before `lease_expires_at` a sign of life is expected; without one others get the assignment.
+    """
+
+    id: str
+    queue: str
+    type: str
+    config: Any
+    execution_id: str
+    workflow: str
+    version: str
+    step: str
+    attempt: int
+    idempotency_key: str
+    timeout: float | None
+    lease_expires_at: str
+
+
+class PolledShape(Shape):
+    """What a worker gets, and the ids of assignments that it is to stop: nobody waits for them any more."""
+
+    assignments: list[AssignmentShape]
+    stop: list[str]
+
+
+class BeatShape(Shape):
+    """Which assignments the worker still has, until when, and which it is to stop."""
+
+    kept: list[str]
+    lost: list[str]
+    lease_expires_at: str
+
+
+class WorkerShape(Shape):
+    """A worker that was heard of within the last ten minutes."""
+
+    name: str
+    queues: list[str]
+    running: int
+    last_seen_at: str
+
+
+class QueueShape(Shape):
+    """A queue: assignments that nobody has, those that somebody has, and workers that wait for one."""
+
+    name: str
+    waiting: int
+    running: int
+    idle_workers: int
+
+
+class WorkersShape(Shape):
+    """The workers and queues of this server."""
+
+    items: list[WorkerShape]
+    queues: list[QueueShape]
+
+
+@router.get("/workers", operation_id="listWorkers", response_model=WorkersShape)
+async def list_workers(here: Here) -> Response:
+    """The workers that fetch from this server, and its queues."""
+    queues = _queues(here)
+    workers = [
+        {**msgspec.to_builtins(each), "last_seen_at": to_rfc3339(each.last_seen_at)} for each in queues.workers()
+    ]
+    return answer({"items": workers, "queues": msgspec.to_builtins(queues.states())})
+
+
+@router.post("/workers/poll", operation_id="pollForWork", response_model=PolledShape, responses=problems(413, 415, 422))
+async def poll(here: Here, context: Context, caller: Calling, request: Request, body: PollBody) -> Response:
+    """Up to `limit` assignments of these queues, as soon as there is one; none after `wait` seconds."""
+    polling = asyncio.create_task(
+        _queues(here).poll(body.worker, body.queues, body.limit, int(body.wait * SECOND), caller.sees)
+    )
+    gone = asyncio.create_task(_gone(request))
+    closing = asyncio.create_task(context.closing.wait())
+    try:
+        await asyncio.wait((polling, gone, closing), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (polling, gone, closing):
+            task.cancel()
+        await asyncio.gather(polling, gone, closing, return_exceptions=True)
+    polled = polling.result() if not polling.cancelled() else Polled(assignments=[], stop=[])
+    return answer({"assignments": [_shown(each) for each in polled.assignments], "stop": polled.stop})
+
+
+@router.post(
+    "/workers/heartbeat", operation_id="sendHeartbeat", response_model=BeatShape, responses=problems(413, 415, 422)
+)
+async def heartbeat(here: Here, body: BeatBody) -> Response:
+    """The worker lives, and is at work on these: their leases are prolonged."""
+    beat = _queues(here).heartbeat(body.worker, body.assignments)
+    return answer({**msgspec.to_builtins(beat), "lease_expires_at": to_rfc3339(beat.lease_expires_at)})
+
+
+@router.post("/workers/complete", operation_id="completeWork", status_code=204, responses=problems(409, 413, 415, 422))
+async def complete(here: Here, caller: Calling, body: CompleteBody) -> Response:
+    """The work is done. 409 when nobody waits for it: it was reported, stopped or timed out before."""
+    _queues(here).complete(body.id, body.result, body.scope, caller.sees)
+    return Response(status_code=204)
+
+
+@router.post("/workers/fail", operation_id="failWork", status_code=204, responses=problems(409, 413, 415, 422))
+async def fail(here: Here, caller: Calling, body: FailBody) -> Response:
+    """The work has failed; what the workflow says about failures follows. 409 as for `complete`."""
+    error = TaskError(body.type, body.message, details=body.details, retryable=body.retryable)
+    _queues(here).fail(body.id, error, caller.sees)
+    return Response(status_code=204)
+
+
+@router.post("/workers/release", operation_id="releaseWork", status_code=204, responses=problems(413, 415, 422))
+async def release(here: Here, body: BeatBody) -> Response:
+    """The worker gives these back, undone: others may take them at once."""
+    _queues(here).release(body.worker, body.assignments)
+    return Response(status_code=204)
+
+
+def _queues(here: Parts) -> Queues:
+    queues = here.session.queues
+    assert queues is not None, "a server has queues"
+    return queues
+
+
+def _shown(handed: Handed) -> dict[str, Any]:
+    return {**msgspec.to_builtins(handed), "lease_expires_at": to_rfc3339(handed.lease_expires_at)}
+
+
+async def _gone(request: Request) -> None:
+    """Until the caller has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

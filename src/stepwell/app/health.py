@@ -1,0 +1,125 @@
+"""Whether a server works: what keeps it from being ready, one sentence each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, runtime_checkable
+
+import msgspec
+
+from stepwell.base.clock import Clock
+from stepwell.base.durations import SECOND
+from stepwell.base.errors import StepwellError
+from stepwell.engine.engine import Engine
+from stepwell.engine.requests import REQUEST
+from stepwell.ports.ledger import Write
+from stepwell.ports.store import Store
+
+KIND: Final = "health"
+"""Of the document that is written to see whether the store can be: one for each node."""
+
+FRESH: Final = 5 * SECOND
+"""The store is written no more often than that, however often somebody asks."""
+PATIENCE: Final = 5.0
+"""Seconds that the store has for that."""
+STUCK_AFTER: Final = 30 * SECOND
+"""An inbox item that is there for so long is not being dealt with. Requests to start something may wait for an engine
+that knows more tasks."""
+_LOOKED_AT: Final = 50
+
+_log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A service of a server that can say whether it works."""
+
+    def problem(self) -> str | None:
+        """What is wrong, a sentence; None when nothing is."""
+        ...
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What was looked at, and what is wrong with it; None when nothing is."""
+
+    name: str
+    problem: str | None
+
+
+class Health:
+    """Looks whether everything works.
+
+    Args:
+        services: what runs beside the engine, as it is at the moment.
+    """
+
+    def __init__(
+        self, store: Store, engine: Engine, clock: Clock, node: str, services: Callable[[], Iterable[object]]
+    ) -> None:
+        self._store = store
+        self._engine = engine
+        self._clock = clock
+        self._node = node
+        self._services = services
+        self._written: tuple[int, str | None] | None = None
+        self._oldest: dict[int, tuple[int, int]] = {}
+
+    async def checks(self, *, is_closing: bool) -> Sequence[Check]:
+        """Everything that was looked at.
+
+        Args:
+            is_closing: the server is about to end, and should be sent nothing more.
+        """
+        return [
+            Check("server", "it is about to end" if is_closing else None),
+            Check("engine", self._engine_problem()),
+            Check("store", await self._store_problem()),
+            Check("inbox", await self._inbox_problem()),
+            *(Check(_name_of(each), each.problem()) for each in self._services() if isinstance(each, Watched)),
+        ]
+
+    def _engine_problem(self) -> str | None:
+        if self._engine.failure is not None:
+            return f"it has stopped ({self._engine.failure.code})"
+        return None if self._engine.shards else "it owns no shard"
+
+    async def _store_problem(self) -> str | None:
+        """Whether it can be written, found out by writing it."""
+        now = self._clock.now()
+        if self._written is not None and now - self._written[0] < FRESH:
+            return self._written[1]
+        problem = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._store.write([Write(kind=KIND, key=self._node, body=b"{}")], now)
+        except TimeoutError:
+            problem = f"it was not written within {PATIENCE:g} seconds"
+        except StepwellError as error:
+            _log.warning("the store cannot be written: %s", error)
+            problem = f"it cannot be written ({error.code})"
+        self._written = (now, problem)
+        return problem
+
+    async def _inbox_problem(self) -> str | None:
+        """Whether somebody deals with what comes in: whether the oldest item is another one than a while ago."""
+        now = self._clock.now()
+        stuck = []
+        for shard in self._engine.shards:
+            try:
+                items = await self._store.inbox(shard, limit=_LOOKED_AT)
+            except StepwellError as error:
+                return f"it cannot be read ({error.code})"
+            oldest = next((item.id for item in items if item.kind != REQUEST), 0)
+            known, since = self._oldest.get(shard, (0, now))
+            if oldest != known:
+                since = now
+            self._oldest[shard] = (oldest, since)
+            if oldest and now - since >= STUCK_AFTER:
+                stuck.append(shard)
+        return f"nothing is taken from it (shards {', '.join(map(str, stuck))})" if stuck else None
+
+
+def _name_of(service: Any) -> str:
+    return type(service).__name__

@@ -1,0 +1,86 @@
+"""Events from outside, and questions to people."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.api.conftest import Server
+from tests.api.documents import API, ASKING, WAITING, problem_of, registered, started, workflow
+
+EVENT = {"specversion": "1.0", "id": "1", "source": "shop", "type": "paid", "data": {"n": 1}}
+TRIGGERED = workflow("triggered", more="  triggers: [{event: paid, map: {n: '{{ event.data.n }}'}}]\n")
+
+
+async def test_an_event_wakes_and_starts_and_is_taken_once(server: Server) -> None:
+    await registered(server, WAITING)
+    await registered(server, TRIGGERED)
+    id_ = await started(server, "waiting")
+    answer = await server.post(f"{API}/events", json=EVENT)
+    assert answer.status_code == 202
+    taken = answer.json()
+    assert (taken["duplicate"], taken["waits"]) == (False, 1)
+    [firing] = taken["firings"]
+    assert (firing["workflow"], firing["outcome"]) == ("triggered", "started")
+    assert (await server.get(f"{API}/executions/{firing['execution_id']}")).json()["input"] == {"n": 1}
+    await server.clock.settle()
+    assert (await server.get(f"{API}/executions/{id_}")).json()["status"] == "completed"
+    again = (await server.post(f"{API}/events", json=EVENT)).json()
+    assert (again["duplicate"], again["waits"], again["firings"]) == (True, 0, [])
+    assert len((await server.get(f"{API}/executions")).json()["items"]) == 2
+
+
+async def test_an_event_comes_in_binary_mode(server: Server) -> None:
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": "2",
+        "ce-source": "shop",
+        "ce-type": "paid",
+        "content-type": "application/json",
+    }
+    answer = await server.post(f"{API}/events", content=b'{"n": 2}', headers=headers)
+    assert (answer.status_code, answer.json()["id"]) == (202, "2")
+    del headers["ce-id"]
+    problem = problem_of(await server.post(f"{API}/events", content=b"{}", headers=headers), 422, "invalid-event")
+    assert problem["errors"][0]["parameter"] == "ce-id"
+
+
+async def test_a_batch_is_taken_whole_or_not_at_all(server: Server) -> None:
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    wrong = [EVENT, {**EVENT, "id": "", "type": 7}]
+    problem = problem_of(
+        await server.post(f"{API}/events", content=json.dumps(wrong), headers=kind), 422, "invalid-event"
+    )
+    assert {each["pointer"] for each in problem["errors"]} == {"/1/id", "/1/type"}
+    answer = await server.post(f"{API}/events", content=json.dumps([EVENT, {**EVENT, "id": "2"}]), headers=kind)
+    assert [(each["id"], each["duplicate"]) for each in answer.json()["items"]] == [("1", False), ("2", False)]
+
+
+async def test_nobody_sends_what_only_the_engine_may(server: Server) -> None:
+    for event in ({**EVENT, "type": "stepwell.approval.answered"}, {**EVENT, "source": "stepwell.signal"}):
+        problem_of(await server.post(f"{API}/events", json=event), 422, "invalid-event")
+
+
+async def test_a_question_is_listed_shown_and_answered(server: Server) -> None:
+    await registered(server, ASKING)
+    id_ = await started(server, "asking")
+    [listed] = (await server.get(f"{API}/approvals")).json()["items"]
+    path = f"{API}/approvals/{id_}/approve"
+    assert (await server.get(path)).json() == listed
+    assert (listed["prompt"], listed["assigned_to"]) == ("May it be?", ["ada"])
+
+    async def answered(**body: Any) -> Any:
+        return await server.post(path, json=body)
+
+    problem_of(await answered(response=True, by="bob"), 422, "invalid-answer")
+    problem = problem_of(await answered(response="yes", by="ada"), 422, "invalid-answer")
+    assert problem["errors"][0]["pointer"] == "/response"
+    problem_of(await answered(by="ada"), 422, "invalid-body")
+    given = await answered(response=True, by="ada")
+    assert (given.status_code, given.json()["by"]) == (202, "ada")
+    await server.clock.settle()
+    assert (await server.get(f"{API}/executions/{id_}")).json()["status"] == "completed"
+    problem_of(await answered(response=True, by="ada"), 409, "already-answered")
+    problem_of(await server.get(path), 409, "already-answered")
+    problem_of(await server.get(f"{API}/approvals/{id_}/other"), 404, "unknown-step")
+    assert (await server.get(f"{API}/approvals")).json()["items"] == []
