@@ -13,6 +13,7 @@ import click
 COMMANDS: Final = (
     "run",
     "serve",
+    "worker",
     "validate",
     "plan",
     "execution",
