@@ -16,12 +16,13 @@ _INTRODUCTION = """# Command line
 | 1 | the execution failed, or something was found to be wrong |
 | 2 | wrong usage, an invalid definition, an invalid input |
 | 3 | timed out waiting |
-| 4 | the store cannot be reached or used |
+| 4 | the store, or the server, cannot be reached or used |
 | 130 | interrupted; `run` says how to resume |
 
 With `-o json` a command prints one JSON document on standard output and nothing else there; messages go to standard
 error.
-`STEPWELL_STORE` stands for `--store`.
+`STEPWELL_STORE` stands for `--store`, `STEPWELL_SERVER` for `--server` and `STEPWELL_TOKEN` for `--token`.
+`--store` has it that `STEPWELL_SERVER` does not count, and `--server` that `STEPWELL_STORE` does not.
 """
 
 

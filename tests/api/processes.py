@@ -61,7 +61,7 @@ class Serving:
 
     def __exit__(self, *exception: object) -> None:
         if self.process.poll() is None:
-            self.kill()
+            self.stop()  # what it started itself ends with it then
 
 
 @contextmanager

@@ -130,7 +130,9 @@ async def test_a_body_that_says_it_is_too_large_is_not_read(open_test_server: Op
             assert answer.status_code in (400, 413)
 
 
-async def test_a_body_that_turns_out_to_be_too_large_is_not_read_to_its_end(open_test_server: OpenServer) -> None:
+async def test_a_body_that_turns_out_to_be_too_large_is_not_read_to_its_end(
+    open_test_server: OpenServer, caplog: pytest.LogCaptureFixture
+) -> None:
     read = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -143,6 +145,7 @@ async def test_a_body_that_turns_out_to_be_too_large_is_not_read_to_its_end(open
         answer = await server.post(KEYS, content=endless(), headers=JSON)
         assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
         assert read <= 10_000
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
         assert (await server.get(KEYS)).json()["items"] == []
 
 

@@ -72,7 +72,7 @@ async def test_a_question_is_listed_shown_and_answered(server: Server) -> None:
     async def answered(**body: Any) -> Any:
         return await server.post(path, json=body)
 
-    problem_of(await answered(response=True, by="bob"), 422, "invalid-answer")
+    problem_of(await answered(response=True, by="bob"), 403, "not-asked")
     problem = problem_of(await answered(response="yes", by="ada"), 422, "invalid-answer")
     assert problem["errors"][0]["pointer"] == "/response"
     problem_of(await answered(by="ada"), 422, "invalid-body")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stepwell.app.access import Role
 from stepwell.app.audit import Audit, AuditQuery, Doer
+from stepwell.app.configuration import configuration_from
 from stepwell.app.security import Security, check_binding
 from stepwell.base.durations import HOUR, MINUTE, SECOND
 from stepwell.base.errors import ConfigurationError
@@ -215,6 +216,13 @@ async def test_a_flood_is_answered_with_429_and_what_was_accepted_is_done(open_t
         listed = (await server.get(KEYS, headers=admin)).json()["items"]
         assert {each.json()["id"] for each in made} <= {item["id"] for item in listed}
         assert len(listed) == 11
+
+
+def test_the_limits_that_nobody_configured_are_of_seconds_and_a_minute() -> None:
+    limits = configuration_from({}).security.rate_limits
+    assert limits.requests is not None
+    assert (limits.requests.limit, limits.requests.per) == (20_000, 10 * SECOND)
+    assert (limits.failures.limit, limits.failures.per) == (20, MINUTE)
 
 
 async def test_one_caller_does_not_use_up_what_another_has(open_test_server: OpenServer) -> None:

@@ -119,7 +119,7 @@ def test_no_run_is_without_a_reason_or_beyond_its_worst_case(
 
 @given(definition=workflows(), data=st.data())
 @_SELDOM
-def test_two_runs_part_when_and_only_when_they_took_different_ways(
+def test_two_runs_in_which_steps_went_otherwise_part_and_no_run_parts_from_itself(
     definition: WorkflowDefinition, data: st.DataObject
 ) -> None:
     one, other = Run(definition, data), Run(definition, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,13 @@ from stepwell.app.schedule_documents import SCHEDULE
 from stepwell.base.durations import DAY, HOUR, MINUTE, SECOND
 from stepwell.base.errors import Conflict, InvalidInput, NotFound, StepwellError, StoreError, UsageError
 from stepwell.base.instants import from_rfc3339
+from stepwell.base.spans import Source
+from stepwell.dialects.task_graph.packs import workflow_of_rule
+from stepwell.dialects.writing import as_text
 from stepwell.store.memory import MemoryStore
+from stepwell.store.sqlite import SqliteStore
 from tests.app.scheduling import MONDAY, Node, memory_store, node_on, workflow
+from tests.conformance.dispatcher import PATIENCE
 from tests.virtual_clock import VirtualClock
 
 HOURLY = {"schedule": {"cron": "@hourly"}}
@@ -115,6 +121,25 @@ async def test_a_trigger_that_is_not_active_and_a_disabled_workflow_start_nothin
     assert len(await node.noted()) == 2
 
 
+async def test_a_rule_of_a_pack_fires_at_its_times_and_hands_on_what_it_knows(node: Node) -> None:
+    rule = {
+        "ref": "p.sweep",
+        "trigger_ref": "core.cron",
+        "trigger_params": {"expression": "0 30 * * * *"},
+        "action_ref": "core.noop",
+        "action_params": {"since": "{{ event.payload.last_due_at }}"},
+    }
+    text = as_text(workflow_of_rule(rule, "1.0.0"), "json")
+    source = Source("sweep.yaml", text, dialect="task-graph")
+    await node.session.definitions.register(source, at=node.clock.now(), by="ann", reason=None)
+    node.runner.look()
+    await node.clock.advance(2 * HOUR)
+    assert await node.started() == ["2026-11-16T08:30:00Z", "2026-11-16T09:30:00Z"]
+    payloads = [given["event"]["payload"] for given in await node.inputs()]
+    assert [payload["due_at"] for payload in payloads] == await node.started()
+    assert payloads[1]["last_due_at"] == "2026-11-16T08:30:00Z"
+
+
 async def test_a_one_off_time_fires_once_and_is_done(node: Node) -> None:
     await node.register(workflow({"schedule": {"at": "2026-11-16T10:30:00", "timezone": "Europe/Berlin"}}))
     await node.clock.advance(DAY)
@@ -204,6 +229,34 @@ async def test_two_nodes_on_one_store_start_one_execution_for_each_time(
         assert len(await one.started()) == 30
         assert len(await one.noted()) == 30
     await other.close()
+
+
+async def test_two_engines_on_one_file_start_one_execution_for_each_time(tmp_path: Path, clock: VirtualClock) -> None:
+    one, other = SqliteStore(tmp_path / "x.db"), SqliteStore(tmp_path / "x.db")
+    await one.open()
+    await other.open()
+    async with node_on(one, clock, running=False) as first, node_on(other, clock, running=False) as second:
+        await first.register(workflow({"schedule": {"every": "1m", "catch_up": "all"}}))
+        for _ in range(10):
+            await asyncio.gather(first.runner.run_due(), second.runner.run_due())
+            clock.set(clock.now() + MINUTE)
+        async with asyncio.timeout(PATIENCE):
+            while len(await first.started()) < 9:
+                await asyncio.sleep(0)
+        noted = await first.noted()
+        assert [outcome for outcome, _ in noted] == ["started"] * 9
+        assert len({due for _, due in noted}) == 9
+    await one.close()
+    await other.close()
+
+
+async def test_old_firings_are_forgotten(store: MemoryStore, clock: VirtualClock) -> None:
+    async with node_on(store, clock, running=False) as node:
+        await node.register(workflow({"schedule": {"every": "30d"}}))
+        for _ in range(8):
+            await node.runner.run_due()
+            clock.set(clock.now() + 30 * DAY)
+        assert [due[:7] for _, due in await node.noted()] == ["2027-03", "2027-04", "2027-05", "2027-06"]
 
 
 class Breaking(MemoryStore):
@@ -312,6 +365,7 @@ async def test_a_schedule_is_made_fires_with_its_input_and_is_deleted(node: Node
         ({"workflow": "none", "every": "1h"}, NotFound, "unknown-workflow"),
         ({"workflow": "report", "version": "9.0.0", "every": "1h"}, NotFound, "unknown-version"),
         ({"workflow": "report"}, UsageError, "bad-schedule"),
+        ({"workflow": "report", "at": "2020-01-01T00:00:00Z"}, UsageError, "bad-schedule"),
         ({"workflow": "report", "cron": "* * *"}, UsageError, "bad-schedule"),
         ({"workflow": "report", "every": "1h", "id": "a b"}, UsageError, "bad-schedule"),
         ({"workflow": "report", "every": "1h", "id": "pay.nightly"}, UsageError, "bad-schedule"),

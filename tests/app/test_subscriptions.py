@@ -263,6 +263,30 @@ async def test_a_receiver_that_is_away_does_not_fill_the_store(world: World) -> 
     assert (await world.subscriptions.show("s"))["waiting"] == 0
 
 
+async def test_what_many_items_do_is_told_in_order_also_after_a_failure(world: World) -> None:
+    steps = [
+        {"name": "only", "type": "transform", "for_each": {"items": "{{ range(300) | list }}"}, "config": {"value": 1}}
+    ]
+    await world.subscribe(types=["*.step.completed.*"])
+    count = 0
+
+    def answer(event: Any) -> int:
+        nonlocal count
+        count += 1
+        return 500 if count == 100 else 200
+
+    world.receiver.answer = answer
+    plan = await world.session.definitions.plan_of(workflow(steps=steps))
+    await world.session.engine.start(plan, {})
+    await world.clock.settle()
+    await world.clock.advance(MINUTE)
+    told = [int(headers["webhook-id"].rpartition("_")[2]) for headers, _ in world.receiver.sent]
+    assert told[99] == told[100]
+    assert told == sorted(told)
+    assert len(set(told)) == 301
+    assert (await world.subscriptions.show("s"))["waiting"] == 0
+
+
 async def test_what_was_sent_before_a_crash_and_not_written_down_is_sent_again_and_nothing_is_lost(
     world: World,
 ) -> None:

@@ -33,7 +33,7 @@ Stepwell = Callable[..., Outcome]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty current folder, no environment, UTC, and imports that are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
-    for name in ("STEPWELL_STORE", "STEPWELL_KEY", "STEPWELL_DEBUG", "NO_COLOR"):
+    for name in ("STEPWELL_STORE", "STEPWELL_SERVER", "STEPWELL_TOKEN", "STEPWELL_KEY", "STEPWELL_DEBUG", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

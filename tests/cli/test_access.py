@@ -129,3 +129,27 @@ def test_an_entry_that_was_changed_is_found(stepwell: Stepwell) -> None:
     assert verified.status == 1
     assert "entry 2" in verified.out
     assert stepwell("db", "verify").status == 1
+
+
+def test_what_commands_change_in_a_store_is_in_the_audit_log(stepwell: Stepwell, folder: Path) -> None:
+    Path("w.yaml").write_text(
+        "apiVersion: workflow/v1\nkind: Workflow\nmetadata: {name: w, version: '1.0.0'}\nspec:\n"
+        "  steps: [{name: a, type: approval, with: {prompt: x}}]\n"
+    )
+    stepwell("workflow", "apply", "w.yaml")
+    stepwell("workflow", "apply", "w.yaml")
+    stepwell("workflow", "deprecate", "w@1.0.0")
+    stepwell("event", "publish", "go")
+    stepwell("run", "w.yaml", "--timeout", "50ms")
+    (execution,) = stepwell("execution", "list", "-o", "json").json()["items"]
+    id_ = execution["execution_id"]
+    stepwell("execution", "pause", id_)
+    stepwell("execution", "cancel", id_)
+    items = stepwell("audit", "list", "-o", "json").json()["items"]
+    assert [(item["what"], item["on"]) for item in reversed(items)] == [
+        ("workflow.apply", "workflow:w/version:1.0.0"),
+        ("workflow.deprecated", "workflow:w/version:1.0.0"),
+        ("event.publish", "event:go"),
+        ("execution.pause", f"execution:{id_}"),
+        ("execution.cancel", f"execution:{id_}"),
+    ]

@@ -203,6 +203,43 @@ def test_a_fork_is_another_execution(stepwell: Stepwell, parked: str) -> None:
     assert stepwell("db", "verify").status == 0
 
 
+def test_who_forks_or_moves_an_execution_and_why_is_in_its_history(stepwell: Stepwell, parked: str) -> None:
+    write("shop2.yaml", STEPS, "2.0.0")
+    assert stepwell("workflow", "apply", "shop.yaml", "shop2.yaml").status == 0
+    who = ("--by", "ada", "--reason", "what if")
+    other = stepwell("execution", "fork", parked, "--at", "4", *who, "-o", "json").json()["execution_id"]
+    assert stepwell("execution", "migrate", parked, "--to", "2.0.0", *who).status == 0
+    for id_, kind in ((other, "ExecutionForked"), (parked, "ExecutionMigrated")):
+        items = stepwell("execution", "history", id_, "-o", "json").json()["items"]
+        (said,) = [item for item in items if item["event"] == kind]
+        assert (said["by"], said["reason"]) == ("ada", "what if")
+
+
+COUNTED = """
+    - {name: good, type: transform, config: {value: 1}}
+    - {name: bad, type: fail, on_failure: {action: continue}}
+    - {name: off, type: noop, when: false}
+    - {name: held, type: wait_for_event, config: {event_type: go}}
+    - {name: later, type: noop, depends_on: held}
+"""
+
+
+def test_the_status_lists_what_completed_failed_was_skipped_waits_and_is_to_come(stepwell: Stepwell) -> None:
+    write("counted.yaml", COUNTED)
+    stepwell("run", "counted.yaml", "--timeout", "300ms", "-q")
+    id_ = stepwell("execution", "list", "-o", "json").json()["items"][0]["execution_id"]
+    shown = stepwell("execution", "show", id_, "-o", "json").json()
+    lists = (shown["completed_steps"], shown["failed_steps"], shown["skipped_steps"])
+    assert lists == (["good"], ["bad"], ["off"])
+    assert {step["name"]: step["status"] for step in shown["steps"]} == {
+        "good": "completed", "bad": "failed", "off": "skipped", "held": "waiting", "later": "pending",
+    }  # fmt: skip
+    assert (shown["status"], shown["paused"]) == ("waiting", None)
+    stepwell("execution", "pause", id_, "--reason", "look", "--by", "ada")
+    shown = stepwell("execution", "show", id_, "-o", "json").json()
+    assert (shown["status"], shown["paused"]) == ("paused", {"by": "ada", "reason": "look"})
+
+
 def test_executions_are_moved_to_another_version_after_a_look(stepwell: Stepwell, parked: str) -> None:
     write("shop2.yaml", STEPS.replace("name: c", "name: last"), "2.0.0")
     write("shop3.yaml", STEPS.replace("name: a", "name: first").replace("[a]", "[first]"), "3.0.0")
@@ -266,6 +303,17 @@ def test_a_dead_letter_of_an_execution_that_was_undone_says_how_to_begin_before_
 PAUSES = """
     - {name: a, type: transform, config: {value: "{{ input.missing }}"}, on_failure: {action: pause, message: look}}
 """
+
+
+def test_a_compensation_that_waits_for_an_operator_says_how_it_is_started(stepwell: Stepwell) -> None:
+    write("undone.yaml", UNDONE)
+    text = Path("undone.yaml").read_text().replace("terminate}}", "compensate}}\n  compensation: {mode: manual}")
+    Path("undone.yaml").write_text(text)
+    ran = stepwell("run", "undone.yaml", "--timeout", "300ms")
+    id_ = stepwell("execution", "list", "-o", "json").json()["items"][0]["execution_id"]
+    command = f"stepwell execution compensate {id_}"
+    assert f"\nhint: its compensation waits to be started; to start it: {command}; to go on: stepwell run" in ran.err
+    assert told(stepwell(*command.split()[1:]), id_).startswith("its compensation ")
 
 
 def test_an_execution_that_is_paused_says_why_and_how_it_goes_on(stepwell: Stepwell) -> None:

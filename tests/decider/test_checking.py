@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepwell.base.sensitive import names_a_secret
 from stepwell.base.values import Sealed, SecretRef, SecretText, transform_leaves
-from stepwell.decider.checking import SchemaCheck, names_a_secret, path_text
+from stepwell.decider.checking import SchemaCheck, path_text
 
 
 @pytest.mark.parametrize(

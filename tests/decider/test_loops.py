@@ -399,3 +399,14 @@ def test_a_construct_may_be_repeated() -> None:
     """).go()
     assert story.ran == ["a[0]", "a[1]"]
     assert story.status == "completed"
+
+
+def test_the_latest_round_is_the_one_that_began_last_whichever_is_open_after_a_crash() -> None:
+    story = Played("""
+        steps:
+        - {name: l, type: loop, timeout: 1s, on_failure: {action: continue},
+           config: {items: [1, 2], concurrency: 2, steps: [{name: a, type: work}]}}
+        output: {values: {a: "{{ steps.a.status }}"}}
+    """)
+    story.failed("a[1]").time(1)
+    assert (story.of("a[0]", "a[1]"), story.output) == (["cancelled", "failed"], {"a": "failed"})

@@ -192,3 +192,22 @@ class FailBody(Body):
     message: Text
     details: Values | None = None
     retryable: bool = Field(default=False, description="Whether another try may end otherwise.")
+
+
+class PersonBody(Body):
+    """Says who does it."""
+
+    by: Name | None = Field(default=None, description="Who, where the server asks nobody who he is.")
+
+
+class HandOnBody(PersonBody):
+    """Hands a question on."""
+
+    to: Name = Field(description="Who may answer, too.")
+
+
+class LinkBody(Body):
+    """Asks for a link with which a question is answered."""
+
+    person: Name = Field(description="Who answers with it; he must be asked.")
+    valid_for: float = Field(default=7 * 86_400, gt=0, le=365 * 86_400, description="Seconds.")

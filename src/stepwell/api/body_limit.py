@@ -49,15 +49,17 @@ class BodyLimit:
         return None, is_chunked
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a body that does not say how large it is, up to the limit. Beyond it the sender is, as far as the
-        application can see, gone; whatever it answers to that is replaced."""
+        """Pass on a body that does not say how large it is, up to the limit. Beyond it reading fails; whatever the
+        application answers to that is replaced."""
         taken, answered = 0, False
 
         async def counting() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            return message if taken <= self._limit else {"type": "http.disconnect"}
+            if taken > self._limit:
+                raise self._too_large()
+            return message
 
         async def sending(message: Message) -> None:
             nonlocal answered

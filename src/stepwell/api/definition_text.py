@@ -22,7 +22,7 @@ REQUEST_BODY: Final[dict[str, Any]] = {
         "description": "A workflow, in the native language or any other dialect.",
         "content": {
             JSON: {"schema": {"type": "object"}},
-            "application/yaml": {"schema": {"type": "string", "minLength": 1}},
+            "application/yaml": {"schema": {"description": "Read as YAML, of which JSON is a part."}},
         },
     }
 }

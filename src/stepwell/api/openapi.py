@@ -83,7 +83,7 @@ def described(app: FastAPI) -> dict[str, Any]:
     for method, path, operation in _operations(document):
         _complete(operation, creating)
         is_open = PERMISSIONS.get((method.upper(), path)) == "anybody"
-        operation["security"] = [] if is_open else [{"bearer": []}, {}]
+        operation["security"] = [] if is_open else [{"bearer": []}]
     document["paths"] = dict(sorted(document["paths"].items()))
     return document
 

@@ -20,7 +20,7 @@ from stepwell.app.access import Forbidden, Unauthenticated
 from stepwell.app.allowances import NotAllowed
 from stepwell.app.operating import NoAnswer
 from stepwell.base.errors import Conflict, InvalidInput, NotFound, StepwellError, StoreError, UsageError
-from stepwell.definition.diagnostics import InvalidDefinition
+from stepwell.definition.diagnostics import Diagnostic, InvalidDefinition
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def _errors(error: StepwellError) -> Sequence[Mapping[str, Any]]:
     if isinstance(error, Problem):
         return error.errors
     if isinstance(error, InvalidDefinition):
-        return [finding.as_dict() for finding in error.diagnostics]
+        return [_placed(finding) for finding in error.diagnostics]
     if error.code == "invalid-cursor":
         return [{"parameter": "cursor", "message": error.message}]
     if isinstance(error, InvalidInput):
@@ -171,6 +171,11 @@ def _errors(error: StepwellError) -> Sequence[Mapping[str, Any]]:
     if error.code == "invalid-answer":
         return [{"pointer": "/response", "message": error.message}]
     return ()
+
+
+def _placed(finding: Diagnostic) -> dict[str, Any]:
+    """A finding about a definition, with the keys of `FieldError`."""
+    return {name: value for name, value in finding.as_dict().items() if name in FieldError.model_fields}
 
 
 def _in_input(path: str) -> str:

@@ -360,6 +360,19 @@ class Question(Shape):
     response_schema: Any
     since: str | None
     due_at: str | None
+    claimed_by: str | None = None
+    claimed_at: str | None = None
+    handed_on: list[dict[str, Any]] = []
+    escalated_to: list[str] = []
+    reminded: int = 0
+
+
+class LinkShape(Shape):
+    """A link with which a question is answered: `path` stands behind the address of the server."""
+
+    path: str
+    person: str
+    expires_at: str
 
 
 class QuestionPage(Shape):

@@ -81,13 +81,28 @@ class Approvals:
         event = _first_taken(question, (await self._on_their_way(execution)).get(step, ()))
         return self._report(state, step, question, event)
 
-    async def answer(self, execution: str, step: str, response: Any, by: str, at: int) -> Event:
+    async def settings(self, execution: str, step: str) -> Mapping[str, Any]:
+        """What a step asks, as its settings have it; secrets masked.
+
+        Raises:
+            NotFound, Conflict: as `answer` does.
+        """
+        question = _question((await self._reading.state(execution)).steps.get(step))
+        if question is None:
+            raise _not_asked(await self._reading.recorded(execution, whole=True), step)
+        shown: dict[str, Any] = masked(dict(question))
+        return shown
+
+    async def answer(
+        self, execution: str, step: str, response: Any, by: str, at: int, *, acting_for: str | None = None
+    ) -> Event:
         """The event that answers a question, to be published.
 
         Args:
             step: the key of the step, such as `approve` or `approve[2]`.
             response: a JSON value.
             by: who answers.
+            acting_for: who is asked, and in whose place he answers; None for himself.
 
         Raises:
             NotFound: (code `unknown-execution`, `unknown-step`) there is no such execution or step. Conflict: (code
@@ -98,13 +113,15 @@ class Approvals:
         question = _question(state.steps.get(step))
         if question is None:
             raise _not_asked(await self._reading.recorded(execution, whole=True), step)
-        _check_answer(question, step, by, response)
+        _check_answer(question, step, by, response, acting_for)
         earlier = _first_taken(question, (await self._on_their_way(execution)).get(step, ()))
         if earlier is not None:
             message = f"step {step!r} of execution {execution} was answered already{_by(earlier)}"
             hint = f"the answer is taken when the execution goes on: stepwell run --resume {execution}{self._options}"
             raise Conflict(message, code="already-answered", hint=hint)
         data = {**waited_for(execution, step), "response": response, "by": by}
+        if acting_for is not None:
+            data["for"] = acting_for
         return Event(id=secrets.token_hex(16), type=ANSWER, source=SOURCE, data=data, time=at)
 
     async def _on_their_way(self, execution: str) -> Mapping[str, Sequence[Event]]:
@@ -151,13 +168,13 @@ def _question(step: StepState | None) -> Mapping[str, Any] | None:
     return step.input
 
 
-def _check_answer(question: Mapping[str, Any], step: str, by: str, response: Any) -> None:
+def _check_answer(question: Mapping[str, Any], step: str, by: str, response: Any, acting_for: str | None) -> None:
     try:
         check_json(response, what="the response")
         check_json(by, what="the name of who answers")
     except ValueError as error:
         raise UsageError(str(error), code="invalid-answer") from None
-    problem = _problem(question, by, response)
+    problem = _problem(question, acting_for or by, response)
     if problem is not None:
         raise UsageError(f"step {step!r} cannot take this answer: {problem}", code="invalid-answer")
 
@@ -169,12 +186,18 @@ def _problem(question: Mapping[str, Any], by: str, response: Any) -> str | None:
 
 def _first_taken(question: Mapping[str, Any], answers: Sequence[Event]) -> Event | None:
     """The first of the answers that the question can take."""
-    return next((event for event in answers if _problem(question, *_given(event)) is None), None)
+    return next((event for event in answers if _problem(question, *_place(event)) is None), None)
 
 
 def _given(event: Event) -> tuple[str, Any]:
     data = event.data if isinstance(event.data, dict) else {}
     return str(data.get("by") or ""), data.get("response")
+
+
+def _place(event: Event) -> tuple[str, Any]:
+    """In whose place it was answered, and what."""
+    by, response = _given(event)
+    return str((event.data or {}).get("for") or by), response
 
 
 def _by(event: Event | None) -> str:

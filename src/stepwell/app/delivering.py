@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-from stepwell.app.lifecycle import Bell
+from stepwell.app.lifecycle import Bell, LifecycleEvent
 from stepwell.app.outgoing import Answered, Send, body_of, lifecycle_event_at, lifecycle_events
 from stepwell.app.reading import Reading
 from stepwell.app.subscription_documents import (
@@ -70,6 +70,13 @@ _AGAIN_AFTER: Final = 30 * SECOND
 _GONE: Final = 410
 
 _log = logging.getLogger(__name__)
+
+
+class Fresh(NamedTuple):
+    """What is new in the feed."""
+
+    delivery: Delivery
+    event: LifecycleEvent
 
 
 class Tried(NamedTuple):
@@ -141,22 +148,18 @@ class Courier:
         if place is None:
             return False
         self._is_mine = True
-        waiting = [read_delivery(each) for each in await self._store.documents(deliveries_of(self._id))]
+        waiting = await self._waiting()
         due = [
             read_delivery(each) for each in await self._store.due_documents(deliveries_of(self._id), self._clock.now())
         ]
-        after, fresh, is_more = place.after, list[Delivery](), True
+        after, fresh, is_more = place.after, dict[str, Fresh](), True
         if len(waiting) < MOST_WAITING:
             after, fresh, is_more = await self._fresh(subscription, place.after)
         if not due and after == place.after:
             return False
-        kept_back = {each.execution for each in waiting}
-        groups: dict[str, list[Delivery]] = {each.execution: [each] for each in due}
-        for each in fresh:
-            if each.execution not in kept_back:
-                groups.setdefault(each.execution, []).append(each)
-        tried = await self._try_all(subscription, groups.values())
-        outcome = _Outcome(subscription, place, waiting, fresh, tried, self._clock.now())
+        tried = await self._try_all(subscription, _groups(waiting, due, fresh), fresh)
+        new = [each.delivery for each in fresh.values()]
+        outcome = _Outcome(subscription, place, waiting, new, tried, self._clock.now())
         moved = msgspec.structs.replace(place, after=after, delivered_at=outcome.delivered_at)
         writes = [place_written(self._id, moved, revision), *outcome.writes()]
         if outcome.disabled is not None:
@@ -191,18 +194,30 @@ class Courier:
         (revision,) = await self._store.write([place_written(self._id, mine, document.revision)], now)
         return mine, revision
 
-    async def _fresh(self, subscription: Subscription, after: int) -> tuple[int, list[Delivery], bool]:
-        """How far the feed was read, what of it is to be sent, and whether there is more."""
+    async def _waiting(self) -> list[Delivery]:
+        """What was not delivered yet, by execution and in order."""
+        found: list[Document] = []
+        kind = deliveries_of(self._id)
+        while page := await self._store.documents(kind, after=found[-1].key if found else ""):
+            found += page
+        return [read_delivery(each) for each in found]
+
+    async def _fresh(self, subscription: Subscription, after: int) -> tuple[int, dict[str, Fresh], bool]:
+        """How far the feed was read, what of it is to be sent, by its key, and whether there is more."""
         rows = await self._store.feed(after, _PAGE)
         found = [
-            Delivery(execution=row.execution, workflow=row.workflow, seq=event.seq)
+            Fresh(Delivery(execution=row.execution, workflow=row.workflow, seq=event.seq), event)
             for row in rows
+            if subscription.wants_workflow(row.workflow)
             for event in lifecycle_events(self._codec, row.execution, row.seq, row.events)
             if subscription.wants(row.workflow, event.type)
         ]
-        return (rows[-1].number if rows else after), found, len(rows) == _PAGE
+        last = rows[-1].number if rows else after
+        return last, {each.delivery.key: each for each in found}, len(rows) == _PAGE
 
-    async def _try_all(self, subscription: Subscription, groups: Iterable[Sequence[Delivery]]) -> list[Tried]:
+    async def _try_all(
+        self, subscription: Subscription, groups: Iterable[Sequence[Delivery]], fresh: Mapping[str, Fresh]
+    ) -> list[Tried]:
         """Send the messages: of one execution in order, up to the first that is not accepted."""
         secrets = secrets_in_force(subscription, self._codec, self._clock.now())
         places = asyncio.Semaphore(_AT_ONCE)
@@ -214,22 +229,46 @@ class Courier:
                 for delivery in group:
                     if self._clock.now() > until:
                         break
-                    done.append(await self._try(subscription, delivery, secrets))
+                    known = fresh.get(delivery.key)
+                    event = known.event if known is not None else await self._event(delivery)
+                    done.append(await self._try(subscription, delivery, event, secrets))
                     if not done[-1].is_delivered:
                         break
             return done
 
         return [tried for group in await asyncio.gather(*map(try_in_order, groups)) for tried in group]
 
-    async def _try(self, subscription: Subscription, delivery: Delivery, secrets: Sequence[str]) -> Tried:
+    async def _event(self, delivery: Delivery) -> LifecycleEvent | None:
+        return await lifecycle_event_at(self._store, self._codec, delivery.execution, delivery.seq)
+
+    async def _try(
+        self, subscription: Subscription, delivery: Delivery, event: LifecycleEvent | None, secrets: Sequence[str]
+    ) -> Tried:
         began = self._clock.now()
-        event = await lifecycle_event_at(self._store, self._codec, delivery.execution, delivery.seq)
         if event is None:
             return Tried(delivery, "", Answered(None), began, 0)  # nothing that could be told
         kind, body = await body_of(subscription.format, delivery.workflow, event, self._reading)
         headers = {"content-type": kind, **signed_headers(delivery.id, body, secrets, began)}
         answered = await self._send(subscription.url, headers, body)
         return Tried(delivery, event.type, answered, began, self._clock.now() - began)
+
+
+def _groups(
+    waiting: Sequence[Delivery], due: Sequence[Delivery], fresh: Mapping[str, Fresh]
+) -> Iterable[Sequence[Delivery]]:
+    """What is to be sent, of each execution in order: with one that is due, those that wait behind it; and what is new,
+    where nothing waits."""
+    behind: dict[str, list[Delivery]] = {}
+    for each in waiting:
+        behind.setdefault(each.execution, []).append(each)
+    groups: dict[str, Sequence[Delivery]] = {}
+    for each in due:
+        line = behind.get(each.execution, [each])
+        groups[each.execution] = line if line[0].key == each.key else [each]
+    for each in (new.delivery for new in fresh.values()):
+        if each.execution not in behind:
+            groups[each.execution] = [*groups.get(each.execution, ()), each]
+    return groups.values()
 
 
 class _Outcome:

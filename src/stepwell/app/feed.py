@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
@@ -27,10 +27,11 @@ PAGE: Final = 250
 """Rows that are read at once."""
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the store: what other processes commit does not announce itself here."""
-SHARE: Final = 20
+SHARE: Final = 12
 """The work of the feed is one part in so many of the time, at most."""
 COST: Final = 100e-6
-"""Seconds that giving a page to one reader takes, about."""
+COST_OF_BYTE: Final = 1e-9
+"""Seconds that giving a text to one reader takes, about: so many, and so many for each byte."""
 _KEPT: Final = 16
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -53,11 +54,18 @@ class FeedEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class FeedPage(msgspec.Struct, frozen=True):
-    """A part of the feed; `end` is the place behind it, `is_last` says that nothing was behind it."""
+    """A part of the feed.
+
+    Attributes:
+        end: the place behind it.
+        is_last: nothing was behind it.
+        texts: what was made of it for readers; see `LifecycleFeed.text`.
+    """
 
     events: Sequence[FeedEvent]
     end: int
     is_last: bool
+    texts: dict[Hashable, bytes]
 
 
 class LifecycleFeed:
@@ -107,6 +115,20 @@ class LifecycleFeed:
         finally:
             self._readers -= 1
 
+    def text(self, page: FeedPage, wanted: Hashable, make: Callable[[FeedPage], bytes]) -> bytes:
+        """What a reader is given of a page; made once for all who want the same of it.
+
+        Args:
+            wanted: equal for readers who get the same.
+        """
+        text = page.texts.get(wanted)
+        if text is None:
+            began = time.perf_counter()
+            text = page.texts[wanted] = make(page)
+            self._spent += time.perf_counter() - began
+        self._spent += COST + COST_OF_BYTE * len(text)
+        return text
+
     def _page(self, after: int) -> asyncio.Task[FeedPage]:
         """The page after that place; read once for all who ask for it in the same turn."""
         page = self._pages.get(after)
@@ -121,7 +143,7 @@ class LifecycleFeed:
         began = time.perf_counter()
         events = [event for row in rows for event in self._events(row)]
         self._spent += time.perf_counter() - began
-        return FeedPage(events, rows[-1].number if rows else after, len(rows) < PAGE)
+        return FeedPage(events, rows[-1].number if rows else after, len(rows) < PAGE, {})
 
     def _events(self, row: FeedRow) -> Sequence[FeedEvent]:
         decoded = self._codec.decode_events(row.events)
@@ -149,8 +171,9 @@ class LifecycleFeed:
                 self._forget()
                 turn, self._turn = self._turn, asyncio.Event()
                 turn.set()
+                await asyncio.sleep(0.001)  # the readers get their texts
                 spent, self._spent = self._spent, 0.0
-                await asyncio.sleep(SHARE * (spent + COST * self._readers))
+                await asyncio.sleep(SHARE * spent)
 
     def _forget(self) -> None:
         """Pages that may have grown are read again."""

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from stepwell.app.telemetry import lifecycle_line
+from stepwell.app.telemetry import SEVERE, lifecycle_line
 from stepwell.base.clock import Clock
 from stepwell.base.durations import HOUR, MILLISECOND
 from stepwell.base.errors import StepwellError
@@ -106,8 +106,7 @@ class LogKeeper(Observer):
     def committed(self, execution: str, definition: WorkflowDefinition, events: Sequence[HistoryEvent]) -> None:
         """Keep what went wrong, so that it is found among the lines of all executions."""
         for event in events:
-            said = lifecycle_line(event)
-            if said is not None and said[1] >= logging.WARNING:
+            if type(event) in SEVERE and (said := lifecycle_line(event)) is not None:
                 of, level, text = said
                 error = getattr(event, "error", None)
                 line = LogLine(

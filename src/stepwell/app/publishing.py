@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from stepwell.app.approvals import Approvals
+from stepwell.app.approval_care import ApprovalCare
 from stepwell.app.reading import Reading
 from stepwell.app.session import Session
 from stepwell.app.triggering import PublishedEvent
@@ -18,7 +18,7 @@ from stepwell.ports.records import Published
 class Publishing:
     """Takes events."""
 
-    def __init__(self, session: Session, reading: Reading, approvals: Approvals, clock: Clock) -> None:
+    def __init__(self, session: Session, reading: Reading, approvals: ApprovalCare, clock: Clock) -> None:
         self._session = session
         self._reading = reading
         self._approvals = approvals
@@ -48,9 +48,9 @@ class Publishing:
         """Answer the question of a step.
 
         Raises:
-            NotFound, Conflict, UsageError: see `Approvals.answer`; nothing was sent then.
+            NotFound, Conflict, UsageError: see `ApprovalCare.answer`; nothing was sent then.
         """
-        event = await self._approvals.answer(execution, step, response, by, self._clock.now())
+        event = await self._approvals.answer(execution, step, response, by)
         published = await self._session.engine.publish(event)
         if not published.waits:  # it was waiting a moment ago
             raise Conflict(f"step {step!r} of execution {execution} has just ceased to wait", code="not-waiting")

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import to_rfc3339
+from stepwell.base.sensitive import hide_by_name
 from stepwell.base.values import masked
 from stepwell.decider.keys import INSTEAD, UNDO, split_key, undo_key
 from stepwell.decider.plan import Plan, outermost
@@ -160,7 +161,7 @@ def _with_input(
             settings = node.config.render(names.scope(step.scheduled_at, name, "config"))
         except ExpressionError:
             settings = None
-    report["input"] = masked(settings)
+    report["input"] = hide_by_name(masked(settings))
     if cached is not None and cached.execution:
         report["from_cache"] = {"execution_id": cached.execution, "made_at": to_rfc3339(cached.made_at)}
     return report
@@ -195,7 +196,9 @@ def event_report(seq: int, event: HistoryEvent) -> dict[str, Any]:
     """A history event: its number, its time, what it is called, and what it says. An event from outside that is part of
     it is called `received`."""
     fields = {name: masked(getattr(event, name)) for name in event.__struct_fields__ if name not in ("at", "seed")}
-    shown = {name: _instant(value) if name in _INSTANTS else _plain(value) for name, value in fields.items()}
+    shown = {
+        name: _instant(value) if name in _INSTANTS else hide_by_name(_plain(value)) for name, value in fields.items()
+    }
     if "event" in shown:
         shown["received"] = shown.pop("event")
     return {"seq": seq, "at": to_rfc3339(event.at), "event": type(event).__name__, **shown}

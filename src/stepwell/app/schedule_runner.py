@@ -12,6 +12,7 @@ from typing import Final, Self
 
 import msgspec
 
+from stepwell.app.firings import FIRING
 from stepwell.app.schedule_documents import (
     SCHEDULE,
     Schedule,
@@ -25,7 +26,7 @@ from stepwell.app.schedule_documents import (
 from stepwell.app.schedule_firing import ScheduleFiring
 from stepwell.app.triggers import ActiveTrigger, ActiveTriggers
 from stepwell.base.clock import Clock
-from stepwell.base.durations import SECOND
+from stepwell.base.durations import DAY, SECOND
 from stepwell.base.errors import Conflict, StepwellError
 from stepwell.engine.alarm import Alarm
 from stepwell.ports.ledger import Document, Write
@@ -38,6 +39,7 @@ LOOK_EVERY: Final = 2 * SECOND
 AGAIN_AFTER: Final = 30 * SECOND
 """After something went wrong."""
 
+KEEP_FIRINGS: Final = 90 * DAY
 _AT_ONCE: Final = 100
 """So many starts are asked for in one transaction."""
 
@@ -67,6 +69,7 @@ class ScheduleRunner:
         self._rung = asyncio.Event()
         self._alarm = Alarm(clock, self._rung.set)
         self._arranged: Sequence[ActiveTrigger] | None = None
+        self._forgets_at = 0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -91,6 +94,7 @@ class ScheduleRunner:
             StoreError: the store cannot be used.
         """
         await self._arrange()
+        await self._forget()
         passed: set[tuple[str, int]] = set()
         while True:
             now = self._clock.now()
@@ -119,6 +123,13 @@ class ScheduleRunner:
                 later = now + AGAIN_AFTER
             self._alarm.set(later)
             self._alarm.set(now + self._look_every if self._look_every is not None else None)
+
+    async def _forget(self) -> None:
+        """Forget old firings, once a day."""
+        now = self._clock.now()
+        if now >= self._forgets_at:
+            await self._store.forget_journal(FIRING, now - KEEP_FIRINGS)
+            self._forgets_at = now + DAY
 
     async def _fire(self, document: Document, now: int) -> None:
         """Fire a schedule that is due, as far as one transaction goes."""

@@ -29,7 +29,7 @@ from stepwell.decider.create import checked_input
 from stepwell.execution.codec import Codec
 from stepwell.ports.ledger import Document
 from stepwell.ports.store import Store
-from stepwell.triggers.schedules import jittered, next_due, times, timing_of
+from stepwell.triggers.schedules import BadSchedule, jittered, next_due, times, timing_of
 
 Sees = Callable[[str], bool]
 """Whether the caller may see what belongs to a workflow."""
@@ -120,6 +120,9 @@ class Schedules:
             taken. UsageError: (code `bad-schedule`) the id cannot be one.
         """
         timing = timing_of(given)
+        first = next_due(timing, now)
+        if first is None:
+            raise BadSchedule("no time of it is to come", "at" if timing.at is not None else "cron")
         workflow, version = str(given["workflow"]), given.get("version")
         plan = await self._firing.plan(workflow, version)
         sealed = checked_input(plan, given.get("input"))
@@ -130,7 +133,7 @@ class Schedules:
             timing=timing,
             input=self._codec.encode_value(sealed),
             paused=Paused(at=now, by=by) if given.get("paused") else None,
-            next=next_due(timing, now),
+            next=first,
             created_at=now,
             created_by=by,
         )

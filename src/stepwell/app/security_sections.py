@@ -81,8 +81,8 @@ class RateLimits(_Section):
     who called; whoever has too many of them is not listened to for a while.
     """
 
-    requests: RateLimitSection | None = RateLimitSection(limit=20_000, per=10 * SECOND)
-    failures: RateLimitSection = RateLimitSection(limit=20, per=MINUTE)
+    requests: RateLimitSection | None = RateLimitSection.model_construct(limit=20_000, per=10 * SECOND)
+    failures: RateLimitSection = RateLimitSection.model_construct(limit=20, per=MINUTE)
 
 
 class Claims(_Section):
@@ -161,8 +161,7 @@ class Security(_Section):
     """Who may do what.
 
     `hosts` are the names by which the server is called; on loopback those of the machine itself are known.
-    `trusted_proxies` are addresses whose X-Forwarded-For is believed. Keys of `mask_keys` are hidden wherever something
-    is shown or logged, beside the usual ones (password, token, authorization, ...).
+    `trusted_proxies` are addresses whose X-Forwarded-For is believed.
     """
 
     hosts: list[Host] = []
@@ -174,4 +173,3 @@ class Security(_Section):
     allow: list[Rule] = []
     deny: list[Rule] = []
     network: NetworkAccess = NetworkAccess()
-    mask_keys: list[Pattern] = []

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from stepwell.app.alert_rules import Figures
 from stepwell.app.alerting import Alerts
+from stepwell.app.approval_care import ApprovalCare
+from stepwell.app.approval_minding import ApprovalMinder
 from stepwell.app.approvals import Approvals
 from stepwell.app.configuration import Configuration
 from stepwell.app.dead_letters import DeadLetters
@@ -77,12 +79,13 @@ class Parts:
         self.registry = Registry(session.store)
         self.operators = Operators(session.store, session.codec, session.definitions, clock, self.owner)
         self.approvals = Approvals(session.store, self.reading)
+        self.approval_care = ApprovalCare(session.store, self.approvals, session.codec, clock)
         self.dead_letters = DeadLetters(session.store)
         self.monitoring = Monitoring(session.store, clock, configuration.execution.max_workflows)
         self.logs = Logs(session.store, self.reading, session.codec)
         self.starting = Starting(session, clock)
         self.workflows = Workflows(session.store, self.registry, session.definitions, configuration, clock)
-        self.publishing = Publishing(session, self.reading, self.approvals, clock)
+        self.publishing = Publishing(session, self.reading, self.approval_care, clock)
         self.webhooks = Webhooks(session.store, session.engine, session.triggering, session.secrets.of, clock)
         self.interventions = Interventions(session, self.operators, self.reading)
         self.people = People(session.handlers["notify"], session.secrets, clock, "stepwell")
@@ -163,6 +166,12 @@ def _schedules(parts: Parts) -> AbstractAsyncContextManager[Schedules]:
     return open_schedules(parts.session, parts.clock, parts.configuration)
 
 
+def _minder(parts: Parts) -> AbstractAsyncContextManager[ApprovalMinder]:
+    minder = ApprovalMinder(parts.store, parts.approvals, parts.people, parts.clock)
+    parts.bell.add(minder)
+    return minder.open()
+
+
 def _subscriptions(parts: Parts) -> AbstractAsyncContextManager[Subscriptions]:
     return open_subscriptions(parts.session, parts.clock, parts.configuration, parts.reading, parts.bell, parts.owner)
 
@@ -177,6 +186,7 @@ SERVICES: Final[Sequence[Service]] = (
     _alerts,
     _schedules,
     _subscriptions,
+    _minder,
 )
 """In the order in which they are opened; closed in reverse."""
 

@@ -70,11 +70,12 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     def wants(self, workflow: str, type_: str) -> bool:
         """Whether it is told of an event of this type, of an execution of this workflow."""
-        return (
-            (self.namespaces is None or namespace_of(workflow) in self.namespaces)
-            and _matches(self.types, type_)
-            and _matches(self.workflows, workflow)
-        )
+        return self.wants_workflow(workflow) and _matches(self.types, type_)
+
+    def wants_workflow(self, workflow: str) -> bool:
+        """Whether it is told of any events of this workflow."""
+        is_seen = self.namespaces is None or namespace_of(workflow) in self.namespaces
+        return is_seen and _matches(self.workflows, workflow)
 
     def is_seen_by(self, namespaces: Set[str] | None) -> bool:
         """Whether somebody who sees these namespaces, or all, may see it."""

@@ -101,18 +101,15 @@ class LifecycleLines(Observer):
 
     def __init__(self) -> None:
         loggers = {logging.getLogger(f"stepwell.lifecycle.{of}") for of in ("execution", "step", "state")}
-        self._is_quiet = not any(logger.isEnabledFor(logging.INFO) for logger in loggers)
+        least = logging.INFO if any(logger.isEnabledFor(logging.INFO) for logger in loggers) else logging.WARNING
+        self._said = {kind: said for kind, said in _LINES.items() if said[1] >= least}
 
     def committed(self, execution: str, definition: WorkflowDefinition, events: Sequence[HistoryEvent]) -> None:
         for event in events:
-            said = _LINES.get(type(event))
-            if said is None or (self._is_quiet and said[1] < logging.WARNING):
-                continue
-            of, level, text = said
-            step = getattr(event, "step", "")
-            logger = logging.getLogger(f"stepwell.lifecycle.{of}")
-            attempt = getattr(event, "attempt", 0)
-            logger.log(level, "%s", line_of(text, event), extra=about(execution, definition.name, step, attempt))
+            if type(event) in self._said:
+                of, level, text = self._said[type(event)]
+                subject = about(execution, definition.name, getattr(event, "step", ""), getattr(event, "attempt", 0))
+                logging.getLogger(f"stepwell.lifecycle.{of}").log(level, "%s", line_of(text, event), extra=subject)
 
 
 def lines_of(configuration: Configuration) -> LifecycleLines | None:
@@ -144,6 +141,10 @@ _LINES: Final[Mapping[type[Any], tuple[str, int, str]]] = {
     CompensationEnded: ("state", logging.WARNING, "compensation ended"),
 }
 """What is said of an event, how severe it is, and under which logger."""
+
+
+SEVERE: Final = frozenset(kind for kind, (_, level, _) in _LINES.items() if level >= logging.WARNING)
+"""The kinds of events that tell of something that went wrong, or that somebody stepped in."""
 
 
 def lifecycle_line(event: HistoryEvent) -> tuple[str, int, str] | None:

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import RenderableType
 
-from stepwell.app.approvals import Approvals
-from stepwell.app.configuration import Configuration
-from stepwell.app.session import limits_of
-from stepwell.app.who import user_name
-from stepwell.base.clock import SystemClock
-from stepwell.base.errors import Conflict
 from stepwell.cli.documents import emit
 from stepwell.cli.given import read_json
 from stepwell.cli.narration import one_line
-from stepwell.cli.opening import configuration_of, existing_store, reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
+from stepwell.cli.subjects.opening import run_in
+from stepwell.cli.subjects.questions import open_questions
 from stepwell.cli.tables import facts, rendered
 from stepwell.cli.words import local_time
-from stepwell.execution.event import Event
-from stepwell.ports.records import Published
 
 Report = Mapping[str, Any]
 
 
 def list_approvals(limit: int, cursor: str | None, setup: Setup, output: str) -> int:
     """Print a page of questions, those of the oldest executions first."""
-    configuration = configuration_of(setup)
-
-    async def read() -> Report:
-        async with existing_store(configuration) as store:
-            return await Approvals(store, reading_of(store), setup.same_store()).list(limit=limit, cursor=cursor)
-
-    page = asyncio.run(read())
+    page = run_in(open_questions(setup), lambda questions: questions.page(limit, cursor))
     emit(page, output, lambda: _page_text(page))
     return 0
 
@@ -75,31 +61,9 @@ def respond_to(execution: str, step: str, given: str, by: str | None, setup: Set
         UsageError, NotFound, Conflict: see `Approvals.answer`; nothing was sent then.
     """
     response = read_json(given, "the response")
-    configuration = configuration_of(setup)
-    name = by if by is not None else user_name()
-    event, published = asyncio.run(_send(execution, step, response, name, configuration, setup.same_store()))
-    document = {
-        "execution_id": execution,
-        "step": step,
-        "by": name,
-        "event_id": event.id,
-        "engine_present": published.engine_present,
-    }
-    emit(document, output, lambda: "" if quiet else f"{execution} has the answer of {name} to step {step}")
-    if not published.engine_present and not quiet:
+    document = run_in(open_questions(setup), lambda questions: questions.answer(execution, step, response, by))
+    emit(document, output, lambda: "" if quiet else f"{execution} has the answer of {document['by']} to step {step}")
+    if not document["engine_present"] and not quiet:
         how = f"stepwell run --resume {execution}{setup.same_store()}"
         say(f"no engine is running on this store: the answer is kept, and taken when the execution goes on: {how}")
     return 0
-
-
-async def _send(
-    execution: str, step: str, response: Any, by: str, configuration: Configuration, options: str
-) -> tuple[Event, Published]:
-    now = SystemClock().now()
-    async with existing_store(configuration) as store:
-        asked = Approvals(store, reading_of(store), options)
-        event = await asked.answer(execution, step, response, by, now)
-        published = await store.publish(event, now, now + limits_of(configuration).keep_events)
-    if not published.waits:  # it was waiting a moment ago
-        raise Conflict(f"step {step!r} of execution {execution} has just ceased to wait", code="not-waiting")
-    return event, published

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from rich.text import Text
 
-from stepwell.app.audit import KIND, Audit, AuditQuery
+from stepwell.app.audit import KIND, AuditQuery
 from stepwell.app.chains import broken_chains
 from stepwell.base.clock import SystemClock
 from stepwell.base.errors import UsageError
@@ -18,6 +18,8 @@ from stepwell.cli.documents import emit
 from stepwell.cli.opening import configuration_of, existing_store
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
+from stepwell.cli.subjects.audit_log import open_audit_log
+from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.tables import rendered, table
 from stepwell.cli.words import count, day_or_time
 
@@ -34,13 +36,7 @@ def list_entries(filters: Mapping[str, Any], setup: Setup, output: str) -> int:
     """
     instants = {name: _instant(name, filters[name]) for name in ("since", "until")}
     query = msgspec.convert({**filters, **instants}, AuditQuery)
-    configuration = configuration_of(setup)
-
-    async def read() -> Report:
-        async with existing_store(configuration) as store:
-            return await Audit(store).list(query)
-
-    page = asyncio.run(read())
+    page = run_in(open_audit_log(setup), lambda log: log.page(query))
     emit(page, output, lambda: _page_text(page))
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,20 +9,18 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from stepwell.app.dead_letters import DeadLetters
-from stepwell.app.who import this_user
 from stepwell.base.clock import SystemClock
-from stepwell.base.errors import NotFound, StepwellError
+from stepwell.base.errors import NotFound
 from stepwell.cli.documents import emit, json_text
 from stepwell.cli.failures import labelled
 from stepwell.cli.narration import attempts_text, message_of, one_line
-from stepwell.cli.opening import configuration_of, existing_store, reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
+from stepwell.cli.subjects.letters import Letters, open_letters
+from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.tables import facts, has_room, rendered, table
 from stepwell.cli.words import day_or_time, local_time
 from stepwell.ports.listings import DeadLetterQuery
-from stepwell.ports.store import Store
 
 Report = Mapping[str, Any]
 _ROOM_FOR_ERRORS = 100
@@ -31,13 +28,7 @@ _ROOM_FOR_ERRORS = 100
 
 def list_dead_letters(query: DeadLetterQuery, setup: Setup, output: str) -> int:
     """Print a page of dead letters, newest first."""
-    configuration = configuration_of(setup)
-
-    async def read() -> Report:
-        async with existing_store(configuration) as store:
-            return await DeadLetters(store).list(query)
-
-    page = asyncio.run(read())
+    page = run_in(open_letters(setup), lambda letters: letters.page(query))
     emit(page, output, lambda: _page_text(page))
     return 0
 
@@ -66,24 +57,14 @@ def _line(item: Report) -> tuple[RenderableType, ...]:
 
 def show_dead_letter(id_: str, setup: Setup, output: str) -> int:
     """Print a dead letter: what failed, how, with which input, and what can be done about it."""
-    configuration = configuration_of(setup)
 
-    async def read() -> tuple[Report, bool]:
-        async with existing_store(configuration) as store:
-            letter = await DeadLetters(store).show(id_)
-            return letter, await _is_undone(store, letter["execution_id"])
+    async def read(letters: Letters) -> tuple[Report, bool]:
+        letter = await letters.show(id_)
+        return letter, await letters.is_undone(letter["execution_id"])
 
-    letter, is_undone = asyncio.run(read())
+    letter, is_undone = run_in(open_letters(setup), read)
     emit(letter, output, lambda: _letter_text(letter, setup, is_undone=is_undone))
     return 0
-
-
-async def _is_undone(store: Store, execution: str) -> bool:
-    """Whether what the execution had done was undone, so that nothing of it can be tried again."""
-    try:
-        return (await reading_of(store).state(execution)).compensation in ("done", "failed")
-    except StepwellError:  # a letter is shown even when its execution is damaged
-        return False
 
 
 def _letter_text(letter: Report, setup: Setup, *, is_undone: bool) -> str:
@@ -123,21 +104,18 @@ def _next(letter: Report, setup: Setup, *, is_undone: bool) -> Iterator[str]:
 
 def discard_dead_letters(ids: Sequence[str], reason: str | None, setup: Setup, output: str) -> int:
     """Discard dead letters; 2 when there is none with one of the ids. The others are discarded all the same."""
-    configuration = configuration_of(setup)
     missing: list[NotFound] = []
 
-    async def discard() -> list[Report]:
-        now, user = SystemClock().now(), this_user()
+    async def discard(letters: Letters) -> list[Report]:
         done: list[Report] = []
-        async with existing_store(configuration) as store:
-            for id_ in ids:
-                try:
-                    done.append(await DeadLetters(store).discard(id_, at=now, by=user, reason=reason))
-                except NotFound as error:
-                    missing.append(error)
+        for id_ in ids:
+            try:
+                done.append(await letters.discard(id_, reason))
+            except NotFound as error:
+                missing.append(error)
         return done
 
-    done = asyncio.run(discard())
+    done = run_in(open_letters(setup), discard)
     emit({"items": done, "next": None}, output, lambda: "\n".join(_discarded(letter) for letter in done))
     for error in missing:
         say(labelled(error.code, error.message, error.hint))

@@ -15,6 +15,7 @@ from stepwell.cli.checks import Check, clock_check, key_check, library_checks, p
 from stepwell.cli.documents import emit
 from stepwell.cli.opening import catalogue_for, configuration_of, registries_of
 from stepwell.cli.options import Setup
+from stepwell.cli.server_checks import server_checks
 from stepwell.cli.store_checks import store_checks
 from stepwell.cli.streams import output_kept_clean
 from stepwell.cli.tables import rendered, status_text, table
@@ -32,6 +33,10 @@ def examine(setup: Setup, output: str) -> int:
 def _checks(setup: Setup) -> Iterator[Check]:
     yield python_check()
     yield from library_checks()
+    if setup.server is not None:
+        yield clock_check()
+        yield from server_checks(setup)
+        return
     yield sqlite_check()
     yield clock_check()
     configurations: list[Configuration] = []

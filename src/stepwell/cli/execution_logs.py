@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from stepwell.app.configuration import Configuration
-from stepwell.app.log_reading import LogFilter, Logs
+from stepwell.app.log_reading import LogFilter
 from stepwell.cli.documents import emit
 from stepwell.cli.failures import Stopped
 from stepwell.cli.interrupts import Interrupted, Interrupts
-from stepwell.cli.opening import configuration_of, existing_store, reading_codec, reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import write
+from stepwell.cli.subjects.executions import Executions, open_executions
+from stepwell.cli.subjects.opening import run_in
 
 PAGE: Final = 500
 LOOK_EVERY: Final = 0.25
@@ -26,31 +26,22 @@ def show_logs(execution: str, wanted: LogFilter, limit: int, setup: Setup, outpu
     Raises:
         NotFound: code `unknown-execution`. Stopped: Ctrl-C.
     """
-    configuration = configuration_of(setup)
     if follow:
-        lines = asyncio.run(_follow(execution, wanted, configuration, prints=output == "table"))
+        lines = asyncio.run(_follow(execution, wanted, setup, prints=output == "table"))
         if output != "table":
             emit({"items": lines, "next": None}, output, str)
         return 0
-    page = asyncio.run(_page(execution, wanted, limit, configuration))
+    page = run_in(open_executions(setup), lambda executions: executions.logs(execution, wanted, limit, None))
     emit(page, output, lambda: "".join(map(_text, page["items"])) or "no lines")
     return 0
 
 
-async def _page(execution: str, wanted: LogFilter, limit: int, configuration: Configuration) -> dict[str, Any]:
-    async with existing_store(configuration) as store:
-        return await Logs(store, reading_of(store), reading_codec()).of_execution(execution, wanted, limit)
-
-
-async def _follow(
-    execution: str, wanted: LogFilter, configuration: Configuration, *, prints: bool
-) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = []
+async def _follow(execution: str, wanted: LogFilter, setup: Setup, *, prints: bool) -> list[Mapping[str, Any]]:
+    lines: list[Mapping[str, Any]] = []
 
     async def read() -> None:
-        async with existing_store(configuration) as store:
-            logs = Logs(store, reading_of(store), reading_codec())
-            async for line in _lines(logs, execution, wanted):
+        async with open_executions(setup) as executions:
+            async for line in _lines(executions, execution, wanted):
                 lines.append(line)
                 if prints:
                     write(_text(line))
@@ -64,10 +55,10 @@ async def _follow(
     return lines
 
 
-async def _lines(logs: Logs, execution: str, wanted: LogFilter) -> AsyncIterator[dict[str, Any]]:
+async def _lines(executions: Executions, execution: str, wanted: LogFilter) -> AsyncIterator[Mapping[str, Any]]:
     cursor: str | None = None
     while True:
-        page = await logs.of_execution(execution, wanted, PAGE, cursor)
+        page = await executions.logs(execution, wanted, PAGE, cursor)
         for line in page["items"]:
             yield line
         cursor = page["next"]

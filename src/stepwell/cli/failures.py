@@ -16,6 +16,10 @@ STOPPED: Final = 130
 """The exit status after Ctrl-C."""
 
 
+_OF_COMMANDS: Final = frozenset({"-o", "--output", "-q", "--quiet", "--store", "--server", "--token", "--config"})
+"""Options that stand after a command's name."""
+
+
 class WrongUse(click.UsageError):
     """The command line itself is wrong, and there is something to say about how it would be right."""
 
@@ -108,7 +112,7 @@ def _misplaced(error: click.UsageError) -> str | None:
     """An option of a command that was given before the command's name."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None or not isinstance(error.ctx.command, click.Group):
         return None
-    belongs_behind = error.option_name in ("-o", "--output", "-q", "--quiet", "--store", "--config")
+    belongs_behind = error.option_name in _OF_COMMANDS
     return f"{error.option_name} stands after the command's name" if belongs_behind else None
 
 

@@ -161,6 +161,8 @@ def catalogue_for_checking(setup: Setup) -> Catalogue:
     configuration = configuration_of(setup)
     configured = bool(read_configuration(setup.config, Path.cwd())[0])
     whole = catalogue_for(configuration, registries_of(setup))
+    if setup.server is not None:
+        whole.workflows = None  # which there are is for the server to know
     return _PartlyKnown(whole, services=configured, tasks=bool(setup.modules))
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import Any, assert_never
 
 from msgspec import to_builtins
 
-from stepwell.app.configuration import Configuration
-from stepwell.app.session import cipher_for, limits_of
-from stepwell.app.triggering import Firing, PublishedEvent, Triggering
+from stepwell.app.triggering import Firing, PublishedEvent
 from stepwell.base.clock import SystemClock
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import UsageError
 from stepwell.base.values import check_json
 from stepwell.cli.documents import emit
 from stepwell.cli.given import read_json
-from stepwell.cli.opening import configuration_of, definitions_of, existing_store
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
+from stepwell.cli.subjects.events import open_events
+from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.words import count
 from stepwell.definition.diagnostics import printable
-from stepwell.execution.codec import Codec
-from stepwell.execution.event import Event
+from stepwell.execution.event import Event, reserved_problem
 
 
 def publish_event(
@@ -40,9 +37,7 @@ def publish_event(
     """Store the event, and say whom it woke."""
     data = read_json(given, "the data") if given is not None else None
     event = _event(type_, source, id_ if id_ is not None else str(uuid.uuid4()), subject, data)
-    configuration = configuration_of(setup)
-    keep = limits_of(configuration).keep_events
-    published = asyncio.run(_publish(event, configuration, keep))
+    published, keep = run_in(open_events(setup), lambda events: events.publish(event))
     document = {
         "id": event.id,
         "type": event.type,
@@ -66,7 +61,7 @@ def _event(type_: str, source: str, id_: str, subject: str | None, data: Any) ->
     """The event, checked.
 
     Raises:
-        UsageError: an empty name, or data that cannot be stored.
+        UsageError: an empty name, data that cannot be stored, or a name that is the engine's own.
     """
     for name, text in (("TYPE", type_), ("--source", source), ("--id", id_)):
         if not text.strip():
@@ -77,17 +72,14 @@ def _event(type_: str, source: str, id_: str, subject: str | None, data: Any) ->
         check_json(data, what="the data")
     except ValueError as error:
         raise UsageError(str(error), code="invalid-event") from None
-    return Event(id=id_, type=type_, source=source, subject=subject, data=data, time=SystemClock().now())
+    event = Event(id=id_, type=type_, source=source, subject=subject, data=data, time=SystemClock().now())
+    problem = reserved_problem(event)
+    if problem is not None:
+        raise UsageError(problem, code="reserved-event")
+    return event
 
 
-async def _publish(event: Event, configuration: Configuration, keep: int) -> PublishedEvent:
-    now = SystemClock().now()
-    async with existing_store(configuration) as store:
-        triggering = Triggering(store, definitions_of(store).stored)
-        return await triggering.publish(event, Codec(cipher_for(configuration, say)), now, now + keep)
-
-
-def _told(event: Event, published: PublishedEvent, keep: int) -> str:
+def _told(event: Event, published: PublishedEvent, keep: int | None) -> str:
     if published.duplicate:
         return f"event {event.id} from {event.source} was accepted before; nothing was done"
     did = []
@@ -97,8 +89,8 @@ def _told(event: Event, published: PublishedEvent, keep: int) -> str:
     if published.started:
         did.append(f"it starts {count(len(published.started), 'execution')}")
     if not did:
-        kept = format_duration(keep)
-        did.append(f"nothing waits for it yet, and it is kept for {kept} for waits that begin later")
+        kept = f" for {format_duration(keep)}" if keep is not None else ""
+        did.append(f"nothing waits for it yet, and it is kept{kept} for waits that begin later")
     lines = [f"event {event.id} accepted; {', and '.join(did)}"]
     return "\n".join([*lines, *(f"  {printable(_line(firing))}" for firing in published.firings)])
 

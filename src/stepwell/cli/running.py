@@ -44,6 +44,8 @@ from stepwell.decider.create import Start, create
 from stepwell.decider.plan import Plan
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.execution.history import HistoryEvent
+from stepwell.execution.state import ExecutionState
+from stepwell.execution.status import ExecutionStatus
 from stepwell.ports.store import Store
 
 
@@ -126,6 +128,15 @@ def _is_telling(report: dict[str, Any]) -> bool:
     return any(each["status"] == "pending" for told in report["notifications"] for each in told["deliveries"])
 
 
+def _asked_of_an_operator(state: ExecutionState) -> tuple[str, str] | None:
+    """What has to be done before the execution goes on, and the verb that does it."""
+    if state.status is ExecutionStatus.PAUSED:
+        return "it is paused; to end the pause", "resume"
+    if state.compensation_awaited:
+        return "its compensation waits to be started; to start it", "compensate"
+    return None
+
+
 class _Run:
     """One call of `run`."""
 
@@ -188,18 +199,17 @@ class _Run:
                     await session.engine.told()
             return Ended(execution_report(plan, state))
         except (Interrupted, OutOfTime) as why:
-            report = execution_report(plan, await session.engine.state(execution))
-            return Ended(report, self._unfinished(report, why))
+            state = await session.engine.state(execution)
+            return Ended(execution_report(plan, state), self._unfinished(state, why))
         except StepwellError as error:
             error.hint = "; ".join(filter(None, (error.hint, self._how_to_go_on(execution))))
             raise
 
-    def _unfinished(self, report: dict[str, Any], why: Exception) -> StepwellError:
-        execution: str = report["execution_id"]
-        hint = self._how_to_go_on(execution)
-        if report["paused"] is not None:
-            resume = f"stepwell execution resume {execution}{self._request.setup.same_store()}"
-            hint = f"it is paused; to end the pause: {resume}; {hint}"
+    def _unfinished(self, state: ExecutionState, why: Exception) -> StepwellError:
+        hint = self._how_to_go_on(state.id)
+        if (asked := _asked_of_an_operator(state)) is not None:
+            what, verb = asked
+            hint = f"{what}: stepwell execution {verb} {state.id}{self._request.setup.same_store()}; {hint}"
         if isinstance(why, Interrupted):
             return Stopped("the execution was interrupted", hint=hint)
         return TimedOut(f"it has not ended within {format_duration(self._request.timeout or 0)}", hint=hint)

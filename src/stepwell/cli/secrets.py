@@ -4,46 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from stepwell.app.audit import local_doer
-from stepwell.app.secret_store import SecretStore, add_key, keys_of
-from stepwell.app.session import open_store
+from stepwell.app.secret_store import Rotated, SecretStore, add_key, keys_of
 from stepwell.base.clock import SystemClock
 from stepwell.base.errors import UsageError
 from stepwell.cli.documents import emit
 from stepwell.cli.opening import configuration_of, existing_store
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import is_terminal, say
+from stepwell.cli.subjects.opening import run_in
+from stepwell.cli.subjects.secrets import Secrets, open_secrets
 from stepwell.cli.tables import rendered, table
 from stepwell.cli.words import count, day_or_time
 from stepwell.services.secrets import LARGEST
 
 Report = Mapping[str, Any]
-T = TypeVar("T")
 
 
 def set_secret(name: str, namespaces: Sequence[str], setup: Setup, output: str) -> int:
     """Set a secret to what is typed or piped in. The store is made when it is not there."""
-    configuration = configuration_of(setup)
     value = _value(name)
-
-    async def run() -> Report:
-        async with open_store(configuration) as store:
-            secrets = SecretStore(store, keys_of(configuration.state_store.url, say), SystemClock())
-            return await secrets.set(name, value, namespaces or None, local_doer())
-
-    made = asyncio.run(run())
+    made = run_in(open_secrets(setup, make=True), lambda secrets: secrets.set(name, value, namespaces or None))
     emit(made, output, lambda: f"{name} set")
     return 0
 
 
 def list_secrets(setup: Setup, output: str) -> int:
     """Print the names of all secrets."""
-    items = _with_secrets(setup, lambda secrets: secrets.list())
+    items = run_in(open_secrets(setup), lambda secrets: secrets.list())
     emit({"items": items, "next": None}, output, lambda: _table_of(items))
     return 0
 
@@ -51,11 +44,11 @@ def list_secrets(setup: Setup, output: str) -> int:
 def delete_secrets(names: Sequence[str], setup: Setup, output: str) -> int:
     """Forget secrets."""
 
-    async def delete(secrets: SecretStore) -> None:
+    async def delete(secrets: Secrets) -> None:
         for name in names:
-            await secrets.delete(name, local_doer())
+            await secrets.delete(name)
 
-    _with_secrets(setup, delete)
+    run_in(open_secrets(setup), delete)
     emit({"deleted": list(names)}, output, lambda: "\n".join(f"{name} deleted" for name in names))
     return 0
 
@@ -64,24 +57,16 @@ def rotate_secrets_key(setup: Setup, output: str) -> int:
     """Encrypt all secrets with a new key."""
     configuration = configuration_of(setup)
 
-    async def rotate(secrets: SecretStore) -> Any:
-        add_key(configuration.state_store.url)
-        return await secrets.encrypt_anew(local_doer())
+    async def rotate() -> Rotated:
+        async with existing_store(configuration) as store:
+            add_key(configuration.state_store.url)
+            secrets = SecretStore(store, keys_of(configuration.state_store.url, say), SystemClock())
+            return await secrets.encrypt_anew(local_doer())
 
-    rotated = _with_secrets(setup, rotate)
+    rotated = asyncio.run(rotate())
     document = {"secrets": rotated.total, "encrypted_anew": rotated.changed}
     emit(document, output, lambda: f"{count(rotated.changed, 'secret')} encrypted with the new key")
     return 0
-
-
-def _with_secrets(setup: Setup, act: Callable[[SecretStore], Awaitable[T]]) -> T:
-    configuration = configuration_of(setup)
-
-    async def run() -> T:
-        async with existing_store(configuration) as store:
-            return await act(SecretStore(store, keys_of(configuration.state_store.url, say), SystemClock()))
-
-    return asyncio.run(run())
 
 
 def _value(name: str) -> str:

@@ -169,6 +169,7 @@ def _server(app: Any, configuration: Configuration) -> uvicorn.Server:
         def capture_signals(self) -> Iterator[None]:
             yield
 
+    proxies = list(configuration.security.trusted_proxies)
     return Server(
         uvicorn.Config(
             app,
@@ -179,7 +180,8 @@ def _server(app: Any, configuration: Configuration) -> uvicorn.Server:
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=proxies,
             timeout_graceful_shutdown=_PATIENCE,
         )
     )

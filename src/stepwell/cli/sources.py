@@ -31,6 +31,8 @@ def source_of(given: str, configuration: Configuration, setup: Setup) -> Source:
         UsageError: (code `unreadable-file`) there is no such file, and no store in which it could be registered.
         NotFound: (code `unknown-workflow`, `unknown-version`) there is no such file, and it is not registered.
     """
+    if setup.server is not None:
+        return _at_server(given, setup)
     packed = _in_packs(given, configuration)
     if packed is not None:
         return packed
@@ -60,6 +62,21 @@ def source_to_run(given: str, configuration: Configuration, setup: Setup, *, qui
     if warning is not None and not quiet:
         say(f"warning: {warning}")
     return source
+
+
+def _at_server(given: str, setup: Setup) -> Source:
+    """The text of a file, or of what a server has under the name."""
+    reference = reference_unless_file(given)
+    if reference is None:
+        return file_source(Path(given), setup)
+    from stepwell.cli.subjects.opening import run_in
+    from stepwell.cli.subjects.workflows import open_workflows
+
+    try:
+        found = run_in(open_workflows(setup), lambda workflows: workflows.show(reference))
+    except NotFound as error:
+        raise _no_file_either(error, reference) from None
+    return Source(found["source_name"], found["text"], found["dialect"], lenient=True)
 
 
 def _in_packs(given: str, configuration: Configuration) -> Source | None:

@@ -18,7 +18,7 @@ from stepwell.execution.event import ANSWER, Event
 from stepwell.execution.history import AnswerRefused, ApprovalRequested, EventReceived
 from stepwell.execution.state import StepState
 
-_SHOWN: Final = ("prompt", "response_schema", "assigned_to", "default")
+_SHOWN: Final = ("prompt", "response_schema", "assigned_to", "default", "reminder", "escalation")
 
 
 def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ def take_answer(turn: Turn, one: Instance, step: StepState, event: Event) -> Non
     """Somebody has answered: the step completes, or the answer is refused and it waits on."""
     data = event.data if isinstance(event.data, dict) else {}
     by, response = str(data.get("by") or ""), data.get("response")
-    problem = answer_problem(step.input or {}, by, response)
+    problem = answer_problem(step.input or {}, str(data.get("for") or by), response)
     turn.emit(EventReceived(turn.at, one.key, event))
     if problem is not None:
         turn.emit(AnswerRefused(turn.at, one.key, by, problem))

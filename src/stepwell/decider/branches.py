@@ -140,22 +140,29 @@ def follow(region: Region, node: Node, visit: int, taken: list[Link]) -> Iterato
 
 
 def final(region: Region, state: ExecutionState) -> tuple[str, ...]:
-    """What was published on the ways that have ended, in the order in which their last instances did."""
+    """What was published on the ways that have ended, in the order in which their last instances did. What is published
+    along an edge that leads nowhere is the end of a way, whatever else follows from the instance."""
     branches = _counted(region)
-    ended = [
-        (step.order, key)
-        for key in branches.ways
-        if (step := state.steps.get(key)) is not None
-        and step.status in _ENDED_WAYS
-        and not any(_has_begun(state, each) for each in branches.followers.get(key, ()))
-    ]
     own: dict[str, list[str]] = {}
     for each in state.published:
         own.setdefault(each.partition(">")[0], []).append(each)
-    found: dict[str, None] = {}
-    for _, key in sorted(ended):
-        found.update(dict.fromkeys((*branches.ways[key].published, *own.get(key, ()))))
-    return tuple(found)
+    names = {key: name for name, keys in branches.instances.items() for key in keys}
+    ended: list[tuple[int, str, tuple[str, ...]]] = []
+    for key, way in branches.ways.items():
+        step = state.steps.get(key)
+        if step is None or step.status not in _ENDED_WAYS:
+            continue
+        published = (*way.published, *own.get(key, ()))
+        if any(_has_begun(state, each) for each in branches.followers.get(key, ())):
+            alone = _leading_nowhere(region.graph.nodes[names[key]], key) if key in names and key in own else ()
+            published = tuple(each for each in own.get(key, ()) if each in alone)
+        ended.append((step.order, key, published))
+    return tuple(dict.fromkeys(each for _, _, published in sorted(ended) for each in published))
+
+
+def _leading_nowhere(node: Node, key: str) -> frozenset[str]:
+    """The keys of what an instance publishes along its edges that lead nowhere."""
+    return frozenset(published_key(key, edge.position) for edge in node.pushed if edge.ends)
 
 
 def _has_begun(state: ExecutionState, key: str) -> bool:

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import jsonschema_rs
 
+from stepwell.base.sensitive import names_a_secret
 from stepwell.base.values import MASK, SECRETS, Sealed, SecretRef, SecretText, transform_leaves
 from stepwell.decider.schema_place import CERTAIN, POSSIBLE, SchemaPlace, schema_place
-
-_SECRET_WORDS: Final = frozenset(
-    {"password", "passwd", "pwd", "passphrase", "secret", "token", "credential", "credentials"}
-)
-_SECRET_PAIRS: Final = frozenset({"apikey", "accesskey", "privatekey", "secretkey", "signingkey", "encryptionkey"})
-_REPEATED: Final = frozenset({"confirm", "confirmation", "repeat", "repeated", "again", "old", "new", "value"})
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-
-
-@lru_cache(maxsize=1_000)
-def names_a_secret(name: str) -> bool:
-    """Whether a field of this name holds a secret by its name alone: `password`, `api_key`, `accessToken`, ...
-
-    A stated list, so that it can be predicted: the last word is `password`, `passwd`, `pwd`, `passphrase`, `secret`,
-    `token` or `credential(s)`; or one of the first four followed by such as `confirmation`; or the name ends with
-    `api key`, `access key`, `private key`, `secret key`, `signing key`, `encryption key`.
-    """
-    words = [word.lower() for word in _WORD.findall(name)]
-    if not words:
-        return False
-    return (
-        words[-1] in _SECRET_WORDS
-        or "".join(words[-2:]) in _SECRET_PAIRS
-        or words[-1] in _SECRET_PAIRS
-        or (len(words) > 1 and words[-1] in _REPEATED and words[-2] in _SECRET_WORDS)
-    )
 
 
 class SchemaCheck:

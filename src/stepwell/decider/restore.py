@@ -201,7 +201,7 @@ def _restore_open(run: Run, region: Region, found: Mapping[str, list[Found]], du
 
 
 def _open(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Found]]) -> None:
-    run.begin(one)
+    run.begin(one, again=True)
     if step.due is not None:
         run.arm(step.due, one.key)
     if step.held in ("nothing", "milestone"):  # what waits for a milestone may have reached it: it is looked at again

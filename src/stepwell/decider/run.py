@@ -191,10 +191,11 @@ class Run:
         """Note that something is due for the step."""
         heappush(self.timers, (due, key))
 
-    def begin(self, instance: Instance) -> None:
-        """The step has begun, or waits: it is open until it ends."""
+    def begin(self, instance: Instance, *, again: bool = False) -> None:
+        """The step has begun, or waits: it is open until it ends. `again`: it had begun before a fold of the history,
+        and others may have begun later."""
         key, region = instance.key, instance.region
-        if key != instance.node.name and key not in region.open:
+        if not again and key != instance.node.name and key not in region.open:
             self.note_latest(instance.node.name, key, region.path)
         region.open[key] = instance
         if region is not self.root:

@@ -252,6 +252,22 @@ class WaitSettings(Doc):
     until: Instant | None = optional("Until when.")
 
 
+class ReminderSettings(Doc):
+    """Reminds those who are asked."""
+
+    after: DurationOrExpression = required("How long after they were asked.")
+    every: DurationOrExpression | None = optional("How long between one reminder and the next; once when left out.")
+    channels: ListOrExpression | None = optional("Names of channels; all there are when left out.")
+
+
+class EscalationSettings(Doc):
+    """Lets others answer, too, and tells them."""
+
+    after: DurationOrExpression = required("How long after the question was asked.")
+    to: Any = required("Who may answer then, beside those who were asked.")
+    channels: ListOrExpression | None = optional("Names of channels; all there are when left out.")
+
+
 class ApprovalSettings(Doc):
     """Ask a person."""
 
@@ -260,6 +276,8 @@ class ApprovalSettings(Doc):
     assigned_to: Any = optional("Who may answer.")
     timeout: TimeoutOrExpression | None = optional("How long to wait.")
     default: Any = optional("The answer when nobody gives one in time.")
+    reminder: ReminderSettings | None = optional("Reminds those who are asked; takes a server.")
+    escalation: EscalationSettings | None = optional("Lets others answer after a while; takes a server.")
 
 
 class WorkflowSettings(Doc):

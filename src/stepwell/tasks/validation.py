@@ -14,8 +14,9 @@ from urllib.parse import quote
 import msgspec
 
 from stepwell.base.errors import NotFound
+from stepwell.base.sensitive import names_a_secret
 from stepwell.base.suggest import hint_for
-from stepwell.decider.checking import SchemaCheck, names_a_secret
+from stepwell.decider.checking import SchemaCheck
 from stepwell.ports.services import Service, ServiceRegistry
 from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.client import HttpClient

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from stepwell.base.instants import to_rfc3339
+from stepwell.base.sensitive import hide_in_text
 from stepwell.decider.keys import split_key
 from stepwell.ports.attempts import CURRENT
 
@@ -85,6 +86,7 @@ def message_of(record: logging.LogRecord) -> str:
     attempt = CURRENT.get()
     if attempt is not None:
         text = attempt.hide(text)
+    text = hide_in_text(text)
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return text if text.isascii() else text.encode(errors="replace").decode()  # half surrogates cannot be stored
 

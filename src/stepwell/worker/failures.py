@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from stepwell.base.durations import format_duration
 from stepwell.base.errors import ErrorInfo, StepwellError
+from stepwell.base.sensitive import hide_by_name, hide_in_text
 from stepwell.execution.work import Assignment
 from stepwell.ports.work import TaskError
 from stepwell.worker.masking import Mask
@@ -71,6 +72,7 @@ def _message(error: BaseException, mask: Mask | None) -> str:
     text = text.encode("utf-8", "replace").decode()
     if mask is not None:
         text = mask.hide(text)
+    text = hide_in_text(text)
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
 
 
@@ -81,6 +83,7 @@ def _details(details: dict[str, Any] | None, mask: Mask | None) -> dict[str, Any
         plain: dict[str, Any] = normalised(details, "the details")
     except ValueError as error:
         plain = {"omitted": str(error)}
+    plain = hide_by_name(plain)
     return plain if mask is None else mask.hide_all(plain)
 
 

@@ -164,6 +164,20 @@ def test_of_items_that_failed_the_result_has_what_they_gave() -> None:
     assert Conducted(text.replace("list(1, 2, 3)", "list()")).output == {"all": []}
 
 
+@pytest.mark.parametrize(
+    "published", ["{publish: v=1, do: b}, {publish: n=1}", "{publish: n=1}, {publish: v=1, do: b}"]
+)
+def test_what_is_published_along_a_way_that_leads_nowhere_is_in_the_output(published: str) -> None:
+    text = f"""
+        vars: [{{v: 0}}, {{n: 0}}]
+        tasks: {{a: {{next: [{published}]}}, b: {{action: ops.tell n=<% ctx(n) %>}}}}
+        output: [{{v: <% ctx(v) %>}}, {{n: <% ctx(n) %>}}]
+    """
+    story = Conducted(text)
+    assert story.output == {"v": 1, "n": 1}
+    assert story.given_to("b") == {"n": 0}
+
+
 def test_items_that_are_no_list_fail_the_task() -> None:
     story = Conducted("vars: [{x: text}]\ntasks: {a: {with: <% ctx(x) %>, action: ops.check}}")
     assert story.status == "failed"

@@ -289,6 +289,20 @@ def test_all_that_is_wrong_is_found_at_once() -> None:
     assert [code for code, *_ in findings(document)] == ["unknown-type", "wrong-type", "unknown-key"]
 
 
+def test_circles_and_unknown_steps_are_found_beside_what_is_wrong_with_steps() -> None:
+    text = (
+        '{"id": "w", "steps": {"a": {"depends_on": "b", "max_retries": -1}, "b": {"depends_on": "a"},'
+        ' "c": {"depends_on": ["c", "x"]}, "d": 5}}'
+    )
+    findings = load(Source("w.json", text)).diagnostics
+    assert [each.code for each in findings] == [
+        "cycle", "wrong-value", "self-dependency", "unknown-step", "wrong-type",
+    ]  # fmt: skip
+    hints = {each.code: each.hint for each in findings}
+    assert hints["cycle"] == "take one of the names out of `depends_on`"
+    assert "`max_retries`" in (hints["self-dependency"] or "")
+
+
 def test_the_nearest_key_is_suggested() -> None:
     (finding,) = loaded(step_map(a={**INPUT, "dependson": []})).diagnostics
     assert finding.hint is not None

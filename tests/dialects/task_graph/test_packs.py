@@ -138,13 +138,22 @@ async def test_an_http_action_is_a_request(tmp_path: Path) -> None:
         ("trigger_ref: core.intervaltimer\ntrigger_params: {unit: minutes, interval: 5}", {"every": 300_000_000}),
         ("timer: {interval: {unit: hour, interval: 1}}", {"every": 3_600_000_000}),
         ('timer: {cron: {expression: "*/5 * * * *"}}', {"cron": "*/5 * * * *"}),
+        ('trigger_ref: core.cron\ntrigger_params: {expression: "0 0 9 * * *"}', {"cron": "0 9 * * *"}),
+        ('timer: {cron: {expression: "30 0 9 * * *"}}', {"cron": "30 0 9 * * *"}),
+        (
+            """trigger_ref: core.webhook
+trigger_params: {path: /builds, verify: {scheme: github, secret: "{{ secrets.HUB }}"}}""",
+            {"path": "builds", "verify": {"scheme": "github", "secret": "{{ secrets.HUB }}"}},
+        ),
         (
             'timer: {datetime: {fire_at: "2026-12-01T08:00:00", timezone: Europe/Berlin}}',
             {"at": "2026-12-01T07:00:00Z"},
         ),
     ],
 )
-async def test_each_timer_is_a_schedule(tmp_path: Path, timer: str, schedule: dict[str, Any]) -> None:
+async def test_each_timer_is_a_schedule_and_each_webhook_a_webhook(
+    tmp_path: Path, timer: str, schedule: dict[str, Any]
+) -> None:
     pack = a_pack(tmp_path / "p", rules__r=f"ref: p.r\n{timer}\naction_ref: core.noop\n")
     async with engine_with(pack) as engine:
         session = await engine._open()
@@ -166,7 +175,7 @@ async def test_each_timer_is_a_schedule(tmp_path: Path, timer: str, schedule: di
         ({"rules__r": "action_ref: core.noop\n"}, "a rule says what starts it"),
         ({"rules__r": "timer: {moon: {}}\naction_ref: core.noop\n"}, "there is no timer 'moon'"),
         ({"rules__r": "timer: {interval: {unit: moons, interval: 1}}\naction_ref: core.noop\n"}, "an interval has"),
-        ({"rules__r": 'timer: {cron: {expression: "5 * * * * *"}}\naction_ref: core.noop\n'}, "asks for seconds"),
+        ({"rules__r": "trigger_ref: core.webhook\naction_ref: core.noop\n"}, "says its `path`"),
         ({"rules__r": "timer: {datetime: {fire_at: soon}}\naction_ref: core.noop\n"}, "is no time"),
         ({"rules__r": "trigger_ref: a.b\nconditions: [{field: x}, {}]\naction_ref: core.noop\n"}, "operators are"),
         ({"workflows__a": "tasks: []\n", "workflows__b": "ref: p.a\ntasks: []\n"}, "has 'p.a' twice"),

@@ -18,8 +18,8 @@ from stepwell.api.parameters import ExecutionId
 from stepwell.api.problems import Problem
 from stepwell.api.routing import problems, produces
 from stepwell.api.routing import router as new_router
-from stepwell.api.seeing import check_execution
-from stepwell.app.feed import LOOK_EVERY, LifecycleFeed
+from stepwell.api.seeing import check_execution, namespaces_of
+from stepwell.app.feed import LOOK_EVERY, FeedPage, LifecycleFeed
 from stepwell.app.serving import Parts
 
 router = new_router("events")
@@ -120,18 +120,19 @@ async def _of_execution(here: Parts, execution: str, after: int) -> AsyncGenerat
 
 
 async def _of_all(feed: LifecycleFeed, caller: Caller, after: int, wanted: _Wanted) -> AsyncGenerator[bytes]:
+    def part(page: FeedPage) -> bytes:
+        texts = [
+            event_text(event.place, event.type, event.cloud_event)
+            for event in page.events
+            if caller.sees(event.workflow) and wanted.has(event.type, event.workflow)
+        ]
+        return b"".join(texts) or place_text(page.end)
+
     yield place_text(after)
     async with aclosing(feed.pages(after)) as pages:
         async for page in pages:
-            texts = [
-                event_text(event.place, event.type, event.cloud_event)
-                for event in page.events
-                if caller.sees(event.workflow) and wanted.has(event.type, event.workflow)
-            ]
-            if texts:
-                yield b"".join(texts)
-            elif page.end != after:
-                yield place_text(page.end)
+            if page.end != after:
+                yield feed.text(page, (namespaces_of(caller), wanted), part)
             after = page.end
 
 

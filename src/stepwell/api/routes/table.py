@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from stepwell.api.routes import (
     alerts,
+    answering,
     api_keys,
     approvals,
     audit,
@@ -41,6 +42,7 @@ ROUTERS: Final[Sequence[APIRouter]] = (
     streams.router,
     events.router,
     approvals.router,
+    answering.router,
     dead_letters.router,
     api_keys.router,
     audit.router,

@@ -15,7 +15,7 @@ def command() -> None:
 @command.command("list")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def list_(limit: int, cursor: str | None, setup: Setup, output: str) -> int:
     """List the questions that wait for an answer, those of the oldest executions first, and how to answer them.
@@ -35,7 +35,7 @@ def list_(limit: int, cursor: str | None, setup: Setup, output: str) -> int:
     "--response", "given", metavar="JSON", required=True, help="The answer: JSON, @FILE, or - for standard input."
 )
 @click.option("--by", metavar="NAME", help="Who answers.  [default: the name you are logged in with]")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 @quiet_option
 def respond(execution: str, step: str, given: str, by: str | None, setup: Setup, output: str, quiet: bool) -> int:

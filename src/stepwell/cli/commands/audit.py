@@ -21,7 +21,7 @@ def command() -> None:
 @click.option("--until", metavar="INSTANT", help="Before then.")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def list_(
     who: str | None,

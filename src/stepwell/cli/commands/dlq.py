@@ -20,7 +20,7 @@ def command() -> None:
 @click.option("--discarded", is_flag=True, help="Those that were discarded, instead of the others.")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def list_(
     workflow: str | None,
@@ -53,7 +53,7 @@ def list_(
 
 @command.command("show")
 @click.argument("id_", metavar="ID")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def show(id_: str, setup: Setup, output: str) -> int:
     """Show a dead letter: what failed, how, with which input, and what can be done about it.
@@ -69,7 +69,7 @@ def show(id_: str, setup: Setup, output: str) -> int:
 @command.command("discard")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @reason_option
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def discard(ids: tuple[str, ...], reason: str | None, setup: Setup, output: str) -> int:
     """Decide that nothing is to be done about dead letters. Who, when and why is kept; their input is not.

@@ -8,12 +8,13 @@ from stepwell.cli.options import Setup, output_option, setup_options
 
 
 @click.command("doctor")
-@setup_options(modules=True, dialect=None)
+@setup_options(server=True, modules=True, dialect=None)
 @output_option()
 def command(setup: Setup, output: str) -> int:
     """Look whether all is well: installation, configuration, modules, store, key, clock.
 
-    The exit status is 1 when something does not work.
+    With --server it is looked whether that answers, is ready, and takes the token. The exit status is 1 when something
+    does not work.
 
     \b
     stepwell doctor --import tasks.py

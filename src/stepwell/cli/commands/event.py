@@ -18,7 +18,7 @@ def command() -> None:
 @click.option("--source", default="stepwell-cli", show_default=True, metavar="TEXT", help="Who sends it.")
 @click.option("--subject", metavar="TEXT", help="What it is about.")
 @click.option("--id", "id_", metavar="TEXT", help="Its id; a second event with the same source and id does nothing.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 @quiet_option
 def publish(

@@ -13,7 +13,40 @@ STATUSES = ("pending", "running", "waiting", "paused", "compensating", "complete
 
 @click.group("execution")
 def command() -> None:
-    """Look at executions, and pause, resume, cancel, retry, rerun, roll back, fork, migrate them."""
+    """Start executions, look at them, and pause, resume, cancel, retry, rerun, roll back, fork, migrate them."""
+
+
+@command.command("start")
+@click.argument("workflow", metavar="NAME[@VERSION]")
+@click.option("-i", "--input", "given", metavar="JSON", help="The input: JSON, @FILE, or - for standard input.")
+@click.option("--key", metavar="TEXT", help="Start once: the same key and input return the first execution.")
+@click.option("--wait", is_flag=True, help="Follow it to its end, as `watch` does, and print its result.")
+@click.option("--timeout", type=Duration(), metavar="DURATION", help="Stop waiting after this long, such as 5m.")
+@setup_options(server=True)
+@output_option()
+@quiet_option
+def start(
+    workflow: str,
+    given: str | None,
+    key: str | None,
+    wait: bool,
+    timeout: int | None,
+    setup: Setup,
+    output: str,
+    quiet: bool,
+) -> int:
+    """Start a registered workflow. The server, or whatever else works on the store, runs it.
+
+    \b
+    stepwell execution start signup -i '{"email": "ada@example.org"}' --wait
+    """
+    from stepwell.cli.starting import start_and_watch, start_execution
+
+    if wait:
+        return start_and_watch(workflow, given, key, timeout, setup, output, quiet=quiet)
+    if timeout is not None:
+        raise click.UsageError("--timeout goes with --wait", click.get_current_context())
+    return start_execution(workflow, given, key, setup, output, quiet=quiet)
 
 
 @command.command("list")
@@ -128,39 +161,6 @@ def watch(id_: str, timeout: int | None, setup: Setup, output: str, quiet: bool)
     from stepwell.cli.watching import watch_execution
 
     return watch_execution(id_, timeout, setup, output, quiet=quiet)
-
-
-@command.command("logs")
-@click.argument("id_", metavar="ID")
-@click.option("--level", type=click.Choice(["debug", "info", "warning", "error"]), help="Lines as severe, or more.")
-@click.option("--step", metavar="STEP", help="Only lines of this step, or of one of its instances.")
-@click.option("--errors", is_flag=True, help="Only lines that tell of an error.")
-@click.option("--text", metavar="TEXT", help="Only lines with this in their message.")
-@click.option("--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="At most so many.")
-@click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
-@setup_options(server=True)
-@output_option()
-def logs(
-    id_: str,
-    level: str | None,
-    step: str | None,
-    errors: bool,
-    text: str | None,
-    limit: int,
-    cursor: str | None,
-    setup: Setup,
-    output: str,
-) -> int:
-    """Show what happened in an execution and what its tasks logged, line by line, oldest first.
-
-    \b
-    stepwell execution logs 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55 --level warning
-    """
-    from stepwell.app.log_reading import LogFilter
-    from stepwell.cli.telling_logs import show_logs
-
-    wanted = LogFilter(level=level, step=step, errors=errors, text=text)
-    return show_logs(id_, wanted, limit, cursor, setup, output)
 
 
 @command.command("why")

@@ -22,7 +22,7 @@ def command() -> None:
 )
 @click.option("--namespace", "namespaces", multiple=True, metavar="NAME", help="Only these; may be repeated.")
 @click.option("--expires", type=Duration(), metavar="DURATION", help="It is good for so long.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 @quiet_option
 def create(
@@ -45,7 +45,7 @@ def create(
 
 
 @command.command("list")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def list_(setup: Setup, output: str) -> int:
     """List the keys, those that are no longer good too, the newest first.
@@ -60,7 +60,7 @@ def list_(setup: Setup, output: str) -> int:
 
 @command.command("revoke")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def revoke(ids: tuple[str, ...], setup: Setup, output: str) -> int:
     """Have keys open nothing from now on.
@@ -76,7 +76,7 @@ def revoke(ids: tuple[str, ...], setup: Setup, output: str) -> int:
 @command.command("rotate")
 @click.argument("id_", metavar="ID")
 @click.option("--overlap", type=Duration(), default=0, metavar="DURATION", help="The old key is good for so long yet.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 @quiet_option
 def rotate(id_: str, overlap: int, setup: Setup, output: str, quiet: bool) -> int:

@@ -9,7 +9,7 @@ from stepwell.cli.options import DefinitionType, Setup, output_option, setup_opt
 
 @click.command("plan")
 @click.argument("workflow", type=DefinitionType(), metavar="FILE|NAME[@VERSION]")
-@setup_options(modules=True)
+@setup_options(server=True, modules=True)
 @output_option()
 def command(workflow: str, setup: Setup, output: str) -> int:
     """Show how a workflow would run, without running it.

@@ -15,7 +15,7 @@ def command() -> None:
 @command.command("set")
 @click.argument("name")
 @click.option("--namespace", "namespaces", multiple=True, metavar="NAME", help="Only workflows of these may use it.")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def set_(name: str, namespaces: tuple[str, ...], setup: Setup, output: str) -> int:
     """Set a secret. Its value is asked for, or read from standard input; a newline at its end is not part of it.
@@ -29,7 +29,7 @@ def set_(name: str, namespaces: tuple[str, ...], setup: Setup, output: str) -> i
 
 
 @command.command("list")
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def list_(setup: Setup, output: str) -> int:
     """List the secrets by name. Their values are not shown.
@@ -44,7 +44,7 @@ def list_(setup: Setup, output: str) -> int:
 
 @command.command("delete")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def delete(names: tuple[str, ...], setup: Setup, output: str) -> int:
     """Forget secrets.

@@ -9,7 +9,7 @@ from stepwell.cli.options import DefinitionType, Setup, output_option, quiet_opt
 
 @click.command("validate")
 @click.argument("given", type=DefinitionType(), nargs=-1, required=True, metavar="FILE|NAME[@VERSION]...")
-@setup_options(modules=True)
+@setup_options(server=True, modules=True)
 @output_option()
 @quiet_option
 def command(given: tuple[str, ...], setup: Setup, output: str, quiet: bool) -> int:

@@ -27,7 +27,7 @@ def command() -> None:
 @click.argument("files", type=path_type(), nargs=-1, required=True, metavar="FILE...")
 @click.option("--draft", is_flag=True, help="Register them as drafts, which cannot be started yet.")
 @reason_option
-@setup_options(modules=True)
+@setup_options(server=True, modules=True)
 @output_option()
 def apply(files: tuple[Path, ...], draft: bool, reason: str | None, setup: Setup, output: str) -> int:
     """Register the workflows in FILE... under their names and versions, for ever.
@@ -38,7 +38,7 @@ def apply(files: tuple[Path, ...], draft: bool, reason: str | None, setup: Setup
     \b
     stepwell workflow apply signup.yaml billing.yaml
     """
-    from stepwell.cli.registering import apply_files
+    from stepwell.cli.applying import apply_files
 
     return apply_files(files, setup, output, draft=draft, reason=reason)
 
@@ -49,7 +49,7 @@ def apply(files: tuple[Path, ...], draft: bool, reason: str | None, setup: Setup
 @click.option(
     "--lifecycle", type=click.Choice(["draft", "active", "deprecated", "retired"]), help="Only versions in it."
 )
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def list_(name: str | None, tag: str | None, lifecycle: str | None, setup: Setup, output: str) -> int:
     """List registered workflows, the newest version of each first.
@@ -64,7 +64,7 @@ def list_(name: str | None, tag: str | None, lifecycle: str | None, setup: Setup
 
 @command.command("show")
 @click.argument("workflow", metavar="NAME[@VERSION]")
-@setup_options()
+@setup_options(server=True)
 @output_option("text", "json", "yaml", help="The source text, or everything that is known of it.")
 def show(workflow: str, setup: Setup, output: str) -> int:
     """Print a registered workflow as it was given. Without a VERSION, the default one.
@@ -80,7 +80,7 @@ def show(workflow: str, setup: Setup, output: str) -> int:
 @command.command("diff")
 @click.argument("old", type=DefinitionType(), metavar="A")
 @click.argument("new", type=DefinitionType(), metavar="B")
-@setup_options(modules=True)
+@setup_options(server=True, modules=True)
 @output_option()
 def diff(old: str, new: str, setup: Setup, output: str) -> int:
     """Show what two definitions mean differently; A and B are files or NAME[@VERSION].
@@ -98,7 +98,7 @@ def diff(old: str, new: str, setup: Setup, output: str) -> int:
 @command.command("activate")
 @click.argument("workflow", metavar="NAME@VERSION")
 @reason_option
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def activate(workflow: str, reason: str | None, setup: Setup, output: str) -> int:
     """Make a version ready to be started: a draft, or one that was deprecated or retired.
@@ -114,7 +114,7 @@ def activate(workflow: str, reason: str | None, setup: Setup, output: str) -> in
 @command.command("deprecate")
 @click.argument("workflow", metavar="NAME@VERSION")
 @reason_option
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def deprecate(workflow: str, reason: str | None, setup: Setup, output: str) -> int:
     """Advise against a version: it can still be started, with a warning.
@@ -130,7 +130,7 @@ def deprecate(workflow: str, reason: str | None, setup: Setup, output: str) -> i
 @command.command("retire")
 @click.argument("workflow", metavar="NAME@VERSION")
 @reason_option
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def retire(workflow: str, reason: str | None, setup: Setup, output: str) -> int:
     """Put a version out of use: it cannot be started any more. Executions that run go on.
@@ -146,7 +146,7 @@ def retire(workflow: str, reason: str | None, setup: Setup, output: str) -> int:
 @command.command("default")
 @click.argument("workflow", metavar="NAME@VERSION")
 @reason_option
-@setup_options()
+@setup_options(server=True)
 @output_option()
 def default(workflow: str, reason: str | None, setup: Setup, output: str) -> int:
     """Choose the version that the name alone means. Until one is chosen it is the newest active one.
@@ -163,7 +163,7 @@ def default(workflow: str, reason: str | None, setup: Setup, output: str) -> int
 @click.argument("workflow", type=DefinitionType(), metavar="FILE|NAME[@VERSION]")
 @click.option("--to", "to", type=Dialect(), required=True, help="The dialect to write it in.")
 @click.option("--lossy", is_flag=True, help="Leave out what the other dialect cannot say.")
-@setup_options(modules=True, dialect="--from")
+@setup_options(server=True, modules=True, dialect="--from")
 @output_option("yaml", "json", help="The notation.")
 def convert(workflow: str, to: str, lossy: bool, setup: Setup, output: str) -> int:
     """Print a workflow in another dialect.
@@ -189,7 +189,7 @@ def _is_given(option: str) -> bool:
 
 @command.command("graph")
 @click.argument("workflow", type=DefinitionType(), metavar="FILE|NAME[@VERSION]")
-@setup_options(modules=True)
+@setup_options(server=True, modules=True)
 @output_option("mermaid", "dot", "json", help="How to draw it.")
 def graph(workflow: str, setup: Setup, output: str) -> int:
     """Print the steps of a workflow and what leads from one to the next, as a graph.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -209,8 +210,9 @@ class Client:
 
 def _reason(error: BaseException) -> str:
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
-    said = getattr(inner, "verify_message", None) or getattr(inner, "strerror", None) or str(inner)
-    return str(said).lower()
+    if isinstance(inner, OSError) and not isinstance(inner, ssl.SSLError) and (inner.errno or 0) > 0:
+        return os.strerror(inner.errno or 0).lower()
+    return str(getattr(inner, "verify_message", None) or getattr(inner, "strerror", None) or inner).lower()
 
 
 def _query(parameters: Parameters) -> str:

@@ -18,6 +18,7 @@ from stepwell.app.session import cipher_for, limits_of, owner_name
 from stepwell.base.clock import SystemClock
 from stepwell.base.durations import SECOND, format_duration
 from stepwell.base.errors import Conflict, UsageError
+from stepwell.cli.noting import note
 from stepwell.cli.opening import reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.remote.address import quoted
@@ -102,10 +103,21 @@ class StoredOperating(Operators):
         longest = LONGEST_WAIT if wait is None else wait
         super().__init__(at.store, codec, definitions, SystemClock(), owner_name(), longest)
 
+    async def ask(self, execution: str, verb: Verb) -> Done:
+        done = await super().ask(execution, verb)
+        await note(self._opened, f"execution.{name_of(verb)}", f"execution:{execution}")
+        return done
+
+    async def fork(self, execution: str, at_event: int, *, by: str, reason: str) -> Forked:
+        forked = await super().fork(execution, at_event, by=by, reason=reason)
+        await note(self._opened, "execution.fork", f"execution:{execution}")
+        return forked
+
     async def signal(self, execution: str, type_: str, data: Any) -> Mapping[str, Any]:
         now = SystemClock().now()
         event = await signal_event(reading_of(self._opened), execution, type_, data, now)
         published = await self._opened.publish(event, now, now + self._keep)
+        await note(self._opened, "execution.signal", f"execution:{execution}")
         return {"execution_id": execution, "event_id": event.id, "type": event.type, "waits": published.waits}
 
 

@@ -21,6 +21,7 @@ from stepwell.dialects.origin import Taken
 from stepwell.dialects.orquesta.document import STACKSTORM, VERSION, WORKFLOW_VERSION, OrquestaDoc
 from stepwell.dialects.orquesta.expressions import PLAIN, is_expression
 from stepwell.dialects.orquesta.outputs import output_values, seeing
+from stepwell.dialects.orquesta.paths import check_paths
 from stepwell.dialects.orquesta.tasks import read_tasks
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_.-]")
@@ -49,6 +50,10 @@ def read(reading: Reading) -> Any:
     inputs = list(entries(written.input, ("input",), findings, bare=True))
     variables = list(entries(written.vars, ("vars",), findings, bare=True))
     outputs = list(entries(written.output, ("output",), findings))
+    first = {**_stackstorm(reading), **_variables(inputs, variables, findings)}
+    steps = read_tasks(written.tasks, reading)
+    if not findings.has_errors():
+        check_paths(steps, first, findings)
     return {
         "apiVersion": "workflow/v1",
         "kind": "Workflow",
@@ -60,8 +65,8 @@ def read(reading: Reading) -> Any:
         "spec": given(
             config={"branches": "separate"},
             input=_input(inputs),
-            vars={**_stackstorm(reading), **_variables(inputs, variables, findings)},
-            steps=Taken(read_tasks(written.tasks, reading), ("tasks",)),
+            vars=first,
+            steps=Taken(steps, ("tasks",)),
             output={"values": output_values(outputs, findings), "on_failure": True} if outputs else None,
         ),
     }

@@ -30,11 +30,15 @@ _UNITS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _TIMERS: Final[Mapping[str, str]] = {
     "core.intervaltimer": "interval",
+    "core.interval": "interval",
     "core.crontimer": "cron",
+    "core.cron": "cron",
     "core.datetimetimer": "datetime",
+    "core.datetime": "datetime",
 }
 """Triggers that are times, and the kind of timer that each is."""
 
+_WEBHOOK: Final = "core.webhook"
 _OPERATORS: Final[Mapping[str, str]] = {
     "equals": "~eq", "eq": "~eq", "not_equals": "~neq", "ne": "~neq", "greater_than": "~gt", "gt": "~gt",
     "less_than": "~lt", "lt": "~lt", "gte": "~gte", "lte": "~lte", "in": "~in", "not_in": "~nin",
@@ -101,9 +105,7 @@ def workflow_of_rule(rule: Mapping[str, Any], version: str) -> dict[str, Any]:
     for key in ("ref", "action_ref"):
         if not isinstance(rule.get(key), str):
             raise NotInPack(f"a rule says its `{key}`")
-    trigger = _trigger(rule)
-    if "event" in trigger:
-        trigger |= {"filter": _filter(rule.get("conditions")), "map": {"event": dict(EVENT)}}
+    trigger = _trigger(rule) | {"filter": _filter(rule.get("conditions")), "map": {"event": dict(EVENT)}}
     said = {key: rule[key] for key in ("ref", "label", "description", "tags", "enabled") if rule.get(key) is not None}
     return {
         **said,
@@ -125,7 +127,22 @@ def _trigger(rule: Mapping[str, Any]) -> dict[str, Any]:
         raise NotInPack("a rule says what starts it: `trigger_ref`, or a `timer`")
     if named in _TIMERS:
         return {"schedule": schedule(_TIMERS[named], rule.get("trigger_params"))}
+    if named == _WEBHOOK:
+        return {"webhook": _webhook(rule.get("trigger_params"))}
     return {"event": named}
+
+
+def _webhook(settings: Any) -> dict[str, Any]:
+    """The native webhook of `trigger_params: {path, verify}`.
+
+    Raises:
+        NotInPack: it has no path.
+    """
+    said = settings if isinstance(settings, Mapping) else {}
+    path = said.get("path", said.get("url"))
+    if not isinstance(path, str):
+        raise NotInPack("a rule with `trigger_ref: core.webhook` says its `path` in `trigger_params`")
+    return {"path": path.strip("/"), **({"verify": said["verify"]} if said.get("verify") is not None else {})}
 
 
 def schedule(kind: str, settings: Any) -> dict[str, Any]:
@@ -157,13 +174,10 @@ def _interval(said: Mapping[str, Any]) -> str:
 
 
 def _cron(expression: str) -> str:
-    """Five fields; the first of six is the second, which must be 0."""
+    """The expression, without a second that is 0."""
     fields = expression.split()
-    if len(fields) == 6 and fields[0] not in ("0", "00"):
-        raise NotInPack(
-            f"cron {expression!r} asks for seconds; times are planned by the minute, so the first field is 0"
-        )
-    return " ".join(fields[1:] if len(fields) == 6 else fields)
+    is_on_the_minute = len(fields) == 6 and fields[0] in ("0", "00")
+    return " ".join(fields[1:] if is_on_the_minute else fields)
 
 
 def _instant(text: str, timezone: Any) -> str:

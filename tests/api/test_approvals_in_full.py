@@ -1,0 +1,181 @@
+"""Questions: claimed, handed on, reminded of, escalated, and answered by a link."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from stepwell.base.durations import HOUR, MINUTE
+from tests.api.conftest import OpenServer, Server
+from tests.api.documents import API, YAML, workflow
+
+KEEPING = {"notifications": {"ops": "log:info"}}
+
+
+def asking(more: str = "", who: str = "[ada, bob]", schema: str = "{type: boolean}") -> str:
+    config = f'{{prompt: "May it be?", assigned_to: {who}, response_schema: {schema}{more}}}'
+    return workflow("asking", steps=f"- {{name: approve, type: approval, config: {config}}}")
+
+
+async def asked(server: Server, text: str | None = None) -> str:
+    """The id of an execution that asks."""
+    assert (await server.post(f"{API}/workflows", content=text or asking(), headers=YAML)).status_code in (200, 201)
+    begun = await server.post(f"{API}/workflows/asking/executions", json={})
+    execution = str(begun.json()["execution_id"])
+    for _ in range(100):
+        if (await server.get(f"{API}/approvals")).json()["items"]:
+            return execution
+        await asyncio.sleep(0)
+    raise AssertionError("it does not ask")
+
+
+async def act(server: Server, execution: str, what: str, **body: Any) -> httpx.Response:
+    path = f"{API}/approvals/{execution}/approve" + (f"/{what}" if what else "")
+    return await server.post(path, json=body)
+
+
+async def output(server: Server, execution: str) -> Any:
+    await asyncio.wait_for(server.parts.session.engine.ended(execution), 10)
+    (step,) = (await server.get(f"{API}/executions/{execution}")).json()["steps"]
+    return step["output"]
+
+
+async def test_only_who_is_asked_may_claim_and_answer(open_test_server: OpenServer) -> None:
+    async with open_test_server() as server:
+        execution = await asked(server)
+        for what, body in (("claim", {"by": "eve"}), ("", {"by": "eve", "response": True})):
+            refused = await act(server, execution, what, **body)
+            assert (refused.status_code, refused.json()["code"]) == (403, "not-asked")
+        claimed = await act(server, execution, "claim", by="ada")
+        assert (claimed.status_code, claimed.json()["claimed_by"]) == (200, "ada")
+        refused = await act(server, execution, "", by="bob", response=True)
+        assert (refused.status_code, refused.json()["code"]) == (409, "claimed")
+        assert (await act(server, execution, "release", by="bob")).status_code == 403
+        assert (await act(server, execution, "release", by="ada")).json()["claimed_by"] is None
+        assert (await act(server, execution, "", by="bob", response=True)).status_code == 202
+        assert await output(server, execution) == {"response": True, "by": "bob"}
+
+
+async def test_who_it_is_handed_on_to_answers_in_the_place_of_who_was_asked(open_test_server: OpenServer) -> None:
+    async with open_test_server() as server:
+        execution = await asked(server)
+        assert (await act(server, execution, "hand-on", by="eve", to="carl")).status_code == 403
+        await act(server, execution, "claim", by="ada")
+        handed = (await act(server, execution, "hand-on", by="ada", to="carl")).json()
+        assert (handed["claimed_by"], handed["handed_on"][0]["of"]) == (None, "ada")
+        assert (await act(server, execution, "claim", by="carl")).status_code == 200
+        assert (await act(server, execution, "", by="carl", response=False)).status_code == 202
+        assert await output(server, execution) == {"response": False, "by": "carl"}
+        history = (await server.get(f"{API}/executions/{execution}/history")).json()["items"]
+        (answer,) = [each for each in history if each["event"] == "EventReceived"]
+        assert "ada" in json.dumps(answer)
+
+
+async def test_people_are_reminded_and_others_may_answer_when_they_do_not(
+    open_test_server: OpenServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    more = ", reminder: {after: 1h, every: 1h, channels: [ops]}, escalation: {after: 150m, to: [boss], channels: [ops]}"
+    async with open_test_server(KEEPING) as server:
+        execution = await asked(server, asking(more))
+        for _ in range(3):
+            await server.advance(HOUR)
+            await settled()
+        (question,) = (await server.get(f"{API}/approvals")).json()["items"]
+        assert (question["reminded"], question["escalated_to"]) == (3, ["boss"])
+        assert sum("May it be?" in record.getMessage() for record in caplog.records) == 3 * 2 + 1
+        assert (await act(server, execution, "", by="boss", response=True)).status_code == 202
+        assert (await output(server, execution))["by"] == "boss"
+        told = len(caplog.records)
+        await server.advance(10 * HOUR)
+        await settled()
+        assert not any("May it be?" in record.getMessage() for record in caplog.records[told:])
+
+
+async def settled() -> None:
+    """Until what was due has been done."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_a_question_that_was_asked_while_nobody_minded_is_found(open_test_server: OpenServer) -> None:
+    from stepwell.store.memory import MemoryStore
+
+    store = MemoryStore()
+    await store.open()
+    more = ", reminder: {after: 1h}"
+    async with open_test_server(KEEPING, store=store) as server:
+        await asked(server, asking(more))
+        await settled()
+        (document,) = await store.documents("approval")
+        await store.write([_deleted(document)], 0)  # as if the process had ended before
+    async with open_test_server(KEEPING, store=store) as server:
+        await settled()
+        await server.advance(2 * HOUR)
+        await settled()
+        (question,) = (await server.get(f"{API}/approvals")).json()["items"]
+        assert question["reminded"] == 1
+    await store.close()
+
+
+def _deleted(document: Any) -> Any:
+    from stepwell.ports.ledger import Write
+
+    return Write(kind=document.kind, key=document.key, body=None)
+
+
+# Links
+
+
+async def link(server: Server, execution: str, person: str = "ada", **more: Any) -> str:
+    made = await act(server, execution, "links", person=person, **more)
+    assert made.status_code == 201, made.text
+    return str(made.json()["path"])
+
+
+async def test_whoever_has_a_link_answers_without_a_key(open_test_server: OpenServer) -> None:
+    async with open_test_server() as server:
+        execution = await asked(server)
+        path = await link(server, execution)
+        page = await server.get(path)
+        assert page.status_code == 200
+        assert "May it be?" in page.text
+        assert '<button name="response" value="true">Yes</button>' in page.text
+        assert "script" not in page.headers["content-security-policy"]
+        taken = await server.post(path, data={"response": "true"})
+        assert (taken.status_code, "Thank you" in taken.text) == (200, True)
+        assert await output(server, execution) == {"response": True, "by": "ada"}
+        again = await server.post(path, data={"response": "false"})
+        assert (again.status_code, "was answered already" in again.text) == (409, True)
+
+
+async def test_what_a_link_is_answered_with_is_checked(open_test_server: OpenServer) -> None:
+    async with open_test_server() as server:
+        path = await link(server, await asked(server))
+        for data in ({"response": '"perhaps"'}, {"response": "{"}, {"other": "1"}, {}):
+            refused = await server.post(path, data=data)
+            assert refused.status_code in (400, 422), data
+            assert refused.headers["content-type"].startswith("text/html")
+
+
+async def test_a_link_is_good_for_its_time_and_cannot_be_made_up(open_test_server: OpenServer) -> None:
+    async with open_test_server() as server:
+        execution = await asked(server)
+        path = await link(server, execution, valid_for=60)
+        assert (await act(server, execution, "links", person="eve")).status_code == 403
+        for wrong in ("/answer/x", "/answer/" + "A" * 200, path[:-4] + "AAAA", path + "A"):
+            assert (await server.get(wrong)).status_code == 404, wrong
+        await server.advance(MINUTE)
+        assert (await server.get(path)).status_code == 409
+
+
+async def test_a_page_shows_nothing_of_a_prompt_as_html(open_test_server: OpenServer) -> None:
+    text = asking(schema='{enum: ["<b>", 7]}').replace("May it be?", "<script>x</script>")
+    async with open_test_server() as server:
+        page = (await server.get(await link(server, await asked(server, text)))).text
+        assert "<script>" not in page
+        assert "&lt;b&gt;" in page
