@@ -114,6 +114,7 @@ async def test_what_concerns_all_namespaces_takes_who_may_see_them_all(open_test
         ("/api/v1/workflows/{name}/versions/{version}", {"name": "a.b", "version": "1"}, "workflow:a.b/version:1"),
         ("/api/v1/policies/{kind}/{name:path}", {"kind": "k", "name": "a/b"}, "policy:k/a/b"),
         ("/api/v1/events", {}, ""),
+        ("/answer/{token}", {"token": "hunter2"}, "answer:***"),
     ],
 )
 def test_the_log_names_what_a_path_names(template: str, parameters: dict[str, str], named: str) -> None:

@@ -69,24 +69,28 @@ async def test_a_workflow_of_another_namespace_may_not_use_it(secrets: SecretSto
     assert table.of("payments.refund").get("CRM") == "value"
     assert table.get("CRM") == "value"
     for workflow in ("refund", "other.refund"):
-        with pytest.raises(UsageError) as raised:
+        with pytest.raises(NotFound) as raised:
             table.of(workflow).get("CRM")
         assert raised.value.code == "secret-not-allowed"
         assert "value" not in str(raised.value)
 
 
-async def test_what_is_forbidden_is_not_looked_for_elsewhere(secrets: SecretStore, table: SecretTable) -> None:
-    await secrets.set("CRM", "value", ["payments"], ADA)
-    combined = CombinedSecrets([EnvironmentSecrets({}), table, EnvironmentSecrets({"STEPWELL_SECRET_CRM": "another"})])
-    assert combined.of("payments.x").get("CRM") == "value"
-    with pytest.raises(UsageError):
-        combined.of("other.x").get("CRM")
-
-
-async def test_what_the_operator_set_comes_first(secrets: SecretStore, table: SecretTable) -> None:
-    await secrets.set("CRM", "value", None, ADA)
+async def test_who_sets_a_secret_for_a_namespace_changes_nothing_for_others_and_gets_nothing_of_theirs(
+    secrets: SecretStore, table: SecretTable
+) -> None:
     combined = CombinedSecrets([EnvironmentSecrets({"STEPWELL_SECRET_CRM": "operator's"}), table])
-    assert combined.get("CRM") == combined.of("x").get("CRM") == "operator's"
+    await secrets.set("CRM", "value", ["payments"], ADA)
+    assert combined.get("CRM") == "operator's"
+    assert combined.of("other.x").get("CRM") == "operator's"
+    assert combined.of("payments.x").get("CRM") == "value"
+
+
+async def test_of_a_secret_of_others_it_is_said_that_there_is_one(secrets: SecretStore, table: SecretTable) -> None:
+    await secrets.set("CRM", "value", ["payments"], ADA)
+    combined = CombinedSecrets([EnvironmentSecrets({}), table, EnvironmentSecrets({})])
+    with pytest.raises(NotFound) as raised:
+        combined.of("other.x").get("CRM")
+    assert raised.value.code == "secret-not-allowed"
 
 
 async def test_nothing_that_is_stored_or_shown_holds_the_value(secrets: SecretStore, store: MemoryStore) -> None:

@@ -55,24 +55,32 @@ def test_python_dash_m_is_the_same_command() -> None:
 def test_every_command_has_help_with_an_example(stepwell: Stepwell, command: tuple[str, ...]) -> None:
     shown = stepwell(*command, "--help")
     assert shown.status == 0
-    is_group = command in (("execution",), ("event",), ("approval",), ("workflow",), ("dlq",), ("db",))
+    groups = ("execution", "event", "approval", "workflow", "dlq", "schedule", "key", "secret", "audit", "db")
+    is_group = len(command) == 1 and command[0] in groups
     assert is_group or f"\n  stepwell {' '.join(command)}" in shown.out
     assert stepwell(*command, "-h").out == shown.out
 
 
 def test_only_what_this_release_does_is_listed() -> None:
     assert [" ".join(command) for command in every_command()] == [
-        "run", "validate", "plan",
+        "run", "serve", "worker", "validate", "plan",
         "execution", "execution cancel", "execution compare", "execution compensate", "execution complete-step",
-        "execution fork", "execution history", "execution list", "execution migrate", "execution pause",
+        "execution fork", "execution history", "execution list", "execution logs", "execution migrate",
+        "execution pause",
         "execution rerun", "execution resume", "execution retry", "execution rollback", "execution show",
-        "execution skip-step", "execution terminate", "execution watch", "execution why",
+        "execution signal", "execution skip-step", "execution start", "execution terminate", "execution watch",
+        "execution why",
         "event", "event publish", "approval", "approval list", "approval respond",
         "workflow", "workflow activate", "workflow apply", "workflow convert", "workflow default",
         "workflow deprecate", "workflow diff", "workflow graph",
         "workflow list", "workflow retire", "workflow schema", "workflow show",
         "dlq", "dlq discard", "dlq list", "dlq retry", "dlq show",
-        "db", "db migrate", "db status", "db verify", "doctor", "completion",
+        "schedule", "schedule backfill", "schedule create", "schedule delete", "schedule firings", "schedule list",
+        "schedule pause", "schedule resume", "schedule run-now", "schedule show", "schedule upcoming",
+        "key", "key create", "key list", "key revoke", "key rotate",
+        "secret", "secret delete", "secret list", "secret rotate-key", "secret set", "audit", "audit list",
+        "audit verify",
+        "db", "db backup", "db migrate", "db status", "db verify", "doctor", "completion",
     ]  # fmt: skip
 
 

@@ -410,3 +410,20 @@ def test_the_latest_round_is_the_one_that_began_last_whichever_is_open_after_a_c
     """)
     story.failed("a[1]").time(1)
     assert (story.of("a[0]", "a[1]"), story.output) == (["cancelled", "failed"], {"a": "failed"})
+
+
+def test_a_step_in_a_round_that_is_cancelled_before_it_is_reached_is_the_latest_of_its_name() -> None:
+    story = Played("""
+        steps:
+        - name: l
+          type: loop
+          config:
+            count: 1
+            steps:
+            - {name: a, type: work, cancels: b}
+            - {name: b, type: work, depends_on: a}
+            - {name: c, type: work}
+        output: {values: {b: "{{ steps.b.status }}"}}
+    """)
+    story.done("a[0]", "c[0]")
+    assert (story.status, story.output) == ("completed", {"b": "cancelled"})

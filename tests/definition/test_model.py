@@ -58,7 +58,7 @@ spec:
        dedupe_key: "{{ event.id }}"}
     - {schedule: {cron: "0 9 * * mon-fri", timezone: Europe/Berlin, catch_up: one, jitter: 5m}}
     - {schedule: {every: 1h}}
-    - {webhook: {path: orders, verify: {type: hmac}}}
+    - {webhook: {path: orders, verify: {scheme: hmac, secret: "{{ secrets.HOOK }}"}}}
     - {topic: {broker: kafka, name: orders, filter: "{{ event.type == 'x' }}"}}
   steps:
     - name: fetch
@@ -238,7 +238,7 @@ def test_triggers_are_read() -> None:
         "cron": "0 9 * * mon-fri", "timezone": "Europe/Berlin", "catch_up": "one", "jitter": 5 * MINUTE,
     }  # fmt: skip
     assert triggers[2].config == {"every": HOUR}
-    assert triggers[3].config == {"path": "orders", "verify": {"type": "hmac"}}
+    assert triggers[3].config == {"path": "orders", "verify": {"scheme": "hmac", "secret": "{{ secrets.HOOK }}"}}
     assert triggers[4].config == {"broker": "kafka", "name": "orders", "filter": "{{ event.type == 'x' }}"}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from stepwell.base.spans import Source
 from stepwell.definition.findings import Findings
 from stepwell.dialects.loading import load
 from stepwell.dialects.origin import Taken, settle, source_path
-from stepwell.dialects.table import dialect_named
+from stepwell.dialects.table import DIALECTS, dialect_named
 
 NATIVE = """\
 apiVersion: workflow/v1
@@ -44,6 +46,14 @@ def test_a_document_that_is_like_none_names_what_each_looks_like() -> None:
 def test_a_list_is_no_workflow() -> None:
     (finding,) = load(Source("w.yaml", "- 1\n")).diagnostics
     assert finding.message == "a workflow is a mapping; this is a list"
+
+
+@pytest.mark.parametrize("text", ["-1", "x", "[]", "[[]]", "null", "true", "1.5", "{}", "{1: 2}", "dialect: [1]"])
+@pytest.mark.parametrize("dialect", [None, *DIALECTS])
+def test_what_is_no_mapping_is_a_finding_in_every_dialect(dialect: str | None, text: str) -> None:
+    loaded = load(Source("x.yaml", text, dialect))
+    assert loaded.definition is None
+    assert loaded.diagnostics
 
 
 def test_a_second_native_document_is_refused_where_it_begins() -> None:

@@ -18,6 +18,7 @@ from stepwell.app.audit import Outcome, act_entry, doer_of
 from stepwell.app.security import Security
 from stepwell.base.clock import Clock
 from stepwell.base.errors import StepwellError, StoreError
+from stepwell.base.values import MASK
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SINGULAR: Final[Mapping[str, str]] = {"policies": "policy"}
@@ -39,8 +40,6 @@ class Authorization:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         caller = scope["caller"]
-        if scope["permission"] == "anybody":
-            return await self._app(scope, receive, send)
         said = _refusal(scope, caller)
         if said is not None:
             return await problem_response(await self._refused(said, scope, caller))(scope, receive, send)
@@ -79,6 +78,8 @@ class Authorization:
 def _refusal(scope: Scope, caller: Caller) -> str | None:
     """Why the caller may not do this, or None."""
     permission = scope["permission"]
+    if permission == "anybody":
+        return None
     if not caller.has(permission):
         return f"this takes the role {permission}, and {caller.name} has the role {caller.role}"
     if caller.namespaces is not None and (scope["method"], scope["template"]) in WHOLE_SERVER:
@@ -87,12 +88,13 @@ def _refusal(scope: Scope, caller: Caller) -> str | None:
 
 
 def named_in(template: str, parameters: Mapping[str, Any]) -> str:
-    """What a path names: `execution:ID`, `workflow:NAME/version:V`."""
+    """What a path names: `execution:ID`, `workflow:NAME/version:V`. A token in it is a proof, and is not repeated."""
     parts = template.split("/")
     found = []
     for before, part in pairwise(parts):
         if part.startswith("{"):
-            value = parameters[part[1:-1].partition(":")[0]]
+            name = part[1:-1].partition(":")[0]
+            value = MASK if name == "token" else parameters[name]
             of = "" if before.startswith("{") else f"{_SINGULAR.get(before, before.removesuffix('s'))}:"
             found.append(of + str(value))
     return "/".join(found)

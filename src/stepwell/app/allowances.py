@@ -90,7 +90,7 @@ class Allowances:
             return
 
     async def check_start(self, registration: Registration, definition: WorkflowDefinition) -> None:
-        """Whether what a registered definition uses is still allowed. What it reads of secrets is seen to when it does.
+        """Whether what a registered definition uses is still allowed.
 
         Raises:
             NotAllowed: permission was withdrawn since.
@@ -98,12 +98,12 @@ class Allowances:
         document = await self._store.document(KIND, registration.digest)
         if document is None:  # an admin's, or registered on the store itself
             if self._deny:
-                self._refuse(definition, "admin", None, None)
+                self._refuse(definition, "admin", None, frozenset())
             return
         grant = msgspec.json.decode(document.body, type=Grant)
         namespaces = frozenset(grant.namespaces) if grant.namespaces is not None else None
         whose = Caller(name=grant.by, role=grant.role, namespaces=namespaces)
-        self._refuse(definition, grant.role, whose, None)
+        self._refuse(definition, grant.role, whose, await self._secrets_for(definition.name))
 
     async def check_settings(self, definition: WorkflowDefinition, caller: Caller, settings: Mapping[str, Any]) -> None:
         """Whether the caller may put other settings over those of a step: who may not register the definition could
@@ -139,7 +139,7 @@ class Allowances:
         return frozenset(found)
 
     def _refuse(
-        self, definition: WorkflowDefinition, role: Role, caller: Caller | None, secrets: frozenset[str] | None
+        self, definition: WorkflowDefinition, role: Role, caller: Caller | None, secrets: frozenset[str]
     ) -> None:
         namespace = namespace_of(definition.name)
         refused = [use for use in uses_of(definition) if not self._is_allowed(use, namespace, role, caller, secrets)]
@@ -147,14 +147,12 @@ class Allowances:
             found = dict.fromkeys(refused)
             raise NotAllowed(tuple(_finding(definition, use, self._problem(use)) for use in found), definition.source)
 
-    def _is_allowed(
-        self, use: Use, namespace: str, role: Role, caller: Caller | None, secrets: frozenset[str] | None
-    ) -> bool:
+    def _is_allowed(self, use: Use, namespace: str, role: Role, caller: Caller | None, secrets: frozenset[str]) -> bool:
         if any(_covers(rule, use, namespace, role, denies=True) for rule in self._deny):
             return False
         if caller is None or caller.has_all:
             return True
-        if use.kind == "secrets" and (secrets is None or use.name in secrets):
+        if use.kind == "secrets" and use.name in secrets:
             return True
         if use.kind in ("workflows", "events") and _is_seen(caller, use.name):
             return True

@@ -16,7 +16,6 @@ from stepwell.cli.narration import one_line
 from stepwell.cli.options import Setup
 from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.subjects.operating import Operating, open_operating
-from stepwell.cli.words import count
 from stepwell.execution.status import ExecutionStatus
 from stepwell.execution.verbs import (
     Cancel,
@@ -140,8 +139,7 @@ def signal(execution: str, type_: str, given: str | None, asking: Asking) -> int
     """Send an event to the execution alone."""
     data = read_json(given, "the data") if given is not None else None
     document = _run(lambda operating: operating.signal(execution, type_, data), asking)
-    waits = count(document["waits"], "wait")
-    emit(document, asking.output, lambda: f"{execution}: {type_} sent; it is for {waits}")
+    emit(document, asking.output, lambda: f"{type_} sent to execution {execution}")
     return 0
 
 

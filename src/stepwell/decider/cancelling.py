@@ -35,5 +35,6 @@ def _cancel_step(turn: Turn, region: Region, name: str, reason: str) -> None:
     key = instance_key(name, region.path)
     if not begun and not due and key not in turn.state.steps:
         turn.emit(StepCancelled(turn.at, key, reason))
+        turn.run.note_latest(name, key, region.path)
         act_on(turn, region, after_dead(region, region.graph.nodes[name]))
         note_through(turn, region)

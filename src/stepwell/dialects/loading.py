@@ -76,7 +76,7 @@ def _load(source: Source, known: Known) -> Loaded:
         message = f"a second document begins here; a file holds one workflow of the dialect {dialect.name}"
         alone.add("several-documents", message, (1,), hint="put each workflow into a file of its own")
         return Loaded(None, alone.sorted())
-    if dialect is NATIVE and KEY not in tree.value:
+    if dialect is NATIVE and not (isinstance(tree.value, dict) and KEY in tree.value):
         return load_tree(tree, source, findings, known=known)
     return _translated(dialect, Reading(source, tree, _documents(tree, several), findings, known))
 

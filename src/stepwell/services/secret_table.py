@@ -17,7 +17,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from stepwell.base.errors import NotFound, StoreError, UsageError
+from stepwell.base.errors import NotFound, StoreError
 from stepwell.base.namespaces import namespace_of
 from stepwell.ports.ledger import Document, Ledger
 from stepwell.ports.services import SecretsByWorkflow, SecretSource
@@ -79,8 +79,8 @@ class SecretTable(SecretsByWorkflow):
         self._thread = threading.get_ident()
 
     def get(self, name: str) -> str:
-        """Raises: NotFound (code `unknown-secret`); UsageError: (code `secret-not-allowed`) the workflow is in a
-        namespace that may not use it; StoreError: (code `wrong-key`) its key is missing, or it was changed."""
+        """Raises: NotFound (code `unknown-secret`, or `secret-not-allowed`: the workflow is in a namespace that may not
+        use it); StoreError: (code `wrong-key`) its key is missing, or it was changed."""
         document = self._read(self._ledger.document(KIND, name))
         if document is None:
             hint = "set it: stepwell secret set NAME"
@@ -110,10 +110,10 @@ def check_allowed(name: str, stored: StoredSecret, namespace: str) -> None:
     """Whether workflows of a namespace may use a secret.
 
     Raises:
-        UsageError: code `secret-not-allowed`.
+        NotFound: code `secret-not-allowed`.
     """
     if stored.namespaces is not None and namespace not in stored.namespaces:
-        raise UsageError(
+        raise NotFound(
             f"the secret {name!r} may not be used in namespace {namespace!r}",
             code="secret-not-allowed",
             hint="an admin allows it: stepwell secret set NAME --namespace NAMESPACE",

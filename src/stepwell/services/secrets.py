@@ -12,6 +12,7 @@ from stepwell.base.namespaces import namespace_of
 from stepwell.ports.services import SecretsByWorkflow, SecretSource
 
 PREFIX: Final = "STEPWELL_SECRET_"
+NOT_ALLOWED: Final = "secret-not-allowed"
 LARGEST: Final = 64 * 1024
 """The largest secret file that is read, in bytes."""
 
@@ -66,23 +67,25 @@ class CombinedSecrets(SecretsByWorkflow):
         self._of: dict[str, SecretSource] = {}  # by namespace: a worker asks for every attempt
 
     def get(self, name: str) -> str:
-        """Raises: NotFound (code `unknown-secret`), as the last source raised it."""
+        """Raises: NotFound (code `unknown-secret`), as the last source raised it; (code `secret-not-allowed`) there is
+        one, for others."""
         unknown = _unknown(name, "no source of secrets is configured")
         for source in self._sources:
             try:
                 return source.get(name)
             except NotFound as error:
-                unknown = error
+                unknown = unknown if unknown.code == NOT_ALLOWED else error
         raise unknown
 
     def of(self, workflow: str) -> SecretSource:
-        """What a workflow may look up."""
+        """What a workflow may look up: first where it is said who may use a secret, so that whoever may set one for a
+        namespace does not get that of the operator with the same name."""
         namespace = namespace_of(workflow)
         known = self._of.get(namespace)
         if known is None:
-            known = CombinedSecrets(
-                [source.of(workflow) if isinstance(source, SecretsByWorkflow) else source for source in self._sources]
-            )
+            own = [source.of(workflow) for source in self._sources if isinstance(source, SecretsByWorkflow)]
+            others = [source for source in self._sources if not isinstance(source, SecretsByWorkflow)]
+            known = CombinedSecrets([*own, *others])
             if len(self._of) < _MOST_NAMESPACES:
                 self._of[namespace] = known
         return known
