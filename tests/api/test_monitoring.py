@@ -214,3 +214,41 @@ async def test_figures_are_counted_once_a_second_however_often_they_are_asked_fo
     await server.advance(SECOND)
     await server.get("/api/v1/monitoring")
     assert asked == 2
+
+
+async def test_a_caller_of_some_namespaces_gets_no_metrics_and_only_its_own_figures(
+    open_test_server: OpenServer, tasks: tuple[Any, ...]
+) -> None:
+    async with open_test_server(tasks=tasks) as server:
+        await ran(server, "good", "succeed")
+        await ran(server, "team.bad", "break_down")
+        await server.post("/api/v1/alerts", json={"name": "all", "metric": "waits", "threshold": 1})
+        of_team = {"name": "team", "metric": "waits", "threshold": 1, "workflow": "team.bad"}
+        await server.post("/api/v1/alerts", json=of_team)
+        await server.advance(2 * SECOND)
+        body = {"name": "ops", "role": "operator", "namespaces": ["team"]}
+        key = (await server.post("/api/v1/api-keys", json=body)).json()["token"]
+        server.client.headers["Authorization"] = f"Bearer {key}"
+        assert (await server.get("/metrics")).status_code == 403
+        monitoring = (await server.get("/api/v1/monitoring")).json()
+        assert (monitoring["completed_today"], monitoring["failed_today"]) == (0, 1)
+        lines = (await server.get("/api/v1/analytics/workflows")).json()["items"]
+        assert [line["workflow"] for line in lines] == ["team.bad"]
+        assert (await server.get("/api/v1/analytics/workflows/good")).status_code == 404
+        assert {line["workflow_id"] for line in (await server.get("/api/v1/logs")).json()["items"]} == {"team.bad"}
+        assert [rule["name"] for rule in (await server.get("/api/v1/alerts")).json()["items"]] == ["team"]
+        assert (await server.get("/api/v1/alerts/all")).status_code == 404
+        assert (await server.delete("/api/v1/alerts/all")).status_code == 404
+        assert (await server.post("/api/v1/alerts", json={**of_team, "workflow": None})).status_code == 403
+        assert (await server.post("/api/v1/alerts", json={**of_team, "name": "second"})).status_code == 201
+
+
+async def test_whoever_starts_an_execution_in_a_trace_has_it_in_his_trace(
+    open_test_server: OpenServer, tasks: tuple[Any, ...]
+) -> None:
+    async with open_test_server(tasks=tasks) as server:
+        await server.post("/api/v1/workflows", json=workflow("good", "succeed"))
+        caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        for header, kept in ((caller, caller), ("x" * 5_000, "")):
+            started = await server.post("/api/v1/workflows/good/executions", json={}, headers={"traceparent": header})
+            assert (await server.parts.reading.state(started.json()["execution_id"])).trace == kept

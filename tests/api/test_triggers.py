@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from stepwell.app.cursors import cursor_of
 from stepwell.base.durations import HOUR, SECOND
 from stepwell.base.spans import Source
 from stepwell.dialects.writing import as_text
@@ -125,6 +126,12 @@ async def test_firings_are_listed_in_parts(server: Server) -> None:
     assert [item["workflow"] for item in only] == ["b"]
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**64])
+async def test_a_cursor_that_no_list_returned_is_refused(server: Server, number: int) -> None:
+    refused = await server.client.get(f"{API}/triggers/firings", params={"cursor": cursor_of(number)})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid-cursor")
+
+
 async def test_a_subscription_is_made_changed_and_deleted_and_its_secret_shown_once(server: Server) -> None:
     given = {"id": "s", "url": "https://receiver.test/", "types": ["*.completed.v1"]}
     made = await server.client.post(f"{API}/subscriptions", json=given)
@@ -143,8 +150,9 @@ async def test_a_subscription_is_made_changed_and_deleted_and_its_secret_shown_o
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown-message")
     assert (await server.client.post(f"{API}/subscriptions", json=given)).status_code == 409
     assert (await server.client.delete(f"{API}/subscriptions/s")).status_code == 204
-    bad = await server.client.post(f"{API}/subscriptions", json={"url": "https://user:pass@x/"})
-    assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/url")
+    for url in ("https://user:pass@x/", "ftp://x/", "http://x:99999/", "http://exa mple/"):
+        bad = await server.client.post(f"{API}/subscriptions", json={"url": url})
+        assert (bad.status_code, bad.json()["errors"][0]["pointer"]) == (422, "/url")
 
 
 async def test_a_batch_with_one_wrong_event_is_not_taken_and_each_violation_is_named(server: Server) -> None:

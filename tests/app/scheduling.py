@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,11 +15,9 @@ from stepwell.app.session import Session, open_session
 from stepwell.base.instants import from_rfc3339, to_rfc3339
 from stepwell.base.spans import Source
 from stepwell.dialects.writing import as_text
-from stepwell.execution.codec import Codec
 from stepwell.ports.ledger import JournalQuery
 from stepwell.ports.listings import ExecutionQuery
 from stepwell.ports.store import Store
-from stepwell.services.cipher import AesCipher
 from stepwell.store.memory import MemoryStore
 from tests.virtual_clock import VirtualClock
 
@@ -48,7 +46,6 @@ class Node:
         self.store = store
         self.session = session
         self.clock = clock
-        self.codec = Codec(AesCipher(bytes(32)))
         firing = ScheduleFiring(
             store, session.codec, triggering.triggers, triggering.firings, session.definitions.stored
         )
@@ -79,9 +76,6 @@ class Node:
 
     async def journal(self) -> int:
         return len(await self.store.journal(JournalQuery(kind="firing", limit=10_000)))
-
-
-OpenNode = Callable[[], Any]
 
 
 @asynccontextmanager

@@ -164,6 +164,23 @@ async def test_what_is_not_sampled_makes_no_span_and_says_so_to_whom_it_calls() 
         assert header.endswith("-00")
 
 
+async def test_what_changes_the_course_of_an_execution_is_a_span_without_length() -> None:
+    async with traced() as (session, _, spans):
+        await run(
+            session,
+            plan_of("[{name: a, type: noop}, {name: b, type: fail, depends_on: a}]", _UNDONE),
+        )
+        found = by_name(spans)
+        began = found["compensation started"]
+        assert began.start_time == began.end_time
+        assert began.parent is not None
+        assert began.parent.span_id == found["execution traced"].context.span_id
+        assert not found["execution traced"].status.is_ok
+
+
+_UNDONE = "compensation: {steps: [{name: undo, type: noop}]}"
+
+
 class Broken(SpanExporter):
     """An exporter that fails."""
 

@@ -132,6 +132,13 @@ def test_nothing_is_due_after_the_last_time() -> None:
         assert list(times(timing_of(settings), LAST - MINUTE // 2)) in ([], [LAST])
 
 
+@given(st.integers(-(2**63), 2**63))
+def test_every_instant_can_be_asked_about(at: int) -> None:
+    for settings in ({"cron": "0 9 * * *", "timezone": "Asia/Tehran"}, {"every": "1d"}, {"at": "2026-01-01T00:00:00Z"}):
+        found = next_due(timing_of(settings), at)
+        assert found is None or found > at
+
+
 @given(instants, st.integers(0, 3600), st.text(max_size=20))
 def test_jitter_is_derived_and_bounded(at: int, seconds: int, key: str) -> None:
     timing = timing_of({"every": "1h", "jitter": seconds})
@@ -191,6 +198,8 @@ def test_years_without_a_look_are_not_counted_through(settings: dict[str, Any]) 
         ({"every": "soon"}, "every"),
         ({"every": 0}, "every"),
         ({"at": "tomorrow"}, "at"),
+        ({"at": "9999-12-31T23:59:59-14:00"}, "at"),
+        ({"every": 60, "anchor": "0001-01-01T00:00:00+14:00"}, "anchor"),
         ({"every": 60, "timezone": "Mars/Olympus"}, "timezone"),
         ({"every": 60, "timezone": "../../etc/passwd"}, "timezone"),
         ({"every": 60, "anchor": "x"}, "anchor"),

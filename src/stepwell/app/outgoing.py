@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,8 @@ from stepwell.tasks.requests import HttpRequest
 
 TIMEOUT: Final = 15 * SECOND
 """How long the receiver may take."""
+
+_log = logging.getLogger(__name__)
 
 _MOST_BYTES: Final = 64 * 1024
 _WORKING: Final = frozenset({StepStatus.RUNNING, StepStatus.RETRYING, StepStatus.WAITING})
@@ -64,6 +67,9 @@ def sender(client: HttpClient) -> Send:
                 return Answered(200)  # it was accepted, and what the receiver has to say about it does not matter
             status = (error.details or {}).get("status")
             return Answered(status, f"answered {status}" if status is not None else error.message)
+        except Exception as error:  # a defect must not hold up all that is to be sent after this
+            _log.exception("a message to %s could not be sent", request)
+            return Answered(None, f"it could not be sent: {type(error).__name__}")
         return Answered(reply.status)
 
     return send

@@ -257,7 +257,7 @@ def _checked_url(text: str) -> str:
         url = URL(text)
     except ValueError:
         raise _bad("url: it is none", "begin it with https://") from None
-    if url.scheme not in ("http", "https") or not url.host or len(text) > 2_000:
+    if url.scheme not in ("http", "https") or not url.host or " " in url.host or len(text) > 2_000:
         raise _bad("url: it is none that can be called", "begin it with https://")
     if url.user is not None or url.password is not None:
         raise _bad("url: it holds a name or a password", "the receiver knows the sender by the signature")

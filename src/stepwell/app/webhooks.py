@@ -219,10 +219,11 @@ def _id_in(verification: Verification | None, body: Any) -> str | None:
 
 
 def _id(delivery: str | None) -> str:
-    """The id of the event; a very long one by its digest."""
+    """The id of the event; one that is very long, or cannot be printed, by its digest."""
     if delivery is None:
         return secrets.token_hex(16)
-    return delivery if len(delivery) <= _LONGEST_ID else digest(delivery.encode(errors="surrogatepass"))
+    is_plain = len(delivery) <= _LONGEST_ID and delivery.isprintable()
+    return delivery if is_plain else digest(delivery.encode(errors="surrogatepass"))
 
 
 def _subject(headers: Mapping[str, str], body: Any) -> str | None:

@@ -33,8 +33,9 @@ MOST_CAUGHT_UP: Final = 1_000
 """So many missed times, the newest, are made up for at most."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST: Final = from_rfc3339("1900-01-01T00:00:00Z")
 LAST: Final = from_rfc3339("2500-01-01T00:00:00Z")
-"""No time later than this is due."""
+"""No time is due that is not later than the one, or that is later than the other."""
 
 
 class BadSchedule(UsageError):
@@ -112,6 +113,7 @@ def next_due(timing: Timing, after: int) -> int | None:
     """The first time later than `after`; None when there is none."""
     if after >= LAST:
         return None
+    after = max(after, FIRST)
     if timing.at is not None:
         return timing.at if timing.at > after else None
     if timing.every is not None:
@@ -183,6 +185,7 @@ def _cron_times(timing: Timing, after: int) -> Iterator[int]:
     """The times of a cron expression later than `after`."""
     if after >= LAST:
         return
+    after = max(after, FIRST)
     cron = parse_cron(timing.cron or "")
     minute = after - after % MINUTE
     for moment in CronSim(cron.fields, _moment(minute - SECOND, timing.timezone)):
@@ -235,10 +238,13 @@ def _instant(written: Any, zone: str, field: str) -> int:
         moment = datetime.fromisoformat(str(written))
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=ZoneInfo(zone))
-        return _micros(moment)
+        instant = _micros(moment)
     except (ValueError, OverflowError):
         message = f"{field}: {str(written)[:60]!r} is not a time"
         raise BadSchedule(message, field, "write it as 2026-11-20T10:00:00Z") from None
+    if not FIRST < instant <= LAST:
+        raise BadSchedule(f"{field}: {str(written)[:60]!r} is not between 1900 and 2500", field)
+    return instant
 
 
 def _zone_name(written: Any) -> str:

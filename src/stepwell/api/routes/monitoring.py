@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path, Query
+from pydantic import BeforeValidator, WithJsonSchema
 from starlette.responses import Response
 
 from stepwell.api.answers import answer
 from stepwell.api.caller import Calling
 from stepwell.api.context import Here
-from stepwell.api.parameters import Wait
-from stepwell.api.problems import Problem
 from stepwell.api.routing import problems
 from stepwell.api.routing import router as new_router
 from stepwell.api.seeing import check_workflow, namespaces_of
 from stepwell.api.shapes import Shape
 from stepwell.app.analytics import Analytics, process_figures
-from stepwell.base.durations import DAY, MINUTE
+from stepwell.base.durations import DAY, MINUTE, parse_duration
 
 router = new_router("monitoring")
 
-LONGEST: int = 366 * DAY
 
-Window = Annotated[Wait, Query(description="How far back executions count, by their end: `30m`, `24h`, `7d`.")]
+def _window(value: Any) -> int:
+    try:
+        window = parse_duration(value)
+    except ValueError as error:
+        raise ValueError(str(error)) from None
+    if not MINUTE <= window <= LONGEST:
+        raise ValueError("expected a duration from 1m to 366d")
+    return window
+
+
+LONGEST: Final = 366 * DAY
+
+Window = Annotated[
+    int,
+    BeforeValidator(_window),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]?[mhd]$", "examples": ["24h", "30m", "7d"]}),
+    Query(description="How far back executions count, by their end: from a minute to a year."),
+]
 Of = Annotated[str | None, Query(min_length=1, max_length=200, description="Only of this workflow.")]
 
 
@@ -128,14 +143,12 @@ async def get_monitoring(here: Here, caller: Calling, workflow: Of = None) -> Re
 @router.get("/metrics/summary", operation_id="getMetricsSummary", response_model=Summary)
 async def get_summary(here: Here, caller: Calling, window: Window = DAY, workflow: Of = None) -> Response:
     """Durations, rates and throughput of what completed or failed within the window, at most a second old."""
-    _check(window)
     return answer(await here.monitoring.metrics(window, workflow=workflow, namespaces=namespaces_of(caller)))
 
 
 @router.get("/analytics/workflows", operation_id="listWorkflowFigures", response_model=WorkflowFiguresList)
 async def list_workflow_figures(here: Here, caller: Calling, window: Window = DAY) -> Response:
     """How each workflow did that had executions."""
-    _check(window)
     return answer({"items": await _analytics(here).workflows(window, namespaces_of(caller))})
 
 
@@ -153,7 +166,6 @@ async def analyse_workflow(
     sample: Annotated[int, Query(ge=0, le=1_000, description="So many executions are looked into.")] = 100,
 ) -> Response:
     """How a workflow did, where its time goes, and which ways its executions took."""
-    _check(window)
     check_workflow(caller, name)
     return answer(await _analytics(here).workflow(name, window, sample))
 
@@ -167,10 +179,3 @@ async def get_process_figures(here: Here) -> Response:
 
 def _analytics(here: Here) -> Analytics:
     return Analytics(here.store, here.reading, here.clock)
-
-
-def _check(window: int) -> None:
-    if not MINUTE <= window <= LONGEST:
-        said = "expected a duration from 1m to 366d"
-        errors = [{"parameter": "window", "message": said}]
-        raise Problem(400, f"window: {said}", code="invalid-parameter", errors=errors)
