@@ -95,7 +95,7 @@ class DeadLettersConformance(StorePlace):
             await scene.store.append(Batch(fences={scene.lease.shard: 10**6}, changes=[refused]))
         assert await self.ids(scene.store) == ["a/pay/2"]
 
-    # ── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Lists ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_dead_letters_are_filtered(self, scene: Scene) -> None:
         a, b, c = [await scene.create(name) for name in "abc"]
@@ -141,7 +141,7 @@ class DeadLettersConformance(StorePlace):
         with pytest.raises(UsageError):
             await store.dead_letters(DeadLetterQuery(limit=0))
 
-    # ── Discarding ───────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Discarding ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_a_discarded_dead_letter_is_known_without_its_input_and_no_longer_listed(self, scene: Scene) -> None:
         handle = await scene.create("a")

@@ -166,7 +166,7 @@ class LocksConformance(StorePlace):
         await a.take(step="")
         assert [(item.execution, item.step) for item in await scene.inbox()] == [("a", "")]
 
-    # ── Asking twice, and giving up ──────────────────────────────────────────────────────────────────────────────────
+    # ── Asking twice, and giving up ────────────────────────────────────────────────────────────────────────────────
 
     async def test_asking_again_changes_nothing_and_keeps_the_place_in_line(self, scene: Scene) -> None:
         a, b, c = await runners(scene, "abc")
@@ -234,7 +234,7 @@ class LocksConformance(StorePlace):
         assert await scene.append(first)
         assert await grants(scene) == ["a/ till"]
 
-    # ── Not waiting ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Not waiting ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_who_does_not_wait_gets_a_free_lock_like_anybody(self, scene: Scene) -> None:
         a, b, c = await runners(scene, "abc")
@@ -366,7 +366,7 @@ class LocksConformance(StorePlace):
         assert await told(here) == ["a granted till", "a: cancel stepwell replaced by b"]
         assert await told(there) == []
 
-    # ── The end ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── The end ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_an_execution_that_ends_gives_back_and_withdraws_everything(self, scene: Scene) -> None:
         a, b, c = await runners(scene, "abc")
@@ -392,7 +392,7 @@ class LocksConformance(StorePlace):
         assert not await b.end()
         assert await line(scene.store) == "a|"
 
-    # ── Several engines, and failures ────────────────────────────────────────────────────────────────────────────────
+    # ── Several engines, and failures ──────────────────────────────────────────────────────────────────────────────
 
     async def test_a_lock_goes_from_the_execution_of_one_engine_to_that_of_another(self, open_store: OpenStore) -> None:
         here, there = await scene_on(await open_store(), "here"), await scene_on(await open_store(), "there")

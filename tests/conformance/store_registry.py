@@ -129,7 +129,7 @@ class RegistryConformance(StorePlace):
         assert await listed(lifecycle="draft") == [("shop", "2.0.0", False)]
         assert await listed(name="bank", tag="blue") == [("bank", "1.0.0", True)]
 
-    # ── The default ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── The default ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def test_the_default_is_the_newest_active_version(self, store: Store) -> None:
         await register(store, "1.2.0")
@@ -191,7 +191,7 @@ class RegistryConformance(StorePlace):
         assert raised.value.code == f"version-{lifecycle}"
         assert await default_of(store) is None
 
-    # ── Lifecycle ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── Lifecycle ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     @pytest.mark.parametrize("to", LIFECYCLES)
     @pytest.mark.parametrize("lifecycle", LIFECYCLES)

@@ -14,6 +14,9 @@ from stepwell.store.sqlite import SqliteStore
 from tests.conformance.ledger import LedgerConformance
 from tests.conformance.store import OpenStore, StoreConformance, StorePlace
 from tests.conformance.store_dead_letters import DeadLettersConformance
+from tests.conformance.store_events import EventsConformance
+from tests.conformance.store_executions import ExecutionsConformance
+from tests.conformance.store_lists import ListsConformance
 from tests.conformance.store_locks import LocksConformance
 from tests.conformance.store_registry import RegistryConformance
 from tests.conformance.store_results import ResultsConformance
@@ -108,4 +111,28 @@ class TestMemoryTallies(InMemory, TalliesConformance):
 
 
 class TestSqliteTallies(InSqlite, TalliesConformance):
+    pass
+
+
+class TestMemoryEvents(InMemory, EventsConformance):
+    pass
+
+
+class TestSqliteEvents(InSqlite, EventsConformance):
+    pass
+
+
+class TestMemoryExecutions(InMemory, ExecutionsConformance):
+    pass
+
+
+class TestSqliteExecutions(InSqlite, ExecutionsConformance):
+    pass
+
+
+class TestMemoryLists(InMemory, ListsConformance):
+    pass
+
+
+class TestSqliteLists(InSqlite, ListsConformance):
     pass
