@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from stepwell.app.access import Role
 from stepwell.app.audit import Doer
 from stepwell.app.security import Security
-from stepwell.base.durations import SECOND
+from stepwell.base.durations import MINUTE, SECOND
 from tests.api.conftest import OpenServer, Server
 
 API = "/api/v1"
@@ -174,3 +175,33 @@ async def test_other_settings_take_who_may_register(server: Server) -> None:
     refused = await server.post(path, json=body, headers=operator)
     assert (refused.status_code, refused.json()["code"]) == (403, "settings-not-allowed")
     assert (await server.post(path, json={"steps": ["a"]}, headers=operator)).status_code == 200
+
+
+async def test_what_may_not_be_started_any_more_is_started_by_nothing(
+    open_test_server: OpenServer, tmp_path: Path
+) -> None:
+    """Permission that was withdrawn: not by hand, not by an event, not by a schedule, not as a sub-workflow."""
+    store = {"state_store": {"type": "sqlite", "path": str(tmp_path / "x.db")}, "shell": {}}
+    shell = "    - {name: a, type: shell, with: {command: id}}"
+    async with open_test_server({**store, "security": {"allow": [{"steps": ["shell"]}]}}) as before:
+        developer = await who(before, "developer")
+        given = await register(before, shell, more="  triggers: [{event: go}]\n", **developer)
+        assert given.status_code == 201
+        parent = await register(before, "    - {name: a, type: workflow, with: {name: w}}", "parent", **developer)
+        assert parent.status_code == 201
+    async with open_test_server(store) as after:
+        admin = await who(after, "admin")
+        refused = await after.post(f"{API}/workflows/w/executions", json={}, headers=admin)
+        assert (refused.status_code, refused.json()["code"]) == (403, "not-allowed")
+        event = {"specversion": "1.0", "id": "1", "source": "x", "type": "go"}
+        (firing,) = (await after.post(f"{API}/events", json=event, headers=admin)).json()["firings"]
+        assert (firing["outcome"], firing["execution_id"]) == ("refused", None)
+        assert "shell" in firing["reason"]
+        schedule = {"workflow": "w", "every": "1m"}
+        made = await after.post(f"{API}/schedules", json=schedule, headers=admin)
+        assert made.status_code == 201, made.text
+        await after.advance(2 * MINUTE)
+        parent = await after.post(f"{API}/workflows/parent/executions", params={"wait": "10s"}, json={}, headers=admin)
+        assert parent.json()["status"] == "failed"
+        listed = (await after.get(f"{API}/executions", params={"workflow": "w"}, headers=admin)).json()
+        assert listed["items"] == []

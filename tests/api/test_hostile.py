@@ -51,13 +51,13 @@ async def sent(server: Server, method: str, path: str, headers: list[tuple[bytes
 
 
 _NAMES = st.sampled_from([b"authorization", b"x-api-key", b"origin", b"sec-fetch-site", b"content-type", b"cookie",
-                          b"content-length", b"x-request-id", b"x-forwarded-for", b"host", b"idempotency-key"])  # fmt: skip
+                          b"host", b"content-length", b"x-request-id", b"x-forwarded-for"])  # fmt: skip
 _PATHS = st.sampled_from([template for _, template in PERMISSIONS if not template.endswith("/stream")]).map(
     lambda template: "/".join("x" if part.startswith("{") else part for part in template.split("/"))
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "get", "X"]),
     _PATHS | st.text(max_size=60).map(lambda text: f"/{text}"),
@@ -67,7 +67,7 @@ _PATHS = st.sampled_from([template for _, template in PERMISSIONS if not templat
 async def test_without_a_key_nothing_but_what_is_open_to_anybody_is_answered(
     closed: Server, method: str, path: str, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
-    await closed.advance(HOUR)
+    closed.clock.set(closed.clock.now() + HOUR)
     status = await sent(closed, method, path, headers, body)
     is_open = any(
         PERMISSIONS.get((method if method != "HEAD" else "GET", template)) == "anybody"
@@ -85,10 +85,10 @@ _TOKENS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_TOKENS)
 async def test_a_well_formed_key_that_was_never_made_opens_nothing(closed: Server, token: str) -> None:
-    await closed.advance(HOUR)
+    closed.clock.set(closed.clock.now() + HOUR)
     headers = [(b"authorization", b"Bearer " + token.encode())]
     assert await sent(closed, "GET", "/api/v1/executions", headers, b"") == 401
 

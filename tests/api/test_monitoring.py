@@ -136,6 +136,11 @@ class FullDisk(MemoryStore):
 
     is_full = False
 
+    async def census(self) -> Any:
+        if self.is_full:
+            raise StoreError("it cannot be read", code="store-unavailable")
+        return await super().census()
+
     async def write(self, *args: Any, **kwargs: Any) -> Any:
         if self.is_full:
             raise StoreError("the disk is full at /secret/place", code="disk-full")
@@ -159,6 +164,21 @@ async def test_a_server_whose_store_cannot_be_written_is_not_ready_and_tells_no_
         store.is_full = False
         await server.advance(6 * SECOND)
         assert (await server.get("/readyz")).status_code == 200
+    await store.close()
+
+
+async def test_metrics_are_shown_when_the_store_cannot_be_asked(
+    open_test_server: OpenServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = FullDisk()
+    await store.open()
+    async with open_test_server(store=store) as server:
+        store.is_full = True
+        with caplog.at_level(logging.ERROR):
+            shown = await server.get("/metrics")
+        assert shown.status_code == 200
+        assert "stepwell_build_info" in shown.text
+        store.is_full = False
     await store.close()
 
 

@@ -301,8 +301,10 @@ async def test_a_store_that_fails_for_a_while_is_tried_again(clock: VirtualClock
         store.breaks = "before"
         await clock.advance(HOUR)
         assert await node.started() == []
+        assert node.runner.problem() == "schedules cannot be run (store-unavailable)"
         await clock.advance(MINUTE)
         assert await node.started() == ["2026-11-16T09:00:30Z"]
+        assert node.runner.problem() is None
     await store.close()
 
 

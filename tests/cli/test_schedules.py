@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.api.processes import serving
 from tests.cli.conftest import Stepwell
 
 WORKFLOW = """\
@@ -76,6 +77,26 @@ def test_what_is_fired_without_an_engine_waits_for_one(stepwell: Stepwell) -> No
     firings = stepwell("schedule", "firings", "--schedule", "nightly", "-o", "json").json()["items"]
     assert [item["outcome"] for item in firings] == ["started"] * 3
     assert stepwell("schedule", "firings").out.splitlines()[0].split()[:4] == ["at", "workflow", "trigger", "outcome"]
+
+
+def test_all_of_it_can_be_done_through_a_server(stepwell: Stepwell, folder: Path) -> None:
+    with serving(folder, "--store", "stepwell.db") as server:
+        here = ("--server", server.url)
+        create(stepwell, *here)
+        (item,) = stepwell("schedule", "list", "-o", "json", *here).json()["items"]
+        assert stepwell("schedule", "show", "nightly", "-o", "json", *here).json() == item
+        assert stepwell("schedule", "run-now", "nightly", *here).status == 0
+        ended = stepwell(
+            "schedule", "backfill", "nightly", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z", *here
+        )
+        assert ended.out.startswith("2026-01-01 01:00:00 started: execution ")
+        assert "paused" in stepwell("schedule", "pause", "nightly", *here).out
+        assert "goes on" in stepwell("schedule", "resume", "nightly", *here).out
+        assert len(stepwell("schedule", "upcoming", "nightly", *here).out.splitlines()) == 10
+        firings = stepwell("schedule", "firings", "-o", "json", *here).json()["items"]
+        assert [each["outcome"] for each in firings] == ["started", "started"]
+        assert stepwell("schedule", "delete", "nightly", *here).status == 0
+        assert stepwell("schedule", "show", "nightly", *here).err.startswith("error[unknown-schedule]")
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,9 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         steps("- {name: a, type: noop, on_failure: {action: fallback, fallback: b}}\n- {name: c, type: noop}\n"
               "- {name: b, type: noop, depends_on: c}"), "b",
     ),
+    "expression-in-code": (
+        steps("- {name: a, type: shell, config: {script: 'ls {{ input.folder }}'}}"), "'ls",
+    ),
     "not-a-condition": (steps("- {name: a, type: noop, when: 5}"), "5"),
     "undeclared-policy": (steps("- {name: a, type: greet, bulkhead: shred}"), "shred"),
     "unrecognised-step": (

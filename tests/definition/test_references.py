@@ -30,7 +30,10 @@ PLACES: dict[str, tuple[str, list[str]]] = {
         ["response", "result", "response_status", "response_headers", "event", "secrets.X"],
     ),
     "publish": ("publish: {x: '{{ NAME }}'}", ["response", "result", "secrets.X"]),
-    "retry": ("retry: {when: NAME}", ["response", "result", "error", "attempt", "failed()"]),
+    "retry": (
+        "retry: {when: NAME}",
+        ["response", "result", "response_status", "response_headers", "error", "attempt", "failed()"],
+    ),
     "repeat": ("repeat: {until: NAME}", ["response", "result", "succeeded()"]),
     "repeat for each": (
         "for_each: {items: [1]}, repeat: {until: NAME}", ["response", "result", "item", "index", "succeeded()"],

@@ -388,3 +388,21 @@ async def test_a_worker_that_gives_up_leaves_its_work_to_others() -> None:
     await harness.rest()
     assert _steps(await other) == ["a"]
     await harness.queued.close()
+
+
+async def test_a_worker_elsewhere_learns_in_which_trace_an_attempt_is() -> None:
+    clock, seen = VirtualClock(), list[str | None]()
+
+    async def work(config: Any, context: TaskContext) -> None:
+        seen.append(context.traceparent)
+
+    dispatcher = QueueDispatcher(lambda report: None, clock, KnownSecrets({}), lambda each: f"trace of {each.id}")
+    worker = RemoteWorker(Direct(dispatcher.queues), {"work": WorkHandler(work)}, clock, 1)
+    running = asyncio.create_task(worker.run())
+    dispatcher.dispatch(assignment(queue="q"))
+    await clock.settle()
+    worker.drain()
+    await clock.settle()
+    await running
+    await dispatcher.close()
+    assert seen == ["trace of e1/work/1"]

@@ -55,16 +55,20 @@ class Authorization:
         return Problem(403, said, code="forbidden")
 
     async def _noted(self, scope: Scope, caller: Caller, receive: Receive, send: Send) -> None:
-        is_noted = False
+        failure: StepwellError | None = None
 
         async def sending(message: Message) -> None:
-            nonlocal is_noted
-            if message["type"] == "http.response.start" and not is_noted:
-                is_noted = True
+            nonlocal failure
+            if message["type"] == "http.response.start":
                 status = message["status"]
                 if _is_told(status) and not scope.get("audited"):
-                    await self._note(scope, caller, status, _object(scope, message))
-            await send(message)
+                    try:
+                        await self._note(scope, caller, status, _object(scope, message))
+                    except StoreError as error:  # what was made is durable, but who made it is not
+                        failure = error
+                        await problem_response(error)(scope, receive, send)
+            if failure is None:
+                await send(message)
 
         await self._app(scope, receive, sending)
 

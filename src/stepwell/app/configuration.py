@@ -261,7 +261,7 @@ def _known_keys(path: tuple[int | str, ...]) -> list[str]:
         kind = get_args(kind)[inner] if inner is not None else kind.model_fields[part].annotation
         if get_origin(kind) in (Union, UnionType):
             kind = get_args(kind)[0]  # the other one is None
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def _shown(value: Any) -> str:

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from stepwell.base.errors import UsageError
-from stepwell.base.values import MAX_INTEGER, MIN_INTEGER
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ def place_in(cursor: str, *kinds: type[str] | type[int]) -> tuple[Any, ...]:
         raise invalid_cursor(cursor) from None
     if not isinstance(place, list) or [type(part) for part in place] != list(kinds):
         raise invalid_cursor(cursor)
-    if any(isinstance(part, int) and not MIN_INTEGER <= part <= MAX_INTEGER for part in place):
+    if any(isinstance(part, int) and not -(2**63) <= part < 2**63 for part in place):
         raise invalid_cursor(cursor)  # no store has such a number
     return tuple(place)
 

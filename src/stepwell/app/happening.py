@@ -27,7 +27,7 @@ async def open_schedules(session: Session, clock: Clock, configuration: Configur
     firing = ScheduleFiring(store, session.codec, triggering.triggers, triggering.firings, session.definitions.stored)
     look_every = LOOK_EVERY if is_shared(configuration) else None
     async with ScheduleRunner(store, triggering.triggers, firing, clock, look_every) as runner:
-        yield Schedules(store, session.codec, firing, runner.look)
+        yield Schedules(store, session.codec, firing, runner.look, runner.problem)
 
 
 @asynccontextmanager

@@ -128,17 +128,15 @@ class Monitoring:
         return await asyncio.shield(counting)
 
 
-def gauges_of(
-    census: Census, gates: Sequence[GateState], engine: dict[str, int | None], worker: dict[str, int | None]
-) -> Gauges:
+def gauges_of(census: Census, gates: Sequence[GateState], executions: int, tasks: int) -> Gauges:
     """What metrics are told that are looked up rather than counted.
 
     Args:
-        engine, worker: executions, and attempts, at work and in line.
+        executions, tasks: how many stand in line for a place, and how many attempts do for a worker.
     """
     return Gauges(
         running={(each.workflow, each.version, each.status): each.count for each in census.unfinished},
-        queues={"execution": engine["in_line"] or 0, "task": worker["in_line"] or 0, "inbox": census.inbox},
+        queues={"execution": executions, "task": tasks, "inbox": census.inbox},
         breakers={gate.name: gate.state for gate in gates if gate.state is not None},
         rejected={gate.name: gate.rejected for gate in gates if gate.kind == "bulkhead"},
         waits=census.waits,

@@ -35,6 +35,7 @@ FREE: Final = -1
 _NEVER_BEGAN: Final = HOUR
 """A start that was asked for so long ago, and of which nothing is to be seen, does not keep others back."""
 
+_MOST_PLANS: Final = 200
 _ENDED: Final = frozenset(status.value for status in ENDED_EXECUTION)
 
 
@@ -74,6 +75,7 @@ class ScheduleFiring:
         self._firings = firings
         self._load = load
         self._registry = Registry(store)
+        self._plans: dict[str, Plan] = {}
 
     async def plan(self, workflow: str, version: str | None) -> Plan:
         """The plan of the version that is to be started.
@@ -189,9 +191,14 @@ class ScheduleFiring:
     async def _free_trigger(self, workflow: str, version: str | None) -> ActiveTrigger:
         """A trigger without a filter, of a schedule that somebody made."""
         registration = (await self._registry.startable(Reference(workflow, version))).registration
-        plan = Plan(await self._load(registration.digest))
+        plan = self._plans.get(registration.digest)
+        if plan is None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            plan = self._plans[registration.digest] = Plan(await self._load(registration.digest))
         trigger = Trigger(kind="schedule", config={})
-        return ActiveTrigger(registration, CompiledTrigger(FREE, trigger, plan, None, None, None, None))
+        refused = await self._triggers.refused(registration, plan.definition)
+        return ActiveTrigger(registration, CompiledTrigger(FREE, trigger, plan, None, None, None, None), refused)
 
 
 def _none(schedule: Schedule, reason: str) -> Firing:

@@ -70,6 +70,7 @@ class ScheduleRunner:
         self._alarm = Alarm(clock, self._rung.set)
         self._arranged: Sequence[ActiveTrigger] | None = None
         self._forgets_at = 0
+        self._problem: str | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -86,6 +87,10 @@ class ScheduleRunner:
     def look(self) -> None:
         """Look at once: a schedule was made or changed."""
         self._rung.set()
+
+    def problem(self) -> str | None:
+        """Why schedules could not be fired when that was last tried; None when they could."""
+        return self._problem
 
     async def run_due(self) -> None:
         """Arrange what is declared, and fire everything that is due now.
@@ -115,12 +120,13 @@ class ScheduleRunner:
                 await self.run_due()
                 wake = await self._store.next_due(SCHEDULE)
                 later = now + AGAIN_AFTER if wake is not None and wake <= self._clock.now() else wake
+                self._problem = None
             except StepwellError as error:
                 _log.warning("schedules cannot be run, and are tried again: %s", error)
-                later = now + AGAIN_AFTER
+                self._problem, later = f"schedules cannot be run ({error.code})", now + AGAIN_AFTER
             except Exception:  # a defect must not end all schedules for good
                 _log.exception("schedules cannot be run, and are tried again")
-                later = now + AGAIN_AFTER
+                self._problem, later = "schedules cannot be run (internal-error)", now + AGAIN_AFTER
             self._alarm.set(later)
             self._alarm.set(now + self._look_every if self._look_every is not None else None)
 

@@ -53,6 +53,7 @@ class Schedules:
 
     Args:
         changed: called when a time may be due earlier than before.
+        problem: tells why schedules are not fired at the moment, if they are not.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Schedules:
         codec: Codec,
         firing: ScheduleFiring,
         changed: Callable[[], None] = lambda: None,
+        problem: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._store = store
         self._codec = codec
         self._firing = firing
         self._changed = changed
+        self.problem = problem
 
     async def list(
         self, *, sees: Sees = everybody, workflow: str | None = None, limit: int = 50, after: str = ""

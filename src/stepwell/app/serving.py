@@ -107,7 +107,10 @@ class Parts:
     async def gauges(self) -> Gauges:
         """What metrics show that is looked up rather than counted."""
         engine, worker = self.session.engine, self.session.worker
-        return gauges_of(await self.monitoring.census(), engine.gates(), engine.load(), worker.load())
+        in_line = worker.load()["in_line"] or 0
+        if self.session.queues is not None:
+            in_line += sum(queue.waiting for queue in self.session.queues.states())
+        return gauges_of(await self.monitoring.census(), engine.gates(), engine.load()["in_line"] or 0, in_line)
 
     def service(self, kind: type[T]) -> T:
         """The service of this class, which `SERVICES` opened.

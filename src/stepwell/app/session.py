@@ -182,6 +182,7 @@ async def open_session(
         named_plans=lambda name, version: definitions.plan_named(Reference(name, version)),
         measures=measures,
     )
+    traceparent = tracing.traceparent if tracing is not None else None
     worker = LocalWorker(
         handlers,
         engine.report,
@@ -189,10 +190,10 @@ async def open_session(
         secret_source,
         max_concurrent=execution.max_concurrent_tasks,
         queue_timeout=execution.queuing.timeout,
-        traceparent=tracing.traceparent if tracing is not None else None,
+        traceparent=traceparent,
         is_known=keeps_logs,
     )
-    fetched = QueueDispatcher(engine.report, clock, secret_source) if has_queues else None
+    fetched = QueueDispatcher(engine.report, clock, secret_source, traceparent) if has_queues else None
     engine.connect(worker if fetched is None else RoutingDispatcher(worker, fetched))
     if tracing is not None:
         tracing.attach(engine.peek)

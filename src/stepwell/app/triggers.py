@@ -197,13 +197,18 @@ class ActiveTriggers:
 
     async def _active_of(self, registration: Registration) -> Sequence[ActiveTrigger]:
         compiled = await self._of(registration.digest)
-        refused: str | None = None
-        if compiled and self._permit is not None:
-            try:
-                await self._permit(registration, compiled[0].plan.definition)
-            except InvalidDefinition as error:
-                refused = error.diagnostics[0].message
+        refused = await self.refused(registration, compiled[0].plan.definition) if compiled else None
         return [ActiveTrigger(registration, each, refused) for each in compiled]
+
+    async def refused(self, registration: Registration, definition: WorkflowDefinition) -> str | None:
+        """Why a registered definition must not be started, or None."""
+        if self._permit is None:
+            return None
+        try:
+            await self._permit(registration, definition)
+        except InvalidDefinition as error:
+            return error.diagnostics[0].message
+        return None
 
     async def _of(self, content: str) -> Sequence[CompiledTrigger]:
         known = self._compiled.get(content)

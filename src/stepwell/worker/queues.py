@@ -40,6 +40,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         id: to be named in signs of life and reports.
         timeout: seconds that the work may take from now on, or None.
         lease_expires_at: an instant in microseconds, before which a sign of life is expected.
+        traceparent: see `TaskContext.traceparent`.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str
     timeout: float | None
     lease_expires_at: int
+    traceparent: str | None = None
 
 
 class Polled(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +103,7 @@ class _Job:
         self.worker: str | None = None
         self.lease_until = 0
         self.deadline: int | None = None
+        self.traceparent: str | None = None
 
 
 class _Seeker(NamedTuple):
@@ -139,6 +142,7 @@ class Queues(TaskHandler):
         """
         assignment = context.assignment
         job = _Job(assignment, config, self._timeout_of(assignment.id))
+        job.traceparent = context.traceparent
         self._jobs[assignment.id] = job
         self._waiting.setdefault(_queue(job), deque()).append(job)
         self._hand_out()
@@ -293,6 +297,7 @@ class Queues(TaskHandler):
             idempotency_key=assignment.idempotency_key,
             timeout=(job.deadline - now) / SECOND if job.deadline is not None else None,
             lease_expires_at=job.lease_until,
+            traceparent=job.traceparent,
         )
 
     def _take_back(self, handed: Sequence[Handed]) -> None:

@@ -56,7 +56,15 @@ class RemoteWorker:
         self._fetching = fetching
         self._clock = clock
         self._slots = slots
-        self._worker = LocalWorker(handlers, self._ended, clock, _NoSecrets(), max_concurrent=slots)
+        self._traces: dict[str, str | None] = {}
+        self._worker = LocalWorker(
+            handlers,
+            self._ended,
+            clock,
+            _NoSecrets(),
+            max_concurrent=slots,
+            traceparent=lambda assignment: self._traces.get(assignment.id),
+        )
         self._running: set[str] = set()
         self._reporting: set[asyncio.Task[None]] = set()
         self._free = asyncio.Event()
@@ -142,6 +150,7 @@ class RemoteWorker:
 
     def _take(self, handed: Handed) -> None:
         self._running.add(handed.id)
+        self._traces[handed.id] = handed.traceparent
         self._worker.dispatch(
             Assignment(
                 execution=handed.execution_id,
@@ -202,6 +211,7 @@ class RemoteWorker:
 
     def _gone(self, id_: str) -> None:
         self._running.discard(id_)
+        self._traces.pop(id_, None)
         self._free.set()
 
     async def _changed(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -24,14 +24,30 @@ class QueueDispatcher(Dispatcher):
     It is a local worker whose handler waits for somebody elsewhere: so secrets are opened, results checked and sealed,
     and attempts stopped as everywhere. The time of an attempt begins when a worker takes it, so the queues watch it.
 
+    Args:
+        traceparent: see `Equipment`.
+
     Attributes:
         queues: what workers ask.
     """
 
-    def __init__(self, on_report: ReportCallback, clock: Clock, secrets: SecretSource) -> None:
+    def __init__(
+        self,
+        on_report: ReportCallback,
+        clock: Clock,
+        secrets: SecretSource,
+        traceparent: Callable[[Assignment], str | None] | None = None,
+    ) -> None:
         self._timeouts: dict[str, int] = {}
         self.queues = Queues(clock, lambda id_: self._timeouts.pop(id_, None))
-        self._worker = LocalWorker(_AnyType(self.queues), on_report, clock, secrets, max_concurrent=MOST_FETCHED)
+        self._worker = LocalWorker(
+            _AnyType(self.queues),
+            on_report,
+            clock,
+            secrets,
+            max_concurrent=MOST_FETCHED,
+            traceparent=traceparent,
+        )
 
     def dispatch(self, assignment: Assignment) -> None:
         if assignment.timeout is not None:

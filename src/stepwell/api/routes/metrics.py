@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +13,9 @@ from stepwell.api.context import Here
 from stepwell.api.routing import produces
 from stepwell.api.routing import router as new_router
 from stepwell.app.access import Forbidden
+from stepwell.base.errors import StoreError
+
+_log = logging.getLogger(__name__)
 
 router: APIRouter = new_router("metrics", prefix="")
 
@@ -34,6 +39,9 @@ async def scrape_metrics(request: Request, here: Here, caller: Calling) -> Respo
     """What was counted and measured. It names workflows of all namespaces, so only those who see all may ask."""
     if caller.namespaces is not None:
         raise Forbidden("metrics are about all namespaces, and this caller sees only some")
-    here.metrics.gauges = await here.gauges()
+    try:
+        here.metrics.gauges = await here.gauges()
+    except StoreError as error:  # what was counted is there all the same, and wanted now more than ever
+        _log.warning("metrics show what the store was last known to hold: %s", error)
     text, content_type = here.exposition.text(request.headers.get("accept", ""))
     return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})

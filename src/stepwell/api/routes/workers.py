@@ -44,6 +44,7 @@ class AssignmentShape(Shape):
     idempotency_key: str
     timeout: float | None
     lease_expires_at: str
+    traceparent: str | None
 
 
 class PolledShape(Shape):

@@ -62,29 +62,46 @@ class Client:
         if token is not None:
             self._headers["Authorization"] = f"Bearer {token}"
 
-    async def get(self, path: str, parameters: Parameters | None = None) -> Any:
-        """The document at a path below `/api/v1`.
+    async def get(self, path: str, parameters: Parameters | None = None, *, has: str | None = None) -> Any:
+        """The document, an object, at a path below `/api/v1`.
+
+        Args:
+            has: a key that it has.
 
         Raises:
             StepwellError: what the server says is wrong. ServerError: there is no answer, or a strange one.
         """
-        for _ in range(_TRIES - 1):
-            try:
-                return (await self._exchange("GET", PREFIX + path, parameters)).document
-            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-                await asyncio.sleep(_BETWEEN_TRIES)
-        return (await self.send("GET", path, parameters=parameters)).document
+        answer = await self._patient_get(path, parameters)
+        document = answer.document
+        if not isinstance(document, dict) or (has is not None and has not in document):
+            raise strange_answer(self.base, answer.status)
+        return document
+
+    async def page(self, path: str, parameters: Parameters | None = None) -> dict[str, Any]:
+        """A page of a list: `items`, and `next` for the parameter `cursor`."""
+        page: dict[str, Any] = await self.get(path, parameters, has="next")
+        if not isinstance(page.get("items"), list):
+            raise strange_answer(self.base, 200)
+        return page
 
     async def pages(self, path: str, parameters: Parameters | None = None) -> list[Any]:
         """The items of all pages of a list."""
         items: list[Any] = []
         cursor: str | None = None
         while True:
-            page = await self.get(path, {**(parameters or {}), "limit": _PAGE, "cursor": cursor})
+            page = await self.page(path, {**(parameters or {}), "limit": _PAGE, "cursor": cursor})
             items += page["items"]
             cursor = page["next"]
             if cursor is None:
                 return items
+
+    async def _patient_get(self, path: str, parameters: Parameters | None) -> Answer:
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._exchange("GET", PREFIX + path, parameters)
+            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                await asyncio.sleep(_BETWEEN_TRIES)
+        return await self.send("GET", path, parameters=parameters)
 
     async def send(
         self,

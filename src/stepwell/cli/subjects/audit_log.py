@@ -49,5 +49,4 @@ class ServedAuditLog:
         asked = msgspec.structs.asdict(query)
         for name in ("since", "until"):
             asked[name] = to_rfc3339(asked[name]) if asked[name] is not None else None
-        page: Report = await self._client.get("/audit", asked)
-        return page
+        return await self._client.page("/audit", asked)

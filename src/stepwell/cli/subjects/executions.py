@@ -138,21 +138,20 @@ class ServedExecutions:
             "limit": query.limit,
             "cursor": query.cursor,
         }
-        page: Report = await self._client.get("/executions", asked)
-        return page
+        return await self._client.page("/executions", asked)
 
     async def report(self, execution: str) -> dict[str, Any]:
-        report: dict[str, Any] = await self._client.get(_path(execution))
+        report: dict[str, Any] = await self._client.get(_path(execution), has="execution_id")
         return report
 
     async def history(self, execution: str, after: int) -> Sequence[Report]:
         return await self._client.pages(f"{_path(execution)}/history", {"after": after})
 
     async def explanation(self, execution: str, now: int) -> Explanation:
-        return self._here(explanation_of(await self._client.get(f"{_path(execution)}/why")))
+        return self._here(explanation_of(await self._client.get(f"{_path(execution)}/why", has="reasons")))
 
     async def comparison(self, a: str, b: str) -> Comparison:
-        return comparison_of(await self._client.get(f"{_path(a)}/compare", {"with": b}))
+        return comparison_of(await self._client.get(f"{_path(a)}/compare", {"with": b}, has="parting"))
 
     async def logs(self, execution: str, wanted: LogFilter, limit: int, cursor: str | None) -> Report:
         asked = {
@@ -166,12 +165,11 @@ class ServedExecutions:
             "limit": limit,
             "cursor": cursor,
         }
-        page: Report = await self._client.get(f"{_path(execution)}/logs", asked)
-        return page
+        return await self._client.page(f"{_path(execution)}/logs", asked)
 
     async def definition(self, execution: str) -> WorkflowDefinition:
         """Raises: StoreError: (code `unusable-definition`) this version cannot read it."""
-        told = await self._client.get(f"{_path(execution)}/definition")
+        told = await self._client.get(f"{_path(execution)}/definition", has="text")
         source = Source(told["source_name"], told["text"], told["dialect"], lenient=True)
         known = Known(workflows=await self._names()) if told["dialect"] != "native" else None
         definition = load(source, known=known).definition

@@ -87,11 +87,10 @@ class ServedLetters:
             "limit": query.limit,
             "cursor": query.cursor,
         }
-        page: Report = await self._client.get("/dead-letters", asked)
-        return page
+        return await self._client.page("/dead-letters", asked)
 
     async def show(self, id_: str) -> Report:
-        letter: Report = await self._client.get(letter_path(id_))
+        letter: Report = await self._client.get(letter_path(id_), has="error")
         return letter
 
     async def is_undone(self, execution: str) -> bool:

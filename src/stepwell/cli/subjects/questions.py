@@ -75,7 +75,7 @@ class ServedQuestions:
         self._options = at.options
 
     async def page(self, limit: int, cursor: str | None) -> Report:
-        page = await self._client.get("/approvals", {"limit": limit, "cursor": cursor})
+        page = await self._client.page("/approvals", {"limit": limit, "cursor": cursor})
         return {**page, "items": [{**item, "respond": item["respond"] + self._options} for item in page["items"]]}
 
     async def answer(self, execution: str, step: str, response: Any, by: str | None) -> Report:

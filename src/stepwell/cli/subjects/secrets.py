@@ -18,34 +18,39 @@ Report = Mapping[str, Any]
 
 
 class Secrets(Protocol):
-    """What commands ask about secrets. Their values are never told."""
+    """What commands do with secrets. A name that there is not: NotFound, code `unknown-secret`."""
 
-    async def set(self, name: str, value: str, namespaces: Sequence[str] | None) -> Report:
-        """Keep one."""
+    async def set(self, name: str, value: str, namespaces: Sequence[str]) -> Report:
+        """Keep one, in place of the one of that name."""
         ...
 
     async def list(self) -> Sequence[Report]:
-        """All, in order of name."""
+        """All of them, without their values."""
         ...
 
     async def delete(self, name: str) -> None:
-        """Forget one. Raises NotFound: code `unknown-secret`."""
+        """Forget one."""
         ...
 
 
 def open_secrets(setup: Setup, *, make: bool = False) -> AbstractAsyncContextManager[Secrets]:
-    """Those of the store or the server that the user named; with `make`, the store is made when it is not there."""
+    """The secrets of the store or the server that the user named.
+
+    Args:
+        make: the store is made when it is not there.
+    """
     return opened(setup, StoredSecrets, ServedSecrets, make=make)
 
 
 class StoredSecrets:
-    """Those in a store."""
+    """Those of a store."""
 
     def __init__(self, at: OpenStore) -> None:
-        self._secrets = SecretStore(at.store, keys_of(at.configuration.state_store.url, say), SystemClock())
+        keys = keys_of(at.configuration.state_store.url, say)
+        self._secrets = SecretStore(at.store, keys, SystemClock())
 
-    async def set(self, name: str, value: str, namespaces: Sequence[str] | None) -> Report:
-        return await self._secrets.set(name, value, namespaces, local_doer())
+    async def set(self, name: str, value: str, namespaces: Sequence[str]) -> Report:
+        return await self._secrets.set(name, value, namespaces or None, local_doer())
 
     async def list(self) -> Sequence[Report]:
         return await self._secrets.list()
@@ -60,14 +65,14 @@ class ServedSecrets:
     def __init__(self, at: Served) -> None:
         self._client = at.client
 
-    async def set(self, name: str, value: str, namespaces: Sequence[str] | None) -> Report:
-        body = {"value": value, "namespaces": namespaces}
+    async def set(self, name: str, value: str, namespaces: Sequence[str]) -> Report:
+        body: dict[str, Any] = {"value": value, **({"namespaces": list(namespaces)} if namespaces else {})}
         made: Report = (await self._client.send("PUT", f"/secrets/{quoted(name)}", body)).document
         return made
 
     async def list(self) -> Sequence[Report]:
-        found: Sequence[Report] = (await self._client.get("/secrets"))["items"]
-        return found
+        items: Sequence[Report] = (await self._client.page("/secrets"))["items"]
+        return items
 
     async def delete(self, name: str) -> None:
         await self._client.send("DELETE", f"/secrets/{quoted(name)}")

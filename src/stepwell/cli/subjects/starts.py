@@ -87,7 +87,7 @@ class StoredStarts:
             return await self._present(first, reference, created.input)
         codec = Codec(cipher_for(self._at.configuration, say))
         request = StartRequest(execution, registration.digest, created.input, start_key)
-        await self._store.write([], posts=[item_of(request, codec)])
+        await self._store.write([], now, posts=[item_of(request, codec)])
         return await self._begun(execution, registration, found.warning, now)
 
     async def _present(self, execution: str, reference: Reference, wanted: Any) -> Begun:

@@ -63,12 +63,14 @@ class StoredWorkflows:
         return full_report(registration, await self._registry.definition(registration))
 
     async def set_lifecycle(self, name: str, version: str, to: Lifecycle, reason: str | None) -> Report:
+        await self._registry.find(Reference(name, version))
         now, user = SystemClock().now(), this_user()
         registration = await self._store.set_lifecycle(name, version, to, at=now, by=user, reason=reason)
         await note(self._store, f"workflow.{to}", f"workflow:{name}/version:{version}")
         return registration_report(registration)
 
     async def set_default(self, name: str, version: str, reason: str | None) -> Report:
+        await self._registry.find(Reference(name, version))
         now, user = SystemClock().now(), this_user()
         registration = await self._store.set_default(name, version, at=now, by=user, reason=reason)
         await note(self._store, "workflow.default", f"workflow:{name}/version:{version}")
@@ -101,7 +103,7 @@ class ServedWorkflows:
         return {"items": await self._client.pages("/workflows", asked), "next": None}
 
     async def show(self, reference: Reference) -> Report:
-        report: Report = await self._client.get(_path(*reference))
+        report: Report = await self._client.get(_path(*reference), has="text")
         return report
 
     async def set_lifecycle(self, name: str, version: str, to: Lifecycle, reason: str | None) -> Report:
