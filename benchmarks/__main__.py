@@ -21,7 +21,7 @@ import apsw
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import chains, checking, crash, fan_out, latency, throughput, waiting
+from benchmarks import chains, checking, crash, fan_out, latency, server, throughput, waiting
 from benchmarks.against import FIGURES, compare
 from benchmarks.figures import Bar, Workload, missed, read_bars, shown, write_results
 
@@ -33,6 +33,7 @@ WORKLOADS: Final[Mapping[str, Callable[[Path, bool], Workload]]] = {
     "W5": crash.measure,
     "W6": waiting.measure,
     "W7": checking.measure,
+    "W8": server.measure,
 }
 """Each is given a folder for its files, and whether to be quick: a tiny run that shows that everything works."""
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from stepwell.app.log_keeping import LogKeeper
 from stepwell.base.errors import StoreError
+from stepwell.ports.records import InboxItem
 from stepwell.store.memory import MemoryStore
 from stepwell.tasks.registry import task
 from tests.api.conftest import OpenServer, Server
@@ -198,6 +200,47 @@ async def test_a_server_whose_service_has_ended_is_not_ready(server: Server) -> 
     await asyncio.gather(running, return_exceptions=True)
     refused = await server.get("/readyz")
     assert {"code": "Alerts", "message": "Alerts: nobody looks at alert rules"} in refused.json()["errors"]
+
+
+async def test_a_server_that_takes_nothing_from_its_inbox_is_not_ready(server: Server) -> None:
+    (shard,) = server.parts.session.engine.shards
+    stuck = InboxItem(shard=shard, kind="event", payload=b"", id=7)
+    waiting = [InboxItem(shard=shard, kind="start", payload=b"", id=3)]
+
+    async def inbox(of: int, after: int = 0, limit: int = 1_000) -> Any:
+        return waiting
+
+    server.parts.store.inbox = inbox  # type: ignore[method-assign]
+    await server.get("/readyz")
+    await server.advance(40 * SECOND)
+    assert (await server.get("/readyz")).status_code == 200  # a start may wait for an engine that knows its tasks
+    waiting.append(stuck)
+    await server.get("/readyz")
+    await server.advance(20 * SECOND)
+    assert (await server.get("/readyz")).status_code == 200
+    await server.advance(20 * SECOND)
+    refused = await server.get("/readyz")
+    assert refused.status_code == 503
+    assert [each["code"] for each in refused.json()["errors"]] == ["inbox"]
+
+
+async def test_a_server_of_which_a_task_in_the_background_breaks_is_not_ready(
+    open_test_server: OpenServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(keeper: LogKeeper) -> None:
+        await keeper._wake.wait()
+        raise RuntimeError("a defect")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LogKeeper, "_run", broken)
+        patch.setattr("stepwell.app.health._is_of_service", lambda task: True)
+        with caplog.at_level(logging.CRITICAL):
+            async with open_test_server() as server:
+                await server.advance(SECOND)
+                refused = await server.get("/readyz")
+                assert refused.status_code == 503
+                said = {each["message"] for each in refused.json()["errors"]}
+                assert "stepwell log keeper: it broke with RuntimeError" in said
 
 
 async def test_how_a_workflow_does_is_taken_from_what_ran(open_test_server: OpenServer, tasks: tuple[Any, ...]) -> None:

@@ -112,8 +112,9 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def test_the_way_of_a_newcomer_leads_to_an_answer(tmp_path: Path) -> None:
-    page = (ROOT / "docs/how-to/serve.md").read_text("utf-8")
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/serve.md"])
+def test_the_way_of_a_newcomer_leads_to_an_answer(tmp_path: Path, name: str) -> None:
+    page = (ROOT / name).read_text("utf-8")
     commands = "".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
     command = (sys.executable, ROOT / "examples/server/serve.py", "--folder", tmp_path / "server")
     with Serving(ROOT, command=command) as server:
@@ -133,8 +134,7 @@ def test_the_way_of_a_newcomer_leads_to_an_answer(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-@pytest.mark.parametrize("name", ["serve"])
-def test_the_command_says_how_it_is_used(name: str) -> None:
-    done = subprocess.run([STEPWELL, name, "--help"], capture_output=True, text=True, timeout=60)
+def test_the_command_says_how_it_is_used() -> None:
+    done = subprocess.run([STEPWELL, "serve", "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "stepwell serve --store" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -381,3 +382,12 @@ async def test_the_discovery_of_another_issuer_is_not_believed(issuer: Issuer, c
     with pytest.raises(KeysUnavailable):
         await tokens.authenticate(signed(iss=issuer.url))
     assert issuer.fetched() == 0
+
+
+async def test_whoever_comes_while_the_keys_are_fetched_for_the_first_time_waits_for_them(
+    issuer: Issuer, clock: VirtualClock
+) -> None:
+    tokens = tokens_of(section(issuer=issuer.url), clock, SECRETS)
+    callers = await asyncio.gather(*(tokens.authenticate(signed(iss=issuer.url)) for _ in range(5)))
+    assert {caller.name for caller in callers} == {"ada"}
+    assert issuer.fetched() == 1

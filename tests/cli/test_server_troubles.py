@@ -19,9 +19,11 @@ from stepwell.cli.options import Setup, Token
 from stepwell.cli.remote import client as client_module
 from stepwell.cli.remote import following
 from stepwell.cli.remote.address import base_of, is_in_the_clear, quoted, token_of
+from stepwell.cli.subjects import questions
 from tests.cli.conftest import Outcome, Stepwell
 from tests.cli.served import Server, answering, made_key, pretending, serving
 from tests.cli.workflows import value, wait, write_workflow
+from tests.tasks.certificates import make_certificates
 
 PAGE = '{"items": [], "next": null}'
 
@@ -157,6 +159,18 @@ def test_a_server_that_is_too_slow_is_given_up(stepwell: Stepwell, monkeypatch: 
     assert (asked.status, asked.err.partition(":")[0]) == (3, "error[no-answer]")
 
 
+def test_a_server_must_show_a_certificate_that_is_trusted(folder: Path) -> None:
+    files = make_certificates(folder)
+    with pretending(answering(200, PAGE), files.server_context()) as url:
+        command = [sys.executable, "-m", "stepwell", "execution", "list", "--server", url]
+        refused = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
+        trusting = {**os.environ, "SSL_CERT_FILE": files.authority}
+        listed = subprocess.run(command, env=trusting, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stderr.partition(":")[0]) == (4, "error[server-untrusted]")
+    assert "SSL_CERT_FILE" in refused.stderr
+    assert (listed.returncode, listed.stdout) == (0, "no executions\n")
+
+
 class Counting:
     """Breaks so many connections off before it answers."""
 
@@ -234,6 +248,25 @@ def test_a_server_that_does_not_come_back_ends_the_watch(
     assert "error[server-unreachable]" in shown.err.splitlines()[-1]
 
 
+def test_at_a_server_that_asks_nobody_the_user_of_the_machine_answers(
+    folder: Path, stepwell: Stepwell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = {"prompt": "Go?", "response_schema": {"type": "boolean"}}
+    write_workflow("asking.json", {"name": "ask", "type": "approval", "config": question}, name="asking")
+    with serving(folder, "") as running:
+        at = ("--server", running.url)
+        stepwell("workflow", "apply", "asking.json", *at)
+        id_ = stepwell("execution", "start", "asking", "-q", *at).out.strip()
+        monkeypatch.setattr(questions, "user_name", lambda: "ada")
+        given = stepwell("approval", "respond", id_, "ask", "--response", "true", "-o", "json", *at)
+        assert given.json()["by"] == "ada"
+        monkeypatch.setattr(client_module, "_PAGE", 2)
+        there = stepwell("execution", "history", id_, "-o", "json", *at).json()
+        here = stepwell("execution", "history", id_, "-o", "json", "--store", running.store).json()
+    assert there == here
+    assert len(here["items"]) > 4, "more than two pages"
+
+
 # What the user says
 
 
@@ -255,7 +288,7 @@ def test_a_server_is_named_by_its_url(given: str, base: str) -> None:
     "given",
     [
         *("127.0.0.1:8080", "localhost", "ftp://x", "http://", "http://x:99999", "http://x:y", "http://x?a=1"),
-        *("http://x#a", "http://u:secret@x", "http://[::1", "", " "),
+        *("http://x#a", "http://u:secret@x", "u:secret@x", "http://[::1", "", " "),
     ],
 )
 def test_what_is_no_url_of_a_server_is_refused(stepwell: Stepwell, given: str) -> None:

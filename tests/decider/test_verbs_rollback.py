@@ -164,3 +164,15 @@ def test_a_checkpoint_inside_of_a_construct_that_cannot_begin_in_its_middle_is_r
     story.done_all("p", "w")
     error = story.refuses(Rollback(**BY, checkpoint="here"), "cannot-reopen")
     assert "lies within 'd', of type 'dynamic'" in error.message
+
+
+def test_every_step_can_be_a_checkpoint_of_its_own_name() -> None:
+    story = told(SAGA.replace("config: {on_error", "config: {checkpoints: automatic, on_error"))
+    for name in ("a", "b", "c"):
+        story.done(name, 1)
+    assert list(story.state.checkpoints) == ["a", "here", "b", "late", "c"]
+    decision = story.when(Rollback(**BY, checkpoint="b"))
+    assert decision.said == "undoes 1 step, and goes on from 'b' then"
+    assert dispatched(decision) == ["c[undo]"]
+    story.done("c[undo]")
+    assert story.statuses() == {"a": "completed", "here": "completed", "b": "completed", "c": "running", "d": "pending"}

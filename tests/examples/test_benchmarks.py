@@ -19,7 +19,7 @@ def test_a_quick_run_measures_every_workload_and_every_figure_that_has_a_bar(tmp
     results = json.loads(output.read_text("utf-8"))
     assert results["quick"] is True
     workloads = results["workloads"]
-    assert list(workloads) == ["W1", "W2", "W3", "W4", "W5", "W6", "W7"]
+    assert list(workloads) == ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8"]
     for bar in read_bars():
         workload, figure = bar.split(".")
         assert isinstance(workloads[workload]["figures"][figure], int | float)

@@ -352,7 +352,8 @@ def what_an_event_starts_is_started_once(world: World) -> None:
 def no_event_is_missed(world: World) -> None:
     """A wait that timed out had no event, from the creation of its execution on, that it wanted.
 
-    Where no engine was away and commits take no time: else event and timeout come together, and either may be first.
+    Where no engine was away and commits take no time: else event and timeout come together, and either may be first. So
+    do they where a wait is given no time at all: it can have no event before it has begun, and then its time is up.
     """
     if world.scenario.faults or world.scenario.disk != (0,):
         return
@@ -364,7 +365,9 @@ def no_event_is_missed(world: World) -> None:
                 waiting[event.step] = event
                 continue
             wait = waiting.pop(getattr(event, "step", ""), None)
-            if wait is not None and isinstance(event, StepFailed) and event.error.type == "timeout":
+            if wait is None or wait.due == wait.at:
+                continue
+            if isinstance(event, StepFailed) and event.error.type == "timeout":
                 missed = [
                     one.id
                     for received, one in events

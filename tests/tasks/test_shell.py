@@ -101,6 +101,18 @@ async def test_a_stopped_attempt_ends_its_program(tmp_path: Path) -> None:
     await _gone(int((tmp_path / "own").read_text()))
 
 
+async def test_a_program_is_asked_to_end_twice_before_it_is_ended(tmp_path: Path) -> None:
+    script = "trap 'echo int >> said' INT; trap 'echo term >> said' TERM; touch ready; while :; do sleep 0.01; done"
+    task = asyncio.create_task(call(tmp_path, script=script))
+    async with asyncio.timeout(10):
+        while not (tmp_path / "ready").exists():
+            await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (tmp_path / "said").read_text().split() == ["int", "term"]
+
+
 async def test_a_program_that_ends_leaves_nothing_behind_in_its_group(tmp_path: Path) -> None:
     await call(tmp_path, script="sleep 600 >/dev/null 2>&1 & echo $! > child")
     await _gone(int((tmp_path / "child").read_text()))

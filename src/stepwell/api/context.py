@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import Depends
@@ -10,6 +9,7 @@ from starlette.requests import Request
 
 from stepwell.app.configuration import Configuration
 from stepwell.app.serving import Parts
+from stepwell.app.starting import Closing
 
 
 class ServerContext:
@@ -24,7 +24,7 @@ class ServerContext:
     def __init__(self, parts: Parts, hosts: frozenset[str] | None = None) -> None:
         self.parts = parts
         self.hosts = hosts
-        self.closing = asyncio.Event()
+        self.closing = Closing()
 
     @property
     def configuration(self) -> Configuration:

@@ -23,14 +23,14 @@ from stepwell.execution.codec import Codec
 from stepwell.ports.ledger import FeedRow
 from stepwell.ports.store import Store
 
-PAGE: Final = 250
+PAGE: Final = 50
 """Rows that are read at once."""
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the store: what other processes commit does not announce itself here."""
-SHARE: Final = 12
+SHARE: Final = 16
 """The work of the feed is one part in so many of the time, at most."""
 COST: Final = 100e-6
-COST_OF_BYTE: Final = 1e-9
+COST_OF_BYTE: Final = 6e-9
 """Seconds that giving a text to one reader takes, about: so many, and so many for each byte."""
 _KEPT: Final = 16
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, Protocol, runtime_checkable
 
 import msgspec
@@ -65,6 +67,22 @@ class Health:
         self._services = services
         self._written: tuple[int, str | None] | None = None
         self._oldest: dict[int, tuple[int, int]] = {}
+        self._broken: dict[str, str] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Have every task that the server's services begin meanwhile watched: one that breaks does its work no more."""
+        before = asyncio.all_tasks()
+        yield
+        for task in asyncio.all_tasks() - before:
+            if _is_of_service(task):
+                task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            name = task.get_name()
+            self._broken[name] = f"it broke with {type(error).__name__}"
+            _log.error("the task %r of the server broke", name, exc_info=error)
 
     async def checks(self, *, is_closing: bool) -> Sequence[Check]:
         """Everything that was looked at.
@@ -78,6 +96,7 @@ class Health:
             Check("store", await self._store_problem()),
             Check("inbox", await self._inbox_problem()),
             *(Check(_name_of(each), each.problem()) for each in self._services() if isinstance(each, Watched)),
+            *(Check(name, problem) for name, problem in self._broken.items()),
         ]
 
     def _engine_problem(self) -> str | None:
@@ -119,6 +138,12 @@ class Health:
             if oldest and now - since >= STUCK_AFTER:
                 stuck.append(shard)
         return f"nothing is taken from it (shards {', '.join(map(str, stuck))})" if stuck else None
+
+
+def _is_of_service(task: asyncio.Task[Any]) -> bool:
+    """Whether it is one of ours that goes on in the background, and not of the engine, which watches its own."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and Path(code.co_filename).parent == Path(__file__).parent
 
 
 def _name_of(service: Any) -> str:

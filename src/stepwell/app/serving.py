@@ -237,6 +237,7 @@ async def open_server(
         )
         metrics.attach(session.engine.peek)
         parts = Parts(configuration, registries, session, clock, bell, metrics)
-        for service in services:
-            parts.add(await stack.enter_async_context(service(parts)))
+        with parts.health.watching():
+            for service in services:
+                parts.add(await stack.enter_async_context(service(parts)))
         yield parts

@@ -95,7 +95,8 @@ class FetchedKeys(KeySource):
         self._lock = asyncio.Lock()
 
     async def keys(self, *, wanted: str | None = None) -> Sequence[SigningKey]:
-        if self._is_due(wanted):
+        is_first = not self._known and self._lock.locked()  # somebody is fetching them for the first time
+        if is_first or self._is_due(wanted):
             async with self._lock:
                 if self._is_due(wanted):
                     await self._look()

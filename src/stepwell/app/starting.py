@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -30,6 +31,30 @@ class Started(msgspec.Struct, frozen=True):
     plan: Plan
     warning: str | None = None
     is_new: bool = True
+
+
+class Closing(asyncio.Event):
+    """Set when a server is about to end; calls those who asked for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._callbacks: set[Callable[[], None]] = set()
+
+    def set(self) -> None:
+        super().set()
+        for callback in list(self._callbacks):
+            callback()
+
+    @contextmanager
+    def calling(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call back when it is set, as long as this lasts; at once when it is set."""
+        self._callbacks.add(callback)
+        try:
+            if self.is_set():
+                callback()
+            yield
+        finally:
+            self._callbacks.discard(callback)
 
 
 class Starting:
@@ -99,25 +124,25 @@ class Starting:
             )
         return Started(execution, plan, is_new=False)
 
-    async def ended(self, execution: str, longest: int, *, unless: asyncio.Event) -> ExecutionState | None:
-        """The state in which the execution ended; None when it does not end within `longest` microseconds, or `unless`
-        is set, or another engine runs it."""
-        rung = asyncio.Event()
-        timer = self._clock.call_at(self._clock.now() + longest, rung.set)
-        waits: tuple[asyncio.Future[Any], ...] = (
-            asyncio.ensure_future(self._session.engine.ended(execution)),
-            asyncio.ensure_future(unless.wait()),
-            asyncio.ensure_future(rung.wait()),
-        )
+    async def ended(self, execution: str, longest: int, unless: Closing) -> ExecutionState | None:
+        """The state in which the execution ended; None when it does not end within `longest` microseconds, or it is
+        closing time, or another engine runs it."""
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            return waits[0].result() if waits[0].done() else None
+            async with asyncio.timeout(None) as limit:
+
+                def stop() -> None:
+                    limit.reschedule(loop.time())
+
+                timer = self._clock.call_at(self._clock.now() + longest, stop)
+                try:
+                    with unless.calling(stop):
+                        return await self._session.engine.ended(execution)
+                finally:
+                    timer.cancel()
+        except TimeoutError:
+            return None
         except Conflict as conflict:
             if conflict.code != "run-elsewhere":
                 raise
             return None
-        finally:
-            timer.cancel()
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)

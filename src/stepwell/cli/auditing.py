@@ -19,7 +19,7 @@ from stepwell.cli.opening import configuration_of, existing_store
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 from stepwell.cli.subjects.audit_log import open_audit_log
-from stepwell.cli.subjects.opening import OpenStore, Served, run_in
+from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.tables import rendered, table
 from stepwell.cli.words import count, day_or_time
 
@@ -39,26 +39,6 @@ def list_entries(filters: Mapping[str, Any], setup: Setup, output: str) -> int:
     page = run_in(open_audit_log(setup), lambda log: log.page(query))
     emit(page, output, lambda: _page_text(page))
     return 0
-
-
-class _Stored:
-    """The log of a store."""
-
-    def __init__(self, at: OpenStore) -> None:
-        self._audit = Audit(at.store)
-
-    async def list(self, query: AuditQuery, filters: Mapping[str, Any]) -> Report:
-        return await self._audit.list(query)
-
-
-class _Served:
-    """The log of a server."""
-
-    def __init__(self, at: Served) -> None:
-        self._client = at.client
-
-    async def list(self, query: AuditQuery, filters: Mapping[str, Any]) -> Report:
-        return await self._client.page("/audit", {name: value for name, value in filters.items() if value is not None})
 
 
 def verify_log(setup: Setup, output: str) -> int:

@@ -1,4 +1,4 @@
-"""`key create`, `list`, `revoke` and `rotate`: API keys."""
+"""`key create`, `list`, `revoke` and `rotate`: API keys, in the store itself or through a server."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def create_key(
     name: str, role: str, namespaces: Sequence[str], expires: int | None, setup: Setup, output: str, *, quiet: bool
 ) -> int:
     """Make a key and print its token. The store is made when it is not there: a server needs its key first."""
-    issued = run_in(open_keys(setup, make=True), lambda keys: keys.create(name, role, namespaces, expires))
-    return _print_issued(issued, output, quiet=quiet)
+    ends = SystemClock().now() + expires if expires is not None else None
+    made = run_in(open_keys(setup, make=True), lambda keys: keys.create(name, role, namespaces or None, ends))
+    return _print_issued(made, output, quiet=quiet)
 
 
 def list_keys(setup: Setup, output: str) -> int:
@@ -48,14 +49,14 @@ def revoke_keys(ids: Sequence[str], setup: Setup, output: str) -> int:
 
 def rotate_key(id_: str, overlap: int, setup: Setup, output: str, *, quiet: bool) -> int:
     """Rotate a key and print the token of the new one."""
-    issued = run_in(open_keys(setup), lambda keys: keys.rotate(id_, overlap))
-    return _print_issued(issued, output, quiet=quiet)
+    made = run_in(open_keys(setup), lambda keys: keys.rotate(id_, overlap))
+    return _print_issued(made, output, quiet=quiet)
 
 
-def _print_issued(issued: Report, output: str, *, quiet: bool) -> int:
-    emit(issued, output, lambda: str(issued["token"]))
+def _print_issued(made: Report, output: str, *, quiet: bool) -> int:
+    emit(made, output, lambda: str(made["token"]))
     if not quiet:
-        say(f"this is the key of {issued['name']!r} ({issued['role']}, id {issued['id']}); it is not shown again")
+        say(f"this is the key of {made['name']!r} ({made['role']}, id {made['id']}); it is not shown again")
     return 0
 
 

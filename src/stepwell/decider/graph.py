@@ -234,7 +234,7 @@ class Node:
         self.pushed = _compile_edges(step)
         self.decides_edges = any(edge.number is not None or edge.publish for edge in self.pushed)
         self.blocks: dict[str, Graph] = {}
-        self.checkpoints = _checkpoints(step)
+        self.checkpoints = _checkpoints(step, automatic=graph.automatic)
         self.inner: Inner = None
         self.undo: Node | None = None
         self.when = compile_condition(step.when) if step.when is not None else None
@@ -307,9 +307,11 @@ class Graph:
         is_cyclic: steps may run more than once: there are cycles, or a `join: each`.
         rounds: in how many constructs that repeat what is in them it stands.
         separate: its branches are; see `branches`.
+        automatic: every step of it is a checkpoint.
     """
 
     __slots__ = (
+        "automatic",
         "entering",
         "entries",
         "exits",
@@ -331,8 +333,10 @@ class Graph:
         items: Collection[str] = (),
         for_compensation: bool = False,
         separate: bool = False,
+        automatic: bool = False,
     ) -> None:
         self.name = name
+        self.automatic = automatic
         self.separate = separate
         self.parent = parent
         self.for_compensation: bool = for_compensation or (parent is not None and parent.for_compensation)
@@ -411,10 +415,12 @@ def _ends_plainly(node: Node) -> bool:
     return not (shapes or node.checkpoints or node.undo is not None or node.step.cancels)
 
 
-def _checkpoints(step: Step) -> tuple[str, ...]:
+def _checkpoints(step: Step, *, automatic: bool) -> tuple[str, ...]:
     names = [step.checkpoint] if step.checkpoint is not None else []
     if step.type == "checkpoint":
         names.append(step.config.get("name") or step.name)
+    if automatic and step.name not in names:
+        names.append(step.name)
     return tuple(names)
 
 

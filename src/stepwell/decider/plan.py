@@ -79,7 +79,9 @@ class Plan:
         self.digest = definition.digest
         self.by_name: dict[str, Node] = {}
         builder = _Builder(definition, policies or {}, self.by_name)
-        self.root = builder.fill(Graph(separate=definition.config.branches == "separate"), definition.steps)
+        config = definition.config
+        root = Graph(separate=config.branches == "separate", automatic=config.checkpoints == "automatic")
+        self.root = builder.fill(root, definition.steps)
         self.nodes = self.root.nodes
         self.hooks = builder.fill(Graph("on_error"), definition.config.on_error.steps)
         self.undoing = builder.fill(Graph("compensation", for_compensation=True), definition.compensation.steps)

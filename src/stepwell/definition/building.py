@@ -108,6 +108,7 @@ def _config(written: doc.ConfigDoc | None, parts: Parts, context: Context) -> No
         policies=_policies(written.policies, (*path, "policies"), context, Around(retry=retry)),
         strict_failures=bool(written.strict_failures),
         branches=written.branches or "shared",
+        checkpoints=written.checkpoints or "named",
         enabled=written.enabled is not False,
     )
 

@@ -250,6 +250,7 @@ class WorkflowConfig(msgspec.Struct, frozen=True, kw_only=True):
     policies: Mapping[str, CircuitBreaker | Bulkhead | RateLimit] = {}
     strict_failures: bool = False
     branches: Literal["shared", "separate"] = "shared"
+    checkpoints: Literal["named", "automatic"] = "named"
     enabled: bool = True
 
 

@@ -25,8 +25,9 @@ from stepwell.tasks.settings import invalid_config, read_settings, read_timeout
 
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _LIMITED: Final = 'ulimit -t "$1"; ulimit -v "$2"; ulimit -f "$3"; ulimit -n "$4"; ulimit -c 0; shift 4; exec "$@"'
-_KILL_AFTER: Final = 0.1
-"""Seconds between asking a process to end and ending it; less than what a worker waits for a stopped attempt."""
+_ASKED_FOR: Final = 0.08
+"""Seconds that a process has to end when it is asked to, each time; together less than what a worker waits for a stopped
+attempt."""
 _CHUNK: Final = 64 * 1024
 _KEPT_ERRORS: Final = 64 * 1024
 
@@ -193,11 +194,12 @@ async def _kill_when_too_much(out: asyncio.Task[bytes | None], process: asyncio.
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the program and all that it started, unless they have ended."""
-    if process.returncode is None:
-        _signal(process, signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _KILL_AFTER)
+    """End the program and all that it started, unless they have ended: asked twice, then by force."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if process.returncode is None:
+            _signal(process, number)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _ASKED_FOR)
     _signal(process, signal.SIGKILL)  # also what it left behind in its group
     await process.wait()
 

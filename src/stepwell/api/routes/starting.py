@@ -50,7 +50,7 @@ async def start_execution(request: Request) -> Response:
         tags=body.tags,
         trace=request.headers.get("traceparent", ""),
     )
-    ended = await here.starting.ended(started.execution, wait, unless=context.closing) if wait else None
+    ended = await here.starting.ended(started.execution, wait, context.closing) if wait else None
     if ended is not None:
         report, seq = execution_report(started.plan, ended), ended.seq
     else:

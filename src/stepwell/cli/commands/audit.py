@@ -47,7 +47,7 @@ def list_(
 
 
 @command.command("verify")
-@setup_options(server=True)
+@setup_options()
 @output_option()
 def verify(setup: Setup, output: str) -> int:
     """Hold the log against its chain: whether an entry was changed, dropped or put in.

@@ -58,7 +58,7 @@ def delete(names: tuple[str, ...], setup: Setup, output: str) -> int:
 
 
 @command.command("rotate-key")
-@setup_options(server=True)
+@setup_options()
 @output_option()
 def rotate_key(setup: Setup, output: str) -> int:
     """Encrypt all secrets with a new key. Steps that run meanwhile are not held up.

@@ -21,6 +21,9 @@ def base_of(given: str) -> str:
     Raises:
         UsageError: code `invalid-server`.
     """
+    if "@" in given.partition("?")[0]:
+        message = "--server: names and passwords do not belong into the URL"
+        raise UsageError(message, code="invalid-server", hint="give the API key with --token or STEPWELL_TOKEN")
     try:
         parts = urlsplit(given.strip())
         host, port = parts.hostname, parts.port
@@ -28,9 +31,6 @@ def base_of(given: str) -> str:
         raise UsageError(f"--server: {error}", code="invalid-server", hint=_EXAMPLE) from None
     if parts.scheme not in _SCHEMES or not host or port == 0:
         raise UsageError(f"--server: {given!r} is not the URL of a server", code="invalid-server", hint=_EXAMPLE)
-    if parts.username is not None or parts.password is not None:
-        message = "--server: names and passwords do not belong into the URL"
-        raise UsageError(message, code="invalid-server", hint="give the API key with --token or STEPWELL_TOKEN")
     if parts.query or parts.fragment:
         raise UsageError(f"--server: {given!r} has more than a path", code="invalid-server", hint=_EXAMPLE)
     path = parts.path.rstrip("/").removesuffix(PREFIX).rstrip("/")

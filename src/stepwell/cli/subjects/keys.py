@@ -11,6 +11,7 @@ from stepwell.app.audit import local_doer
 from stepwell.app.keys import ApiKeys, issued_report, key_report
 from stepwell.base.clock import SystemClock
 from stepwell.base.durations import SECOND
+from stepwell.base.errors import UsageError
 from stepwell.base.instants import to_rfc3339
 from stepwell.cli.options import Setup
 from stepwell.cli.remote.address import quoted
@@ -20,48 +21,44 @@ Report = Mapping[str, Any]
 
 
 class Keys(Protocol):
-    """What commands do with API keys. An id that there is not: NotFound, code `unknown-key`."""
+    """What commands ask about API keys. An id that there is not: NotFound, code `unknown-key`."""
 
-    async def create(self, name: str, role: str, namespaces: Sequence[str], expires: int | None) -> Report:
-        """Make one that is good for `expires` microseconds; its `token` is in the report."""
+    async def create(self, name: str, role: str, namespaces: Sequence[str] | None, expires_at: int | None) -> Report:
+        """Make one; the report has its `token`."""
         ...
 
     async def list(self) -> Sequence[Report]:
-        """All keys, the newest first."""
+        """All, the newest first."""
         ...
 
     async def revoke(self, id_: str) -> Report:
-        """Have one open nothing from now on."""
+        """Have it open nothing from now on."""
         ...
 
     async def rotate(self, id_: str, overlap: int) -> Report:
-        """Make one with the same rights; its `token` is in the report."""
+        """Make one with the same rights in its place; the report has its `token`. `overlap` in microseconds."""
         ...
 
 
 def open_keys(setup: Setup, *, make: bool = False) -> AbstractAsyncContextManager[Keys]:
-    """The keys of the store or the server that the user named.
-
-    Args:
-        make: the store is made when it is not there: a server needs its key first.
-    """
+    """The keys of the store or the server that the user named; with `make`, the store is made when it is not there."""
     return opened(setup, StoredKeys, ServedKeys, make=make)
 
 
 class StoredKeys:
-    """Those of a store."""
+    """Those in a store."""
 
     def __init__(self, at: OpenStore) -> None:
         self._clock = SystemClock()
         self._keys = ApiKeys(at.store, self._clock)
 
-    async def create(self, name: str, role: str, namespaces: Sequence[str], expires: int | None) -> Report:
-        ends = self._clock.now() + expires if expires is not None else None
-        issued = await self._keys.create(name, checked_role(role), namespaces or None, ends, local_doer())
+    async def create(self, name: str, role: str, namespaces: Sequence[str] | None, expires_at: int | None) -> Report:
+        issued = await self._keys.create(name, checked_role(role), namespaces, expires_at, local_doer())
         return issued_report(issued, self._clock.now())
 
     async def list(self) -> Sequence[Report]:
-        return [key_report(key, self._clock.now()) for key in await self._keys.list()]
+        now = self._clock.now()
+        return [key_report(key, now) for key in await self._keys.list()]
 
     async def revoke(self, id_: str) -> Report:
         return key_report(await self._keys.revoke(id_, local_doer()), self._clock.now())
@@ -76,22 +73,23 @@ class ServedKeys:
     def __init__(self, at: Served) -> None:
         self._client = at.client
 
-    async def create(self, name: str, role: str, namespaces: Sequence[str], expires: int | None) -> Report:
-        ends = to_rfc3339(SystemClock().now() + expires) if expires is not None else None
-        body = {"name": name, "role": role, "namespaces": list(namespaces) or None, "expires_at": ends}
-        return await self._sent("POST", "/api-keys", {key: value for key, value in body.items() if value is not None})
+    async def create(self, name: str, role: str, namespaces: Sequence[str] | None, expires_at: int | None) -> Report:
+        ends = to_rfc3339(expires_at) if expires_at is not None else None
+        body = {"name": name, "role": role, "namespaces": namespaces, "expires_at": ends}
+        made: Report = (await self._client.send("POST", "/api-keys", body)).document
+        return made
 
     async def list(self) -> Sequence[Report]:
-        items: Sequence[Report] = (await self._client.page("/api-keys"))["items"]
-        return items
+        found: Sequence[Report] = (await self._client.page("/api-keys"))["items"]
+        return found
 
     async def revoke(self, id_: str) -> Report:
-        return await self._sent("DELETE", f"/api-keys/{quoted(id_)}")
+        revoked: Report = (await self._client.send("DELETE", f"/api-keys/{quoted(id_)}")).document
+        return revoked
 
     async def rotate(self, id_: str, overlap: int) -> Report:
-        body = {"overlap_seconds": -(-overlap // SECOND)}
-        return await self._sent("POST", f"/api-keys/{quoted(id_)}/rotate", body)
-
-    async def _sent(self, method: str, path: str, body: Any = None) -> Report:
-        report: Report = (await self._client.send(method, path, body)).document
-        return report
+        if overlap % SECOND:
+            raise UsageError("--overlap: a server takes whole seconds")
+        body = {"overlap_seconds": overlap // SECOND}
+        made: Report = (await self._client.send("POST", f"/api-keys/{quoted(id_)}/rotate", body)).document
+        return made

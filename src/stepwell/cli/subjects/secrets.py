@@ -18,39 +18,34 @@ Report = Mapping[str, Any]
 
 
 class Secrets(Protocol):
-    """What commands do with secrets. A name that there is not: NotFound, code `unknown-secret`."""
+    """What commands ask about secrets. Their values are never told."""
 
-    async def set(self, name: str, value: str, namespaces: Sequence[str]) -> Report:
-        """Keep one, in place of the one of that name."""
+    async def set(self, name: str, value: str, namespaces: Sequence[str] | None) -> Report:
+        """Keep one."""
         ...
 
     async def list(self) -> Sequence[Report]:
-        """All of them, without their values."""
+        """All, in order of name."""
         ...
 
     async def delete(self, name: str) -> None:
-        """Forget one."""
+        """Forget one. Raises NotFound: code `unknown-secret`."""
         ...
 
 
 def open_secrets(setup: Setup, *, make: bool = False) -> AbstractAsyncContextManager[Secrets]:
-    """The secrets of the store or the server that the user named.
-
-    Args:
-        make: the store is made when it is not there.
-    """
+    """Those of the store or the server that the user named; with `make`, the store is made when it is not there."""
     return opened(setup, StoredSecrets, ServedSecrets, make=make)
 
 
 class StoredSecrets:
-    """Those of a store."""
+    """Those in a store."""
 
     def __init__(self, at: OpenStore) -> None:
-        keys = keys_of(at.configuration.state_store.url, say)
-        self._secrets = SecretStore(at.store, keys, SystemClock())
+        self._secrets = SecretStore(at.store, keys_of(at.configuration.state_store.url, say), SystemClock())
 
-    async def set(self, name: str, value: str, namespaces: Sequence[str]) -> Report:
-        return await self._secrets.set(name, value, namespaces or None, local_doer())
+    async def set(self, name: str, value: str, namespaces: Sequence[str] | None) -> Report:
+        return await self._secrets.set(name, value, namespaces, local_doer())
 
     async def list(self) -> Sequence[Report]:
         return await self._secrets.list()
@@ -65,14 +60,14 @@ class ServedSecrets:
     def __init__(self, at: Served) -> None:
         self._client = at.client
 
-    async def set(self, name: str, value: str, namespaces: Sequence[str]) -> Report:
-        body: dict[str, Any] = {"value": value, **({"namespaces": list(namespaces)} if namespaces else {})}
+    async def set(self, name: str, value: str, namespaces: Sequence[str] | None) -> Report:
+        body = {"value": value, "namespaces": namespaces}
         made: Report = (await self._client.send("PUT", f"/secrets/{quoted(name)}", body)).document
         return made
 
     async def list(self) -> Sequence[Report]:
-        items: Sequence[Report] = (await self._client.page("/secrets"))["items"]
-        return items
+        found: Sequence[Report] = (await self._client.page("/secrets"))["items"]
+        return found
 
     async def delete(self, name: str) -> None:
         await self._client.send("DELETE", f"/secrets/{quoted(name)}")

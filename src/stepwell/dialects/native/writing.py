@@ -70,6 +70,7 @@ def _config(config: WorkflowConfig) -> dict[str, Any]:
         policies={name: _policy(policy) for name, policy in config.policies.items()},
         strict_failures=config.strict_failures or None,
         branches=config.branches if config.branches != "shared" else None,
+        checkpoints=config.checkpoints if config.checkpoints != "named" else None,
         enabled=config.enabled and None,
     )
 
