@@ -117,7 +117,7 @@ def subscribed(server: Served, count: int) -> Iterator[None]:
 
 def measure(folder: Path, quick: bool) -> Workload:
     """Starts and answers a second, how long a start and its end take, and what 200 subscribers cost."""
-    return asyncio.run(_measure(folder, *((40, 20, 10, 1, 5) if quick else (3_000, 200, 300, 7, SUBSCRIBERS))))
+    return asyncio.run(_measure(folder, *((40, 20, 10, 1, 5) if quick else (3_000, 200, 1_000, 7, SUBSCRIBERS))))
 
 
 async def _measure(folder: Path, starts: int, waits: int, chains: int, rounds: int, subscribers: int) -> Workload:

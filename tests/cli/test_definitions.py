@@ -125,11 +125,11 @@ def test_actions_of_a_task_graph_are_checked_only_with_modules_too(stepwell: Ste
     assert "error[unknown-action]: there is no action 'ops.build'" in shown.out
 
 
-def test_what_this_version_does_not_run_is_an_error_without_modules_too(stepwell: Stepwell) -> None:
+def test_what_the_configuration_does_not_allow_is_an_error_without_modules_too(stepwell: Stepwell) -> None:
     write_workflow("w.json", {"name": "one", "type": "shell", "config": {"command": "true"}})
     shown = stepwell("validate", "w.json")
     assert shown.status == 2
-    assert "error[not-supported]: this version does not run steps of type 'shell'" in shown.out
+    assert "error[not-configured]: steps of type 'shell' are not allowed here" in shown.out
 
 
 def test_the_schema_is_a_schema_and_accepts_a_workflow(stepwell: Stepwell) -> None:

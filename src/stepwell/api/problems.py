@@ -62,6 +62,7 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "bad-range": 422,
     "engine-closed": 503,
     "unusable-definition": 409,
+    "event-too-large": 413,
 }
 """Where the code says more than the kind."""
 
@@ -189,6 +190,11 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_defect)
+
+
+async def failure_response(request: Request, error: Exception) -> Response:
+    """The answer to a request whose handler raised that."""
+    return await (_on_error if isinstance(error, StepwellError) else _on_defect)(request, error)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

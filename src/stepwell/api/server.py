@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from stepwell.api import documents
 from stepwell.api.context import ServerContext
+from stepwell.api.hot_routes import HotRoutes
 from stepwell.api.middlewares import MIDDLEWARES, Middleware, surrounded
 from stepwell.api.problems import add_handlers
 from stepwell.api.routes.table import HOT_ROUTES, ROUTERS
@@ -32,7 +33,7 @@ def build(context: ServerContext, routers: Sequence[APIRouter] = ROUTERS) -> Fas
 
 def serving_app(context: ServerContext, middlewares: Sequence[Middleware] = MIDDLEWARES) -> ASGIApp:
     """The application as it is served: with the layers around it."""
-    return surrounded(build(context), context, middlewares)
+    return surrounded(HotRoutes(build(context)), context, middlewares)
 
 
 def routes_of(app: FastAPI, routers: Sequence[APIRouter] = ROUTERS) -> Iterator[tuple[str, str]]:

@@ -107,7 +107,7 @@ class Approvals:
         Raises:
             NotFound: (code `unknown-execution`, `unknown-step`) there is no such execution or step. Conflict: (code
             `already-answered`, `not-waiting`) the step waits for no answer. UsageError: (code `invalid-answer`) this
-            person may not answer, or not in this way.
+            person may not answer, or not in this way; (code `event-too-large`) the response is too much.
         """
         state = await self._reading.state(execution)
         question = _question(state.steps.get(step))
@@ -122,6 +122,7 @@ class Approvals:
         data = {**waited_for(execution, step), "response": response, "by": by}
         if acting_for is not None:
             data["for"] = acting_for
+        check_size(data)
         return Event(id=secrets.token_hex(16), type=ANSWER, source=SOURCE, data=data, time=at)
 
     async def _on_their_way(self, execution: str) -> Mapping[str, Sequence[Event]]:

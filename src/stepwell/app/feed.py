@@ -27,8 +27,10 @@ PAGE: Final = 50
 """Rows that are read at once."""
 LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the store: what other processes commit does not announce itself here."""
-SHARE: Final = 16
-"""The work of the feed is one part in so many of the time, at most."""
+PAUSE_IDLE: Final = 6.0
+PAUSE_BUSY: Final = 25.0
+"""So many times as long as giving everybody his text took, nobody is given another: while this thread has nothing else
+to do, and while it has all hands full."""
 COST: Final = 100e-6
 COST_OF_BYTE: Final = 6e-9
 """Seconds that giving a text to one reader takes, about: so many, and so many for each byte."""
@@ -159,6 +161,7 @@ class LifecycleFeed:
 
     async def _wake(self) -> None:
         """One turn after the other, as long as somebody reads."""
+        load = _Load()
         with self._bell.heard() as self._rung:
             while True:
                 if not self._readers:
@@ -173,10 +176,25 @@ class LifecycleFeed:
                 turn.set()
                 await asyncio.sleep(0.001)  # the readers get their texts
                 spent, self._spent = self._spent, 0.0
-                await asyncio.sleep(SHARE * spent)
+                await asyncio.sleep(spent * (PAUSE_IDLE + (PAUSE_BUSY - PAUSE_IDLE) * load.without(spent)))
 
     def _forget(self) -> None:
         """Pages that may have grown are read again."""
         for after, page in list(self._pages.items()):
             if page.done() and (page.exception() is not None or page.result().is_last):
                 del self._pages[after]
+
+
+class _Load:
+    """How busy this thread is."""
+
+    def __init__(self) -> None:
+        self._worked, self._at = time.thread_time(), time.perf_counter()
+
+    def without(self, spent: float) -> float:
+        """The part of the time since the last call, from 0 to 1, in which it worked on other things than for `spent`
+        seconds on this one."""
+        worked, at = time.thread_time(), time.perf_counter()
+        others, passed = worked - self._worked - spent, at - self._at
+        self._worked, self._at = worked, at
+        return min(1.0, max(0.0, others / passed)) if passed > 0 else 1.0

@@ -11,7 +11,7 @@ from stepwell.app.session import Session
 from stepwell.app.triggering import PublishedEvent
 from stepwell.base.clock import Clock
 from stepwell.base.errors import Conflict, UsageError
-from stepwell.execution.event import SIGNAL, Event, reserved_problem
+from stepwell.execution.event import SIGNAL, Event, check_size, reserved_problem
 from stepwell.ports.records import Published
 
 
@@ -28,11 +28,12 @@ class Publishing:
         """Take an event from outside. Durable when this returns, and so is what it started.
 
         Raises:
-            UsageError: (code `reserved-event`) only the engine sends such events.
+            UsageError: (code `reserved-event`) only the engine sends such events; (code `event-too-large`) it is.
         """
         problem = reserved_problem(event)
         if problem is not None:
             raise UsageError(problem, code="reserved-event")
+        check_size(event.data)
         return await self._session.triggering.publish_by(self._session.engine, event, self._clock.now())
 
     async def signal(self, execution: str, type_: str, data: Any) -> tuple[Event, Published]:
@@ -40,6 +41,7 @@ class Publishing:
 
         Raises:
             NotFound: there is no such execution. Conflict: (code `execution-ended`) it would reach nobody.
+            EventTooLarge: its data is.
         """
         event = await signal_event(self._reading, execution, type_, data, self._clock.now())
         return event, await self._session.engine.publish(event)
@@ -61,8 +63,10 @@ async def signal_event(reading: Reading, execution: str, type_: str, data: Any, 
     """The event that is meant for one execution, to be published.
 
     Raises:
-        NotFound: there is no such execution. Conflict: (code `execution-ended`) it would reach nobody.
+        NotFound: there is no such execution. Conflict: (code `execution-ended`) it would reach nobody. EventTooLarge:
+        its data is.
     """
+    check_size(data)
     if await reading.is_over(execution):
         message = f"execution {execution} has ended, so a signal would reach nobody"
         raise Conflict(message, code="execution-ended")

@@ -95,6 +95,7 @@ class Webhooks:
         Raises:
             NotFound: (code `unknown-webhook`) no active workflow has a webhook with this path. BadSignature: it was not
             sent by whom it should be. WebhookUnready: that cannot be told. BadBody: its body cannot be read.
+            EventTooLarge: it is too much for an event.
         """
         active = await self._find(request.path)
         verification = _verification(active)
@@ -102,7 +103,8 @@ class Webhooks:
         delivery = await self._verified(active, verification, request, now)
         try:
             body = _body(verification, request)
-        except BadBody as error:
+            check_size(body)
+        except (BadBody, EventTooLarge) as error:
             await self._note_refused(active, request.path, error, now)
             raise
         answer = _special(request, body)

@@ -31,7 +31,7 @@ from stepwell.base.values import check_json
 from stepwell.dialects.step_map.dialect import STEP_MAP
 from stepwell.dialects.step_map.shapes import result_of
 from stepwell.engine.gates import GateState
-from stepwell.execution.event import SIGNAL, Event
+from stepwell.execution.event import SIGNAL, Event, check_size
 from stepwell.execution.status import ExecutionStatus
 from stepwell.ports.models import ModelProvider
 from stepwell.ports.records import Published
@@ -250,9 +250,11 @@ class WorkflowEngine:
             id: unique within `source`; a second event with both is a duplicate. Made when None.
 
         Raises:
-            ValueError: the data is not a JSON value. UsageError: the type is empty, or the source that of signals.
+            ValueError: the data is not a JSON value. UsageError: the type is empty, or the source that of signals;
+            (code `event-too-large`) the data takes more than 256 KiB as JSON.
         """
         check_json(data, what="data")
+        check_size(data)
         if not type.strip():
             raise UsageError("an event needs a type", code="invalid-event")
         if source == SIGNAL:
@@ -368,6 +370,7 @@ class WorkflowEngine:
 
     async def _send_signal(self, execution_id: str, type_: str, data: Any) -> Published:
         check_json(data, what="data")
+        check_size(data)
         session = await self._open()
         if await self._reading(session).is_over(execution_id):
             message = f"execution {execution_id} has ended, so a signal would reach nobody"

@@ -20,7 +20,7 @@ from stepwell.cli.subjects.events import open_events
 from stepwell.cli.subjects.opening import run_in
 from stepwell.cli.words import count
 from stepwell.definition.diagnostics import printable
-from stepwell.execution.event import Event, reserved_problem
+from stepwell.execution.event import Event, check_size, reserved_problem
 
 
 def publish_event(
@@ -61,7 +61,7 @@ def _event(type_: str, source: str, id_: str, subject: str | None, data: Any) ->
     """The event, checked.
 
     Raises:
-        UsageError: an empty name, data that cannot be stored, or a name that is the engine's own.
+        UsageError: an empty name, data that cannot be stored or is too much, or a name that is the engine's own.
     """
     for name, text in (("TYPE", type_), ("--source", source), ("--id", id_)):
         if not text.strip():
@@ -76,6 +76,7 @@ def _event(type_: str, source: str, id_: str, subject: str | None, data: Any) ->
     problem = reserved_problem(event)
     if problem is not None:
         raise UsageError(problem, code="reserved-event")
+    check_size(data)
     return event
 
 

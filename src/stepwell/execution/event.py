@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from stepwell.base.errors import UsageError
 from stepwell.base.instants import from_rfc3339, to_rfc3339
+from stepwell.base.values import unsealed
 
 ANSWER: Final = "stepwell.approval.answered"
 """The type of the events with which people answer approvals: `data` is `{execution, step, response, by}`."""
@@ -15,6 +17,9 @@ ANSWER: Final = "stepwell.approval.answered"
 
 SIGNAL: Final = "stepwell.signal"
 """The source of the events that are meant for one execution: `subject` is its id."""
+
+LARGEST_DATA: Final = 256 * 1024
+"""The most that the `data` of an event may take, in bytes of JSON (UTF-8, without spaces)."""
 
 RESERVED: Final = "stepwell."
 """Types of events that begin so are the engine's own: nobody else may send them, or anybody could answer for others."""
@@ -60,6 +65,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return Event(**{**seen, "time": from_rfc3339(seen["time"])})
 
 
+class EventTooLarge(UsageError):
+    """The data of an event takes more than `LARGEST_DATA`."""
+
+    code = "event-too-large"
+
+
 def reserved_problem(event: Event) -> str | None:
     """Why an event from outside, or from a step, is not accepted, or None: it has a name that is the engine's own."""
     if event.type.startswith(RESERVED):
@@ -67,3 +78,18 @@ def reserved_problem(event: Event) -> str | None:
     if event.source.startswith(RESERVED):
         return f"sources that begin with {RESERVED!r} are the engine's own, saw {event.source!r}"
     return None
+
+
+def check_size(data: Any) -> None:
+    """Refuse what is too much for an event: nothing of it is stored then.
+
+    Args:
+        data: the `data` of an event, a JSON value.
+
+    Raises:
+        EventTooLarge: it takes more than `LARGEST_DATA`.
+    """
+    size = len(msgspec.json.encode(unsealed(data)))
+    if size > LARGEST_DATA:
+        message = f"the data of an event takes at most {LARGEST_DATA:,} bytes as JSON, and this {size:,}"
+        raise EventTooLarge(message, hint="keep what is large elsewhere, and say in the event where it is")

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from stepwell.base.clock import Clock
-from stepwell.execution.event import Event, reserved_problem
-from stepwell.ports.work import TaskContext, TaskHandler, TaskResult
+from stepwell.execution.event import Event, EventTooLarge, check_size, reserved_problem
+from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.settings import invalid_config, read_settings
 
 Publish = Callable[[Event], Awaitable[bool]]
@@ -36,7 +36,7 @@ class EmitEventHandler(TaskHandler):
         """Publish the event.
 
         Raises:
-            TaskError: (type `invalid_config`) it cannot be one.
+            TaskError: (type `invalid_config`) it cannot be one; (type `event_too_large`) its data takes too much.
             StoreError: it was not stored; may be tried again.
         """
         settings = read_settings(config, _EmitEventSettings, "emit_event")
@@ -53,5 +53,9 @@ class EmitEventHandler(TaskHandler):
         problem = reserved_problem(event)
         if problem is not None:
             raise invalid_config("emit_event", problem)
+        try:
+            check_size(event.data)
+        except EventTooLarge as error:
+            raise TaskError("event_too_large", str(error)) from None
         await self._publish(event)
         return TaskResult({"id": event.id, "type": event.type, "source": event.source})

@@ -93,6 +93,7 @@ async def publish_event(here: Here, caller: Calling, request: Request) -> Respon
     events = await _events_in(request, here)
     for each in events:
         check_event_type(caller, each.event.type)
+        check_size(each.event.data)  # of all, before any is taken
     items = [_document(each.event, await here.publishing.publish(each.event), caller) for each in events]
     return answer({"items": items} if content_type(request.headers) == BATCH else items[0], 202)
 

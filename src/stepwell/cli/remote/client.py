@@ -34,12 +34,11 @@ Parameters = Mapping[str, str | int | Sequence[str] | None]
 
 
 class Answer(NamedTuple):
-    """What a server answered. `document` is the JSON in it, or None; `text` is all of it."""
+    """What a server answered. `document` is the JSON in it, or None."""
 
     status: int
     headers: Mapping[str, str]
     document: Any
-    text: str
 
 
 class Client:
@@ -176,6 +175,8 @@ class Client:
                 method, url, data=content, headers=sent, timeout=timeout, allow_redirects=False
             ) as response:
                 return self._check(await self._answer(response))
+        except aiohttp.ConnectionTimeoutError:
+            raise ServerError(f"no server answers at {self.base} within {_TO_CONNECT:g}s") from None
         except aiohttp.ClientError as error:
             raise self._unreachable(error) from None
         except TimeoutError:
@@ -190,7 +191,7 @@ class Client:
                 document = msgspec.json.decode(content)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 raise strange_answer(self.base, response.status) from None
-        return Answer(response.status, response.headers, document, content.decode("utf-8", "replace"))
+        return Answer(response.status, response.headers, document)
 
     def _check(self, answer: Answer) -> Answer:
         if answer.status >= 300:
