@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from stepwell.execution.event import LARGEST_DATA
 from tests.api.conftest import Server
 from tests.api.documents import API, ASKING, WAITING, problem_of, registered, started, workflow
 
@@ -54,6 +55,30 @@ async def test_a_batch_is_taken_whole_or_not_at_all(server: Server) -> None:
     assert {each["pointer"] for each in problem["errors"]} == {"/1/id", "/1/type"}
     answer = await server.post(f"{API}/events", content=json.dumps([EVENT, {**EVENT, "id": "2"}]), headers=kind)
     assert [(each["id"], each["duplicate"]) for each in answer.json()["items"]] == [("1", False), ("2", False)]
+
+
+async def test_an_event_that_is_too_large_is_refused_and_nothing_of_its_batch_is_kept(server: Server) -> None:
+    kind = {"Content-Type": "application/cloudevents-batch+json"}
+    large = {**EVENT, "id": "2", "data": "x" * (LARGEST_DATA - 1)}
+    answer = await server.post(f"{API}/events", content=json.dumps([EVENT, large]), headers=kind)
+    assert problem_of(answer, 413, "event-too-large")["hint"].startswith("keep what is large elsewhere")
+    assert not (await server.post(f"{API}/events", json=EVENT)).json()["duplicate"]
+    largest = {**large, "data": "x" * (LARGEST_DATA - 2)}
+    assert not (await server.post(f"{API}/events", json=largest)).json()["duplicate"]
+
+
+async def test_a_signal_and_an_answer_that_are_too_large_are_refused(server: Server) -> None:
+    large = "x" * LARGEST_DATA
+    await registered(server, WAITING)
+    await registered(server, ASKING)
+    waiting, asking = await started(server, "waiting"), await started(server, "asking")
+    sent = await server.post(f"{API}/executions/{waiting}/signal", json={"type": "paid", "data": large})
+    problem_of(sent, 413, "event-too-large")
+    given = await server.post(f"{API}/approvals/{asking}/approve", json={"response": {"text": large}, "by": "ada"})
+    assert given.status_code in (413, 422)
+    await server.clock.settle()
+    for id_ in (waiting, asking):
+        assert (await server.get(f"{API}/executions/{id_}")).json()["status"] == "waiting"
 
 
 async def test_nobody_sends_what_only_the_engine_may(server: Server) -> None:

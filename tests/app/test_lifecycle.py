@@ -11,6 +11,7 @@ from stepwell import LifecycleEvent, WorkflowEngine
 from stepwell.app.lifecycle import TYPES
 from stepwell.base.errors import Conflict, NotFound, UsageError
 from stepwell.execution import history
+from stepwell.execution.event import EventTooLarge
 from tests.app.test_handle import Gates
 from tests.app.test_workflow_engine import document
 
@@ -125,6 +126,8 @@ async def test_a_signal_to_what_has_ended_is_refused() -> None:
             await engine.handle("nobody").signal("go")
         with pytest.raises(ValueError, match="data"):
             await engine.handle(execution).signal("go", object())
+        with pytest.raises(EventTooLarge):
+            await engine.handle(execution).signal("go", "x" * 262_144)
 
 
 async def test_nobody_else_sends_events_that_look_like_signals() -> None:

@@ -16,7 +16,7 @@ from stepwell.app.workflow_engine import WorkflowEngine
 from stepwell.base.errors import UsageError
 from stepwell.cli.opening import definitions_of, reading_codec
 from stepwell.definition.model import WorkflowDefinition
-from stepwell.execution.event import Event
+from stepwell.execution.event import Event, EventTooLarge
 from stepwell.execution.history import ExecutionCompleted, HistoryEvent
 from stepwell.ports.listings import ExecutionQuery
 from tests.conformance.dispatcher import PATIENCE
@@ -143,6 +143,12 @@ async def test_a_trigger_that_is_not_active_starts_nothing(engine: WorkflowEngin
 async def test_an_event_needs_a_type(engine: WorkflowEngine) -> None:
     with pytest.raises(UsageError, match="an event needs a type"):
         await engine.publish_event(" ")
+
+
+async def test_an_event_that_is_too_large_is_refused_and_not_kept(engine: WorkflowEngine) -> None:
+    with pytest.raises(EventTooLarge, match="takes at most 262,144 bytes as JSON, and this 262,145"):
+        await engine.publish_event("paid", "ö" * 131_071 + "x", id="e1")
+    assert not (await engine.publish_event("paid", "ö" * 131_071, id="e1")).duplicate
 
 
 # Once

@@ -13,6 +13,7 @@ import pytest
 from stepwell.app.webhooks import WebhookAnswer, WebhookRequest, Webhooks, WebhookUnready
 from stepwell.base.durations import HOUR, MINUTE, SECOND
 from stepwell.base.errors import Conflict, NotFound
+from stepwell.execution.event import EventTooLarge
 from stepwell.store.memory import MemoryStore
 from stepwell.triggers.bodies import BadBody
 from stepwell.triggers.signatures import BadSignature
@@ -193,6 +194,14 @@ async def test_forms_and_texts_are_read_and_other_types_are_not(hooks: Hooks) ->
     with pytest.raises(BadBody) as refused:
         await hooks.send(b"<x/>", {"content-type": "application/xml"})
     assert refused.value.code == "unsupported-media-type"
+
+
+async def test_what_is_too_much_for_an_event_is_refused_and_noted(hooks: Hooks) -> None:
+    await hooks.node.register(workflow(webhook(None)))
+    with pytest.raises(EventTooLarge):
+        await hooks.send({"n": "x" * 262_144})
+    assert hooks.webhooks.refused() == [{"path": "in", "code": "event-too-large", "count": 1}]
+    assert await hooks.node.started() == []
 
 
 async def test_a_webhook_wakes_a_step_that_waits_for_it(hooks: Hooks) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from stepwell.cli.main import call
+from stepwell.execution.event import LARGEST_DATA
 from tests.cli.conftest import Outcome, Stepwell
 from tests.cli.served import Server, made_key, serving
 from tests.cli.workflows import value, wait, write_workflow
@@ -319,7 +320,7 @@ def test_questions_are_answered_through_a_server(there: There, stepwell: Stepwel
     assert there("execution", "watch", id_, "-q").status == 0
 
 
-def test_events_are_published_through_a_server(there: There) -> None:
+def test_events_are_published_through_a_server(there: There, parked: str) -> None:
     first = there("event", "publish", "order.paid", "-d", '{"n": 1}', "--id", "e-1", "-o", "json").json()
     again = there.here("event", "publish", "order.paid", "-d", '{"n": 1}', "--id", "e-1", "-o", "json").json()
     assert {**first, "duplicate": True} == again
@@ -328,6 +329,9 @@ def test_events_are_published_through_a_server(there: There) -> None:
     for run in (there, there.here):
         refused = run("event", "publish", "stepwell.approval.answered", "-d", "{}")
         assert (refused.status, _code(refused.err)) == (2, "reserved-event")
+        for send in (("event", "publish", "order.paid"), ("execution", "signal", parked, "go")):
+            refused = run(*send, "-d", json.dumps("x" * LARGEST_DATA))
+            assert (refused.status, _code(refused.err)) == (2, "event-too-large")
 
 
 def test_definitions_live_at_a_server_as_they_do_in_a_store(there: There) -> None:

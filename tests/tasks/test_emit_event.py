@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from stepwell import WorkflowEngine
-from stepwell.execution.event import Event
+from stepwell.execution.event import LARGEST_DATA, Event
 from stepwell.ports.work import TaskError
 from stepwell.tasks.emit_event import EmitEventHandler
 from tests.tasks.context import PlainContext
 from tests.virtual_clock import VirtualClock
+
+LARGEST = "x" * (LARGEST_DATA - 2)
+"""With its quotes the most that an event may hold."""
 
 LISTENER = """
 apiVersion: workflow/v1
@@ -75,3 +78,12 @@ async def test_what_cannot_be_an_event_is_refused(config: dict[str, Any]) -> Non
         await publishing.run(**config)
     assert raised.value.type == "invalid_config"
     assert publishing.events == []
+
+
+async def test_an_event_that_is_too_large_is_refused() -> None:
+    publishing = Publishing()
+    await publishing.run(type="a", data=LARGEST)
+    with pytest.raises(TaskError, match="takes at most 262,144 bytes as JSON, and this 262,145") as raised:
+        await publishing.run(type="a", data=LARGEST + "x")
+    assert (raised.value.type, raised.value.retryable) == ("event_too_large", False)
+    assert len(publishing.events) == 1

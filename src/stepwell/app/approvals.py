@@ -20,7 +20,7 @@ from stepwell.base.values import check_json, masked
 from stepwell.decider.approval import answer_problem, waited_for
 from stepwell.decider.keys import split_key
 from stepwell.decider.plan import Plan
-from stepwell.execution.event import ANSWER, Event
+from stepwell.execution.event import ANSWER, Event, check_size
 from stepwell.execution.history import EventReceived
 from stepwell.execution.matching import matches
 from stepwell.execution.state import ExecutionState, StepState

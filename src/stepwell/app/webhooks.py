@@ -22,7 +22,7 @@ from stepwell.base.clock import Clock
 from stepwell.base.derive import digest
 from stepwell.base.errors import NotFound, StepwellError
 from stepwell.engine.engine import Engine
-from stepwell.execution.event import Event
+from stepwell.execution.event import Event, EventTooLarge, check_size
 from stepwell.ports.services import SecretSource
 from stepwell.ports.store import Store
 from stepwell.triggers.bodies import BadBody, read_body, read_json

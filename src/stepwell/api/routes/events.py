@@ -21,7 +21,7 @@ from stepwell.api.seeing import check_event_type
 from stepwell.api.shapes import EventAnswer, EventsAnswer
 from stepwell.app.serving import Parts
 from stepwell.app.triggering import PublishedEvent
-from stepwell.execution.event import Event
+from stepwell.execution.event import Event, check_size
 from stepwell.triggers.cloud_events import (
     BATCH,
     JSON,
