@@ -26,13 +26,14 @@ class HotRoutes:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = _ENDPOINTS.get((scope["method"], scope["template"])) if scope["type"] == "http" else None
         if endpoint is None:
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         scope["app"], scope["path_params"] = self._app, dict(scope["parameters"])
         request = Request(scope, receive, send)
         try:
             response = await endpoint(request)
         except ClientDisconnect:
-            return None  # nobody is there who could be answered
+            return  # nobody is there who could be answered
         except Exception as error:  # what the application's handlers would answer to it
             response = await failure_response(request, error)
-        return await response(scope, receive, send)
+        await response(scope, receive, send)

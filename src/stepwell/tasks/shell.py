@@ -26,7 +26,7 @@ from stepwell.tasks.settings import invalid_config, read_settings, read_timeout
 _INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 _LIMITED: Final = 'ulimit -t "$1"; ulimit -v "$2"; ulimit -f "$3"; ulimit -n "$4"; ulimit -c 0; shift 4; exec "$@"'
 _ASKED_FOR: Final = 0.08
-"""Seconds that a process has to end when it is asked to, each time; together less than what a worker waits for a stopped
+"""Seconds that a process has to end when it is asked to, each time; together less than a worker waits for a stopped
 attempt."""
 _CHUNK: Final = 64 * 1024
 _KEPT_ERRORS: Final = 64 * 1024
