@@ -41,6 +41,6 @@ def test_no_request_finds_a_defect(tmp_path: Path) -> None:
         done = subprocess.run(
             command, cwd=tmp_path, env={**os.environ, **hooks, **known}, capture_output=True, text=True, timeout=3_000
         )
-        assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
         server.stop()
+    assert done.returncode == 0, "\n".join((done.stdout[-20_000:], done.stderr, *server.said[-200:]))
     assert not [line for line in server.said if "Traceback" in line or "Exception" in line]

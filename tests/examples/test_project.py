@@ -21,12 +21,6 @@ def test_make_alone_shows_every_target(tmp_path: Path) -> None:
         assert re.search(rf"^  make {re.escape(target)} +\S", done.output, re.MULTILINE), target
 
 
-def test_make_serve_says_that_there_is_no_server_yet(tmp_path: Path) -> None:
-    done = run("make", "-C", ROOT, "serve", folder=tmp_path)
-    assert done.status == 2
-    assert "not part of this release" in done.messages
-
-
 def test_the_lock_pins_every_requirement_of_the_project() -> None:
     done = run(sys.executable, "scripts/lock.py", "--check", folder=ROOT)
     assert done.status == 0, done.messages

@@ -16,12 +16,19 @@ JSON: Final = "application/json"
 YAML: Final = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 """Types that stand for YAML, of which JSON is a part."""
 
+_EXAMPLE: Final = {
+    "apiVersion": "workflow/v1",
+    "kind": "Workflow",
+    "metadata": {"name": "greeting", "version": "1.0.0"},
+    "spec": {"steps": [{"name": "hello", "type": "transform", "config": {"value": "Hello!"}}]},
+}
+
 REQUEST_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "description": "A workflow, in the native language or any other dialect.",
         "content": {
-            JSON: {"schema": {"type": "object"}},
+            JSON: {"schema": {"description": "Read as JSON.", "examples": [_EXAMPLE]}},
             "application/yaml": {"schema": {"description": "Read as YAML, of which JSON is a part."}},
         },
     }

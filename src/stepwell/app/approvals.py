@@ -17,11 +17,11 @@ from stepwell.base.errors import Conflict, NotFound, StepwellError, UsageError
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.suggest import hint_for
 from stepwell.base.values import check_json, masked
-from stepwell.decider.approval import answer_problem, waited_for
+from stepwell.decider.approval import answer_problem, question_of, waited_for
 from stepwell.decider.keys import split_key
 from stepwell.decider.plan import Plan
 from stepwell.execution.event import ANSWER, Event, check_size
-from stepwell.execution.history import EventReceived
+from stepwell.execution.history import ApprovalRequested, EventReceived
 from stepwell.execution.matching import matches
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import StepStatus
@@ -156,7 +156,7 @@ class Approvals:
             "response_schema": shown.get("response_schema"),
             **({"default": shown["default"]} if "default" in shown else {}),
             **({"answered_by": _given(answer)[0] or None} if answer is not None else {}),
-            "since": to_rfc3339(step.scheduled_at) if step.scheduled_at is not None else None,
+            "since": to_rfc3339(step.started_at) if step.started_at is not None else None,
             "due_at": to_rfc3339(step.due) if step.due is not None else None,
             "respond": respond_command(state.id, key, shown, self._options),
         }
@@ -166,7 +166,7 @@ def _question(step: StepState | None) -> Mapping[str, Any] | None:
     """What a step asks now; None when it asks nothing."""
     if step is None or step.status is not StepStatus.WAITING or step.event_type != ANSWER or step.held:
         return None
-    return step.input
+    return question_of(step)
 
 
 def _check_answer(question: Mapping[str, Any], step: str, by: str, response: Any, acting_for: str | None) -> None:
@@ -215,7 +215,8 @@ def _not_asked(recorded: Recorded, key: str) -> StepwellError:
         known = hint_for(key, asked or plan.nodes)
         return NotFound(f"execution {state.id} has no step {key!r}", code="unknown-step", hint=known)
     where, hint = f"step {key!r} of execution {state.id}", f"asked now: {', '.join(asked)}" if asked else None
-    if node is not None and node.step.type != "approval":
+    has_asked = any(isinstance(event, ApprovalRequested) and event.step == key for event in recorded.events)
+    if node is not None and node.step.type != "approval" and not has_asked:
         return Conflict(f"{where} asks nobody: its type is {node.step.type}", code="not-waiting", hint=hint)
     if step is None:
         message = f"{where} has not asked yet; the execution is {shown_status(state)}"

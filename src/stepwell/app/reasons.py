@@ -10,6 +10,7 @@ from stepwell.app.explanation import Reason, View, clause_of
 from stepwell.app.waking import publish_command, respond_command
 from stepwell.base.durations import format_duration
 from stepwell.base.values import masked
+from stepwell.decider.approval import question_of
 from stepwell.decider.graph import Node
 from stepwell.decider.keys import UNDO
 from stepwell.decider.locks import WHOLE
@@ -180,7 +181,7 @@ def answers_are_awaited(view: View) -> Iterator[Reason]:
     """A question to people."""
     for one, step in view.open_steps():
         if step.status is StepStatus.WAITING and step.event_type == ANSWER and not step.held:
-            question = masked(step.input or {})
+            question = masked(question_of(step))
             parts = [f"it asks: {question.get('prompt')}"]
             if question.get("assigned_to"):
                 parts.append(f"for {_listed(question['assigned_to'])}")
@@ -194,7 +195,7 @@ def answers_are_awaited(view: View) -> Iterator[Reason]:
                 kind="approval",
                 step=one.key,
                 text="; ".join(parts),
-                since=step.scheduled_at,
+                since=step.started_at,
                 until=step.due,
                 wakes=respond_command(view.state.id, one.key, question, view.options),
             )

@@ -134,7 +134,7 @@ class Board:
                 row.attempts, row.started_at, row.ended_at = event.attempt, event.at, None
             case WaitStarted() | TimerStarted() | ApprovalRequested() | ChildStarted() | StepHeld():
                 row = self._move(event.step, StepStatus.WAITING, note_of(event))
-                row.attempts, row.started_at = 1, event.at
+                row.attempts, row.started_at = max(row.attempts, 1), event.at
             case BlockStarted() | FallbackStarted() | BlockEntered():
                 row = self._move(event.step, StepStatus.RUNNING, note_of(event))
                 row.started_at, row.ended_at = row.started_at or event.at, None

@@ -1,4 +1,7 @@
-"""`approval`: a question to people. An answer comes as an event; who may answer, and what, is checked here."""
+"""Questions to people, of a step of type `approval` or of a task.
+
+An answer comes as an event; who may answer, and what, is checked here.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _SHOWN: Final = ("prompt", "response_schema", "assigned_to", "default", "reminde
 def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     """`approval {prompt, response_schema, assigned_to, timeout, default}`."""
     question = storable({name: config[name] for name in _SHOWN if name in config})
-    problem, allowed = _assignment_problem(question.get("assigned_to")), None
+    problem, allowed = assignment_problem(question.get("assigned_to")), None
     try:
         allowed = sooner(one.node.timeout, config.get("timeout"))
     except ValueError as error:
@@ -32,7 +35,11 @@ def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     if problem is not None:
         fail(turn, one, ErrorInfo("invalid_config", f"approval: {problem}"), turn.at)
         return
-    due = turn.at + allowed if allowed is not None else None
+    ask(turn, one, question, turn.at + allowed if allowed is not None else None)
+
+
+def ask(turn: Turn, one: Instance, question: dict[str, Any], due: int | None) -> None:
+    """Ask people, at most until `due`: the step waits for their answer."""
     filter_ = waited_for(turn.state.id, one.key)
     turn.emit(ApprovalRequested(turn.at, one.key, question, filter_, due))
     turn.run.begin(one)
@@ -41,13 +48,23 @@ def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     turn.command(AwaitEvent(one.key, ANSWER, filter_))
 
 
-def _assignment_problem(assigned: Any) -> str | None:
+def assignment_problem(assigned: Any) -> str | None:
     """Why nobody could ever answer a question to these, or None."""
     names = assigned if isinstance(assigned, list) else [assigned] if assigned is not None else []
     if any(isinstance(name, SECRETS) for name in names):
         return "assigned_to must not hold a secret: who is asked is stored and shown"
     wrong = next((name for name in names if not isinstance(name, str)), None)
     return f"assigned_to must be a name or a list of names, not {masked(wrong)!r}" if wrong is not None else None
+
+
+def asks(one: Instance, step: StepState) -> bool:
+    """Whether the step that waits asks people: by its type, or because its task does."""
+    return one.node.kind == "approval" or step.question is not None
+
+
+def question_of(step: StepState) -> dict[str, Any]:
+    """What a step asks that waits for an answer."""
+    return step.question if step.question is not None else step.input or {}
 
 
 def waited_for(execution: str, step: str) -> dict[str, Any]:
@@ -69,7 +86,7 @@ def take_answer(turn: Turn, one: Instance, step: StepState, event: Event) -> Non
     """Somebody has answered: the step completes, or the answer is refused and it waits on."""
     data = event.data if isinstance(event.data, dict) else {}
     by, response = str(data.get("by") or ""), data.get("response")
-    problem = answer_problem(step.input or {}, str(data.get("for") or by), response)
+    problem = answer_problem(question_of(step), str(data.get("for") or by), response)
     turn.emit(EventReceived(turn.at, one.key, event))
     if problem is not None:
         turn.emit(AnswerRefused(turn.at, one.key, by, problem))
@@ -95,7 +112,7 @@ def answer_problem(question: dict[str, Any], by: str, response: Any) -> str | No
 
 def end_approval(turn: Turn, one: Instance, step: StepState) -> bool:
     """The time to answer is up: the default is the answer. False when there is none."""
-    question = step.input or {}
+    question = question_of(step)
     if "default" not in question:
         return False
     turn.command(ForgetWait(one.key, ANSWER, step.filter))

@@ -16,11 +16,12 @@ from stepwell.decider.compensation_late import take_late, take_late_child
 from stepwell.decider.constructs import CONSTRUCTS
 from stepwell.decider.ending import cancel_running, conclude
 from stepwell.decider.failure import end_fallback, fail, waiting_for
-from stepwell.decider.leaf import finish_attempt, try_again
+from stepwell.decider.leaf import try_again
 from stepwell.decider.locks import begin, give_up, place_asked, refuse_start, take_lock
 from stepwell.decider.notifying import is_delivery, settle
 from stepwell.decider.plan import Plan
 from stepwell.decider.region import Instance, Region
+from stepwell.decider.reports import finish_attempt
 from stepwell.decider.reusing import reuse
 from stepwell.decider.run import Run
 from stepwell.decider.start import start_step

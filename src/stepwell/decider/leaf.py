@@ -1,15 +1,15 @@
-"""Leaf steps: scheduling an attempt, and what its report means; and how any step ends well."""
+"""Leaf steps: scheduling an attempt; and how any step ends well."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from stepwell.decider.advance import ended
-from stepwell.decider.caching import keep_result, key_of, looked_up
+from stepwell.decider.caching import key_of, looked_up
 from stepwell.decider.cancelling import cancel_named
 from stepwell.decider.compensation_places import names_to_record
 from stepwell.decider.edges import NONE, Taken, record_published, taken_edges
-from stepwell.decider.failure import fail, fail_or_retry, retry_result
+from stepwell.decider.failure import fail
 from stepwell.decider.region import Instance
 from stepwell.decider.run import Run
 from stepwell.decider.turn import NOTHING, Turn
@@ -18,11 +18,10 @@ from stepwell.execution.commands import RunStep
 from stepwell.execution.history import CheckpointReached, ResultKeyed, StepCompleted, StepScheduled
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import StepStatus
-from stepwell.execution.work import Assignment, Report
+from stepwell.execution.work import Assignment
 from stepwell.expression.errors import ExpressionError
 from stepwell.expression.scope import Outcome
 
-_RUNNING: Final = StepStatus.RUNNING
 CONFIG: Final = "config"
 """What settings are rendered for."""
 
@@ -134,19 +133,6 @@ def _idempotency_key(state: ExecutionState, key: str) -> str:
 def _with_input(config: Any, state: ExecutionState) -> Any:
     """A validation without data of its own checks the workflow's input."""
     return config if "data" in config else {**config, "data": state.input}
-
-
-def finish_attempt(turn: Turn, one: Instance, report: Report) -> None:
-    """An attempt has ended. When it is no longer the current one nothing changes."""
-    step = turn.state.steps.get(one.key)
-    if step is None or step.status is not _RUNNING or step.attempts != report.attempt or step.block is not None:
-        return
-    if report.error is not None:
-        fail_or_retry(turn, one, report.error, report.started_at)
-    elif not one.node.retry.asks_result or not retry_result(turn, one, report.result, report.started_at, report.scope):
-        complete(turn, one, report.result, report.started_at, report.scope)
-        if one.node.cache_key is not None:
-            keep_result(turn, one, report)
 
 
 def complete(

@@ -169,7 +169,8 @@ def _settings_at_work(run: Run) -> dict[str, Any]:
     """The settings of steps that have begun, which the new version would render in another way."""
     found = {}
     for key, step in run.state.steps.items():
-        if step.status in (StepStatus.RUNNING, StepStatus.RETRYING) and step.block is None and step.input is None:
+        at_work = step.status in (StepStatus.RUNNING, StepStatus.RETRYING) or step.question is not None
+        if at_work and step.status not in ENDED_STEP and step.block is None and step.input is None:
             one = run.open_instance(key)
             if one is not None and one.node.kind == "leaf" and step.attempts:
                 found[key] = storable(assignment_again(run, one).config)

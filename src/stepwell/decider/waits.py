@@ -7,7 +7,7 @@ from typing import Any
 from stepwell.base.durations import format_duration, parse_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.instants import from_rfc3339
-from stepwell.decider.approval import end_approval, sooner, take_answer
+from stepwell.decider.approval import asks, end_approval, sooner, take_answer
 from stepwell.decider.failure import fail, fail_or_retry
 from stepwell.decider.graph import DEFAULT_EVENT_TIMEOUT
 from stepwell.decider.keys import split_key
@@ -89,7 +89,7 @@ def take_event(turn: Turn, one: Instance, arrived: EventArrived) -> None:
         turn.command(ForgetWait(one.key, event.type, step.filter))
         fail(turn, one, expression_failure(error), _began(turn, step))
         return
-    if wanted and event.type == ANSWER and one.node.kind == "approval":
+    if wanted and event.type == ANSWER and asks(one, step):
         take_answer(turn, one, step, event)
     elif wanted:
         _wake(turn, one, step, event)
@@ -152,11 +152,11 @@ def end_wait(turn: Turn, one: Instance) -> None:
     if step.event_type is None:
         _end_timer(turn, one, step, started)
         return
-    if one.node.kind == "approval" and end_approval(turn, one, step):
+    if asks(one, step) and end_approval(turn, one, step):
         return
     waited = format_duration(turn.at - started if step.due is None else step.due - started)
     turn.command(ForgetWait(one.key, step.event_type, step.filter))
-    what = "nobody answered" if one.node.kind == "approval" else f"no event {step.event_type!r} came"
+    what = "nobody answered" if asks(one, step) else f"no event {step.event_type!r} came"
     fail_or_retry(turn, one, ErrorInfo("timeout", f"{what} within {waited}", retryable=True), started)
 
 

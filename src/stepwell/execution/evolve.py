@@ -57,7 +57,7 @@ from stepwell.execution.history import (
 )
 from stepwell.execution.moving import move_construct, move_execution, move_step, moved, next_asked
 from stepwell.execution.state import ExecutionState, event_identity, published_key
-from stepwell.execution.status import BEFORE_THE_END
+from stepwell.execution.status import BEFORE_THE_END, StepStatus
 
 
 def begin(event: ExecutionCreated) -> ExecutionState:
@@ -127,6 +127,8 @@ def _scheduled(state: ExecutionState, event: StepScheduled) -> None:
     if step.held:
         step.held = ""
     if step.scheduled_at is not None:
+        if step.question is not None:
+            step.event_type = step.filter = step.question = None
         return  # a retry runs with the input of the first attempt
     before = state.resets.get(event.step) if state.resets else None
     same = before.scheduled_at if before is not None else None
@@ -193,11 +195,17 @@ def _event_ignored(state: ExecutionState, event: EventIgnored) -> None:
 
 
 def _approval_requested(state: ExecutionState, event: ApprovalRequested) -> None:
+    before = state.steps.get(event.step)
+    by_task = before is not None and before.status is StepStatus.RUNNING
     step = move_step(state, event)
-    step.attempts += 1
-    step.scheduled_at = step.started_at = event.at
+    step.started_at = event.at
     step.event_type, step.filter, step.due, step.held = ANSWER, event.filter, event.due, ""
     step.since = state.seq + 1
+    if by_task:  # a further try of its work needs what it was given
+        step.question = event.question
+        return
+    step.attempts += 1
+    step.scheduled_at = event.at
     step.input = event.question
 
 

@@ -109,7 +109,8 @@ def _step_reset(state: ExecutionState, event: StepReset) -> None:
 
 def _numbered_attempts(step: StepState) -> int:
     """The attempts that have a name outside: assignments and sub-workflows. Those of constructs have none."""
-    return step.attempts if step.block in (None, "fallback") and step.event_type is None else 0
+    is_wait = step.event_type is not None and step.question is None
+    return step.attempts if step.block in (None, "fallback") and not is_wait else 0
 
 
 def _step_reopened(state: ExecutionState, event: StepReopened) -> None:

@@ -35,6 +35,7 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
         attempts_before: how many attempts were made before it was last reset: retry policies do not count those.
         since: the number of the history event with which its wait for an event began.
         short: when it is due its time is up, and it has not waited as long as it should.
+        question: what its task asks people, or has asked; what a step of type `approval` asks is its `input`.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -64,6 +65,7 @@ class StepState(msgspec.Struct, array_like=True, gc=False):
     attempts_before: int = 0
     short: bool = False
     since: int = 0
+    question: dict[str, Any] | None = None
 
 
 class Reset(msgspec.Struct, array_like=True, gc=False, frozen=True):

@@ -99,6 +99,7 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     (S.PENDING, ApprovalRequested): S.WAITING,
     (S.WAITING, ApprovalRequested): S.WAITING,
     (S.RETRYING, ApprovalRequested): S.WAITING,
+    (S.RUNNING, ApprovalRequested): S.WAITING,  # its task asks
     (S.WAITING, AnswerRefused): S.WAITING,
     (S.WAITING, EventReceived): S.WAITING,
     (S.WAITING, AttemptFailed): S.RETRYING,
