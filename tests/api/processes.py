@@ -29,6 +29,7 @@ class Serving:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self.url = self._address()
 
@@ -43,7 +44,7 @@ class Serving:
 
     def kill(self) -> None:
         """`kill -9`."""
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)  # also what it has started
         self._reap()
 
     def stop(self) -> int:

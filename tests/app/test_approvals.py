@@ -14,6 +14,7 @@ from stepwell.app.approvals import Approvals
 from stepwell.base.errors import Conflict, NotFound, UsageError
 from stepwell.execution.event import ANSWER, Event
 from stepwell.execution.history import ApprovalRequested
+from stepwell.tasks.registry import task
 from tests.app.test_workflow_engine import MEMORY, document
 
 BOOLEAN = {"type": "object", "required": ["ok"], "properties": {"ok": {"type": "boolean"}}}
@@ -211,3 +212,25 @@ async def test_the_list_goes_on_where_it_ended(engine: WorkflowEngine, asked: As
     found = [(item["execution_id"], item["step"]) for item in (*first["items"], *second["items"])]
     assert found == [(execution, step) for execution in executions for step in "ab"]
     assert second["next"] is None
+
+
+async def test_a_task_asks_by_its_result_and_its_step_completes_with_the_answer(asked: Asked) -> None:
+    @task("quote")
+    async def quote(amount: int) -> dict[str, Any]:
+        asks = {"prompt": f"Pay {amount}?", "assigned_to": ["ada"], "response_schema": BOOLEAN, "timeout_seconds": 3600}
+        return {"__inquiry": asks}
+
+    quoted = {"name": "q", "type": "python", "config": {"task": "quote", "args": {"amount": "{{ input.n }}"}}}
+    asking = document(quoted, output={"values": {"out": "{{ steps.q.output }}"}})
+    async with WorkflowEngine(MEMORY, tasks=[quote], observer=asked) as engine:
+        execution = await engine.start_workflow(asking, {"n": 7})
+        await asked.until(1)
+        (found,) = await engine.approvals()
+        assert (found["step"], found["prompt"], found["assigned_to"]) == ("q", "Pay 7?", ["ada"])
+        assert found["since"] < found["due_at"]
+        error = await refusal(engine, execution, "q", {"ok": True}, by="eve")
+        assert error.message.endswith("eve may not answer; it is for ada")
+        await engine.respond(execution, "q", {"ok": True}, by="ada")
+        assert (await engine.result(execution))["output"] == {"out": {"response": {"ok": True}, "by": "ada"}}
+        error = await refusal(engine, execution, "q", {"ok": True})
+        assert (error.code, "was answered already by ada" in error.message) == ("already-answered", True)

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import Sealed
 from stepwell.decider.decide import decide
+from stepwell.execution.event import ANSWER, Event
 from stepwell.execution.history import AnswerRefused, EventLate, StepCompleted
+from stepwell.execution.inputs import EventArrived
 from stepwell.execution.verbs import Cancel, Migrate, Pause, Rerun, Resume, SkipStep
 from tests.decider.played import Played, attempts, planned
-from tests.decider.story import BOOM, FLAKY, SECOND
+from tests.decider.story import BOOM, SECOND
 
+TOO_LONG = ErrorInfo("timeout", "it took too long", retryable=True)
 BY: dict[str, Any] = {"by": "ada", "reason": "why not"}
 YES = {"type": "object", "required": ["yes"], "properties": {"yes": {"type": "boolean"}}}
 
@@ -36,6 +40,12 @@ def asked(more: str = "", **said: Any) -> Played:
         output: {{values: {{out: "{{{{ steps.ok.output | default(none) }}}}", seen: "{{{{ vars.seen }}}}"}}}}
     """, {"n": 5}).time(1)  # fmt: skip
     return story.done("ok", result=asks(**said))
+
+
+def late(story: Played) -> EventArrived:
+    """An answer that comes when nobody waits for it."""
+    data = {"execution": story.state.id, "step": "ok", "by": "ada", "response": 1}
+    return EventArrived("ok", Event(id="late", type=ANSWER, source="test", data=data))
 
 
 # What comes of it
@@ -92,10 +102,15 @@ def test_without_an_answer_in_time_the_default_is_the_answer() -> None:
 
 
 def test_without_an_answer_and_without_a_default_the_step_times_out_and_a_late_answer_is_noted() -> None:
-    story = asked("on_timeout: {action: continue}", timeout_seconds=60).time(60)
+    story = Played("""
+        steps:
+        - {name: ok, type: work, on_timeout: {action: continue}}
+        - {name: other, type: work}
+    """)
+    story.done("ok", result=asks(timeout_seconds=60)).time(60)
     assert (story.problem("ok").type, story.problem("ok").message) == ("timeout", "nobody answered within 1m")
     assert story.waits == {}
-    story.answer("ok", 1)
+    story.take(late(story))
     assert len(story.happened(EventLate)) == 1
 
 
@@ -116,8 +131,14 @@ def test_when_nobody_answers_the_task_runs_again_as_its_policy_says_with_the_sam
 
 
 def test_a_further_try_that_fails_by_itself_has_no_late_answers() -> None:
-    story = asked("retry: {max_attempts: 2}\n          on_failure: {action: continue}", timeout_seconds=1).time(9)
-    story.failed("ok", FLAKY).answer("ok", 1)
+    story = Played("""
+        steps:
+        - {name: ok, type: work, retry: {max_attempts: 2}, on_failure: {action: continue}}
+        - {name: other, type: work}
+    """)
+    story.done("ok", result=asks(timeout_seconds=1)).time(9)
+    story.failed("ok", TOO_LONG).take(late(story))
+    assert story.of("ok", "other") == ["failed", "running"]
     assert story.happened(EventLate) == []
 
 
@@ -210,7 +231,7 @@ def test_a_lock_is_held_until_it_is_answered() -> None:
 def test_what_undoes_may_ask() -> None:
     story = (
         Played("""
-        error_handling: {strategy: compensate}
+        config: {on_error: {strategy: compensate}}
         steps:
         - {name: a, type: work, compensate: {type: work}}
         - {name: b, type: work, depends_on: a}

@@ -47,6 +47,7 @@ from stepwell.execution.history import (
     LockTaken,
     NotificationRequested,
     NotificationSettled,
+    RateKeyed,
     ResultKeyed,
     ResultReused,
     RolledBack,
@@ -133,6 +134,7 @@ ONE_OF_EACH: list[HistoryEvent] = [
     ResultKeyed(64, "a", "5f2c"),
     ResultReused(65, "a", "id-1", 40),
     BranchPublished(66, "a", 1, {"n": 2}),
+    RateKeyed(67, "a", "acme"),
 ]  # fmt: skip
 """One event of every kind; every field filled that it had when it was first recorded."""
 
@@ -253,5 +255,6 @@ RANDOM: dict[type, st.SearchStrategy[Any]] = {
     ResultKeyed: st.builds(ResultKeyed, instants, names, names),
     ResultReused: st.builds(ResultReused, instants, names, names, instants),
     BranchPublished: st.builds(BranchPublished, instants, names, st.none() | st.integers(0, 9), objects),
+    RateKeyed: st.builds(RateKeyed, instants, names, names),
 }  # fmt: skip
 """Random events, by kind."""

@@ -74,6 +74,7 @@ def _tried_again() -> Iterator[Played]:
     story.child("c", error=FLAKY).failed("a", FLAKY).time(2)
     story.answer("p", 1).child("c").go()
     yield story
+    yield Played("steps: [{name: a, type: work}]").done("a", result={"__inquiry": {"prompt": "well"}}).answer("a", 1)
     good = Played("""
         steps:
         - {name: e, type: wait_for_event, retry: {max_attempts: 2}, config: {event_type: e, timeout: 1s}}

@@ -166,7 +166,7 @@ def _plain(policy: Policy | None) -> dict[str, Any] | None:
     return {
         key: format_duration(value) if key in durations and value is not None else value
         for key, value in written.items()
-        if key != "fallback"
+        if key not in ("fallback", "key")
     }
 
 

@@ -46,6 +46,7 @@ from stepwell.execution.history import (
     LockTaken,
     NotificationRequested,
     NotificationSettled,
+    RateKeyed,
     ResultKeyed,
     ResultReused,
     RolledBack,
@@ -174,7 +175,7 @@ class Board:
                 pass
             case ExecutionMigrated() | ExecutionForked():
                 pass
-            case NotificationRequested() | NotificationSettled() | ResultKeyed() | ResultReused():
+            case NotificationRequested() | NotificationSettled() | ResultKeyed() | ResultReused() | RateKeyed():
                 pass
             case _:
                 assert_never(event)

@@ -46,6 +46,7 @@ from stepwell.execution.history import (
     LockTaken,
     NotificationRequested,
     NotificationSettled,
+    RateKeyed,
     ResultKeyed,
     ResultReused,
     RolledBack,
@@ -120,7 +121,7 @@ def told(event: HistoryEvent) -> str:
             return note
         case NotificationRequested() | NotificationSettled() | ResultReused():
             return note
-        case ResultKeyed():
+        case ResultKeyed() | RateKeyed():
             return ""
         case ExecutionAdmitted() | IterationStarted() | LockTaken() | StepReset() | StepReopened():
             return ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from rich.console import RenderableType
 
@@ -15,11 +16,13 @@ from stepwell.base.errors import ConfigurationError, UsageError
 from stepwell.base.instants import from_rfc3339
 from stepwell.cli.documents import emit, json_text
 from stepwell.cli.given import read_json
+from stepwell.cli.noting import note
 from stepwell.cli.opening import configuration_of, definitions_of, existing_store
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 from stepwell.cli.tables import facts, rendered, table
 from stepwell.cli.words import day_or_time, local_time
+from stepwell.ports.store import Store
 
 if TYPE_CHECKING:
     from stepwell.app.schedules import Schedules
@@ -154,7 +157,7 @@ def _asked(
 
     async def ask() -> Any:
         if setup.server is None:
-            return await _in_store(setup, act)
+            return await _in_store(setup, act, method, path)
         if method == "GET":
             return await _get(setup, path, parameters or {})
         from stepwell.cli.remote.client import open_client
@@ -172,7 +175,7 @@ async def _get(setup: Setup, path: str, parameters: Mapping[str, Any]) -> Any:
         return await client.get(path, parameters)
 
 
-async def _in_store(setup: Setup, act: Act) -> Any:
+async def _in_store(setup: Setup, act: Act, method: str, path: str) -> Any:
     try:
         from stepwell.app.schedule_firing import ScheduleFiring
         from stepwell.app.schedules import Schedules
@@ -188,7 +191,21 @@ async def _in_store(setup: Setup, act: Act) -> Any:
         codec, load = Codec(cipher_for(configuration, say)), definitions_of(store).stored
         triggering = Triggering(store, load)
         firing = ScheduleFiring(store, codec, triggering.triggers, triggering.firings, load)
-        return await act(Schedules(store, codec, firing), SystemClock().now())
+        done = await act(Schedules(store, codec, firing), SystemClock().now())
+        if method != "GET":
+            await _note(store, method, path, done)
+        return done
+
+
+async def _note(store: Store, method: str, path: str, done: Any) -> None:
+    """Note the change in the audit log, as what a server is asked for names it: `/schedules/ID/pause`."""
+    _, _, *rest = path.split("/")
+    id_ = unquote(rest[0]) if rest else str(done["id"])
+    verb = rest[1] if len(rest) > 1 else _VERBS[method]
+    await note(store, f"schedule.{verb}", f"schedule:{id_}")
+
+
+_VERBS: Final[Mapping[str, str]] = {"POST": "create", "PUT": "set", "DELETE": "delete"}
 
 
 def _paged(page: Report) -> Report:

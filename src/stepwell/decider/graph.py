@@ -169,6 +169,7 @@ class Node:
         sets_variables: it publishes, along whatever edge.
         notices: who is told when it has failed, and when it has timed out; None when it is nobody.
         cache_key: under which its result is kept and looked up, or None.
+        rate_key: by whose value its rate limit counts, or None.
     """
 
     __slots__ = (
@@ -201,6 +202,7 @@ class Node:
         "publish",
         "pushed",
         "queue",
+        "rate_key",
         "retry",
         "runs_often",
         "sets_variables",
@@ -258,6 +260,7 @@ class Node:
         self.fallbacks = _fallbacks(step, self)
         self.is_stand_in = False
         self.gates: Gates | None = None
+        self.rate_key: Template | None = None
         self.stable = False
         self.waits_for_one = False
         self.runs_often = False

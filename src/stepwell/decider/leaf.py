@@ -10,12 +10,13 @@ from stepwell.decider.cancelling import cancel_named
 from stepwell.decider.compensation_places import names_to_record
 from stepwell.decider.edges import NONE, Taken, record_published, taken_edges
 from stepwell.decider.failure import fail
+from stepwell.decider.rate_keys import gates_before, rate_value
 from stepwell.decider.region import Instance
 from stepwell.decider.run import Run
 from stepwell.decider.turn import NOTHING, Turn
 from stepwell.decider.values import expression_failure, storable
 from stepwell.execution.commands import RunStep
-from stepwell.execution.history import CheckpointReached, ResultKeyed, StepCompleted, StepScheduled
+from stepwell.execution.history import CheckpointReached, RateKeyed, ResultKeyed, StepCompleted, StepScheduled
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.execution.status import StepStatus
 from stepwell.execution.work import Assignment
@@ -30,7 +31,7 @@ def start_leaf(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     """Schedule the first attempt, or the first since the step was reset.
 
     Raises:
-        ExpressionError: its settings must be recorded and cannot.
+        ExpressionError: its settings must be recorded and cannot; a key of its cache or its rate limit has no value.
     """
     node = one.node
     is_derived, attempt = node.stable, 1
@@ -39,12 +40,15 @@ def start_leaf(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
         is_derived = node.stable and (reset is None or (reset.input is None and reset.settings is None))
         attempt = turn.attempts(one.key) + 1
     cached = key_of(turn, one) if node.cache_key is not None else None
+    rate = rate_value(turn, one)
     turn.emit(StepScheduled(turn.at, one.key, attempt, None if is_derived else storable(config)))
     turn.run.begin(one)
     if cached is not None:
         turn.emit(ResultKeyed(turn.at, one.key, cached))
         cached = looked_up(turn.state, one.key)
-    turn.commands.append(RunStep(assignment_of(turn.state, one, config), node.gates, cached))
+    if rate is not None:
+        turn.emit(RateKeyed(turn.at, one.key, rate))
+    turn.commands.append(RunStep(assignment_of(turn.state, one, config), gates_before(turn.state, one), cached))
 
 
 def settings_of(turn: Turn, one: Instance) -> Any:
@@ -93,7 +97,7 @@ def try_again(turn: Turn, one: Instance) -> None:
 
 def run_again(run: Run, one: Instance) -> RunStep:
     """The command for the running attempt, made from the state."""
-    return RunStep(assignment_again(run, one), one.node.gates, looked_up(run.state, one.key))
+    return RunStep(assignment_again(run, one), gates_before(run.state, one), looked_up(run.state, one.key))
 
 
 def assignment_again(run: Run, one: Instance) -> Assignment:

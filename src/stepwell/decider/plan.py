@@ -171,6 +171,9 @@ class _Builder:
         self._position += 1
         node.inner = inner_of(step)
         node.gates = gates_of(self._workflow, step, self._declared, self._configured)
+        limit = node.gates.rate_limit if node.gates is not None else None
+        if limit is not None and limit.policy.key is not None:
+            node.rate_key = compile_template(limit.policy.key)
         shared = self._declared.get(step.bulkhead) if isinstance(step.bulkhead, str) else None
         if isinstance(shared, Bulkhead) and shared.fallback is not None:
             node.fallbacks["rejected"] = StandIn(shared.fallback, node)

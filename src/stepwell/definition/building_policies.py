@@ -19,7 +19,7 @@ from stepwell.definition.model import (
     Path,
     RateLimit,
 )
-from stepwell.definition.places import CONFIG, FAILURE
+from stepwell.definition.places import CONFIG, FAILURE, RATE_KEY
 from stepwell.definition.shapes import Doc, amount, as_names
 
 T = TypeVar("T")
@@ -59,9 +59,21 @@ def inline_bulkhead(
     return build_bulkhead(written, path, step, context, around)
 
 
-def build_rate_limit(written: doc.RateLimitDoc) -> RateLimit:
+def build_rate_limit(
+    written: doc.RateLimitDoc, path: Path, step: str | None, context: Context, names: frozenset[str]
+) -> RateLimit:
     """The rate limit as written."""
-    return RateLimit(limit=written.limit, per=written.per)
+    context.template(written.key, (*path, "key"), RATE_KEY, step, names)
+    return RateLimit(limit=written.limit, per=written.per, key=written.key)
+
+
+def inline_rate_limit(
+    written: doc.RateLimitDoc | str | None, path: Path, step: str, context: Context, names: frozenset[str]
+) -> RateLimit | str | None:
+    """A rate limit written in its place, or the name of one."""
+    if written is None or isinstance(written, str):
+        return written
+    return build_rate_limit(written, path, step, context, names)
 
 
 def build_policy(written: doc.PolicyDoc, path: Path, context: Context, around: Around) -> Policy | None:
@@ -76,7 +88,7 @@ def build_policy(written: doc.PolicyDoc, path: Path, context: Context, around: A
     if written.bulkhead is not None:
         return build_bulkhead(written.bulkhead, (*path, "bulkhead"), None, context, around)
     assert written.rate_limit is not None
-    return build_rate_limit(written.rate_limit)
+    return build_rate_limit(written.rate_limit, (*path, "rate_limit"), None, context, around.names)
 
 
 def inline_or_name(written: Any, build: Callable[[Any], T]) -> T | str | None:

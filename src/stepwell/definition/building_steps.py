@@ -16,10 +16,10 @@ from stepwell.definition.building_policies import (
     build_cache,
     build_milestone,
     build_mutex,
-    build_rate_limit,
     build_resources,
     inline_bulkhead,
     inline_or_name,
+    inline_rate_limit,
 )
 from stepwell.definition.building_retry import build_retry
 from stepwell.definition.context import MAX_STEPS, Context
@@ -143,7 +143,9 @@ _OPTIONAL: Mapping[str, Callable[[Any, _At], Any]] = {
     "compensate": lambda written, at: build_undo(written, (*at.path, "compensate"), at.name, at.context, at.inner),
     "circuit_breaker": lambda written, at: inline_or_name(written, build_breaker),
     "bulkhead": lambda written, at: inline_bulkhead(written, (*at.path, "bulkhead"), at.name, at.context, at.inner),
-    "rate_limit": lambda written, at: inline_or_name(written, build_rate_limit),
+    "rate_limit": lambda written, at: inline_rate_limit(
+        written, (*at.path, "rate_limit"), at.name, at.context, at.inner.names
+    ),
     "resources": lambda written, at: build_resources(written, (*at.path, "resources"), at.context),
     "cache": lambda written, at: build_cache(written, (*at.path, "cache"), at.name, at.context, at.inner.names),
     "mutex": lambda written, at: build_mutex(written, (*at.path, "mutex"), at.name, at.context, at.around.names),

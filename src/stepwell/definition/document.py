@@ -81,6 +81,9 @@ class RateLimitDoc(Doc):
 
     limit: Count = required("Starts in every `per`.")
     per: Timeout = required("The time they are counted in.")
+    key: Annotated[str, Field(min_length=1)] | None = optional(
+        "What is counted together; expressions allowed. All starts are when left out."
+    )
 
 
 class PolicyDoc(Doc):

@@ -25,7 +25,7 @@ from stepwell.base.clock import Clock
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.semantic_version import precedence
 from stepwell.base.values import Sealed
-from stepwell.engine.gates import CircuitBreakerGate, Gate, GateState, Keeper, Outcome, new_gate
+from stepwell.engine.gates import CircuitBreakerGate, Gate, GateState, Keeper, Outcome, RateLimitGate, new_gate
 from stepwell.execution.work import Assignment, Report
 from stepwell.policy.circuit_breaker import succeeded
 from stepwell.policy.gates import Gates, Named
@@ -33,6 +33,9 @@ from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, RateLimit
 
 ANY_VERSION: Final = "0.0.0"
 """Of what was set at run time: any version's own numbers take its place once it is set no more."""
+
+MANY: Final = 1_000
+"""So many values of keys of rate limits have gates before it is looked whose gate is needed no more."""
 
 
 class Passage:
@@ -80,6 +83,8 @@ class Gatekeeper(Keeper):
         self._gates: dict[tuple[type[Policy], str], Gate] = {}
         self._versions: dict[tuple[type[Policy], str], str] = {}
         self._set: dict[tuple[type[Policy], str], Policy] = {}
+        self._of_values: dict[tuple[type[Policy], str], RateLimitGate] = {}
+        self._most_of_values = MANY
         self._moved: deque[tuple[Passage, ErrorInfo | None]] = deque()
         self._settling = False
         self._closed = False
@@ -154,12 +159,27 @@ class Gatekeeper(Keeper):
             version = ANY_VERSION
         gate = self._gates.get(key)
         if gate is None:
+            if named.is_one_of_many and len(self._of_values) >= self._most_of_values:
+                self._forget_idle()
             gate = self._gates[key] = new_gate(named.name, policy, self._clock, self)
             self._versions[key] = version
+            if named.is_one_of_many and isinstance(gate, RateLimitGate):
+                self._of_values[key] = gate
         elif gate.policy != policy and (key in self._set or precedence(version) >= precedence(self._versions[key])):
             self._versions[key] = version
             gate.adopt(policy, self._clock.now())
         return gate
+
+    def _forget_idle(self) -> None:
+        """Forget the gates of values that count nothing now, and that nobody is on his way to. How often that is looked
+        for goes by how many are needed, so that it costs each new gate the same."""
+        now = self._clock.now()
+        ahead = {gate for passage in self.passages.values() for gate in passage.path[passage.passed :]}
+        for key, gate in list(self._of_values.items()):
+            if gate not in ahead and gate.is_idle(now):
+                gate.close()
+                del self._of_values[key], self._gates[key], self._versions[key]
+        self._most_of_values = max(MANY, 2 * len(self._of_values))
 
     def _refusal_at_the_door(self, standing: Iterable[Gates], passage: Passage) -> ErrorInfo | None:
         for gates in standing:

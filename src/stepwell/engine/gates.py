@@ -143,6 +143,10 @@ class RateLimitGate(Gate):
         self._state.policy = policy
         self._move(now)
 
+    def is_idle(self, now: int) -> bool:
+        """Whether it would be the same made anew."""
+        return self._state.is_idle(now)
+
     def enter(self, attempt: str, now: int) -> Verdict:
         if self._state.enter(attempt, now):
             return "passed"

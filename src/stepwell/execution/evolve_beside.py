@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from stepwell.execution.history import NotificationRequested, NotificationSettled, ResultKeyed, ResultReused
+from stepwell.execution.history import NotificationRequested, NotificationSettled, RateKeyed, ResultKeyed, ResultReused
 from stepwell.execution.state import CachedResult, Delivery, ExecutionState, Notification
 
 
@@ -51,10 +51,15 @@ def _result_reused(state: ExecutionState, event: ResultReused) -> None:
     state.cached[event.step] = CachedResult(state.cached[event.step].key, event.execution, event.made_at)
 
 
+def _rate_keyed(state: ExecutionState, event: RateKeyed) -> None:
+    state.rate_values[event.step] = event.value
+
+
 BESIDE_CHANGES: Final[Mapping[type, Callable[[ExecutionState, Any], None]]] = {
     NotificationRequested: _notification_requested,
     NotificationSettled: _notification_settled,
     ResultKeyed: _result_keyed,
     ResultReused: _result_reused,
+    RateKeyed: _rate_keyed,
 }
 """By kind of event."""

@@ -92,6 +92,7 @@ def _step_reset(state: ExecutionState, event: StepReset) -> None:
     step = move_step(state, event)
     del state.steps[event.step]
     state.cached.pop(event.step, None)
+    state.rate_values.pop(event.step, None)
     before = state.resets.get(event.step, Reset())
     kept = _numbered_attempts(step) or before.attempts
     state.resets[event.step] = Reset(
@@ -149,6 +150,7 @@ def _migrated(state: ExecutionState, event: ExecutionMigrated) -> None:
     state.steps = {renamed_key(key, event.names): step for key, step in state.steps.items()}
     state.resets = {renamed_key(key, event.names): reset for key, reset in state.resets.items()}
     state.cached = {renamed_key(key, event.names): cached for key, cached in state.cached.items()}
+    state.rate_values = {renamed_key(key, event.names): value for key, value in state.rate_values.items()}
     if state.failed_step is not None:
         state.failed_step = renamed_key(state.failed_step, event.names)
 

@@ -551,6 +551,13 @@ class ResultReused(_Happened, frozen=True, array_like=True, tag=65):
     made_at: int
 
 
+class RateKeyed(_Happened, frozen=True, array_like=True, tag=67):
+    """The rate limit of the step has a key, and counts the attempts of the step under this value of it."""
+
+    step: str
+    value: str
+
+
 class BranchPublished(_Happened, frozen=True, array_like=True, tag=66):
     """Where branches are separate: variables got values for what follows from the step along one of its edges.
 
@@ -617,4 +624,5 @@ HistoryEvent: TypeAlias = (
     | ResultKeyed
     | ResultReused
     | BranchPublished
+    | RateKeyed
 )

@@ -185,6 +185,7 @@ class ExecutionState(msgspec.Struct, gc=False):
         untold: how many of their deliveries are pending.
         cached: of the steps whose results go through the cache, by key.
         published: where branches are separate, what was published, by `published_key`.
+        rate_values: under which value the rate limit of a step counts it, by key; see `RateKeyed`.
         trace: see `ExecutionCreated`.
         asked: the instant as which the lock is known that was asked for last; see `TakeLock`.
         held_since: the same of the lock that it holds or waits for as a whole.
@@ -250,6 +251,7 @@ class ExecutionState(msgspec.Struct, gc=False):
     trace: str = ""
     asked: int = 0
     held_since: int = 0
+    rate_values: dict[str, str] = {}
 
     def is_out_of_time(self) -> bool:
         """Whether a bound of the execution as a whole was passed."""

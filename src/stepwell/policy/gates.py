@@ -17,11 +17,15 @@ class Named(msgspec.Struct, Generic[P], frozen=True):
 
     The name is `{workflow}/{step}` of a policy written in its step, `{workflow}/{policy}` of one declared by the
     workflow, and the plain name of one from the configuration. It names no version and no execution, so all of them
-    share it: the service behind it is the same.
+    share it: the service behind it is the same. A rate limit with a key has one for each value: `{name}:{value}`.
+
+    Attributes:
+        is_one_of_many: it is that of one value of a key.
     """
 
     name: str
     policy: P
+    is_one_of_many: bool = False
 
 
 class Gates(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +39,15 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     bulkhead: Named[Bulkhead] | None = None
     rate_limit: Named[RateLimit] | None = None
     problem: str | None = None
+
+
+def for_value(gates: Gates, value: str) -> Gates:
+    """The gates of a step whose rate limit has a key, with the limit that counts this value of it alone."""
+    limit = gates.rate_limit
+    assert limit is not None, "asked for only where there is a key"
+    policy = msgspec.structs.replace(limit.policy, key=None)
+    named = Named(f"{limit.name}:{value}", policy, is_one_of_many=True)
+    return msgspec.structs.replace(gates, rate_limit=named)
 
 
 class Limited(Protocol):

@@ -47,10 +47,16 @@ class Bulkhead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """At most `limit` starts within any `per`; more are delayed, none is dropped."""
+    """At most `limit` starts within any `per`; more are delayed, none is dropped.
+
+    Attributes:
+        key: what is counted together, as the definition has it, expressions in it: starts count per value of it. None
+            counts all of them.
+    """
 
     limit: int
     per: int
+    key: str | None = None
 
 
 Policy: TypeAlias = CircuitBreaker | Bulkhead | RateLimit

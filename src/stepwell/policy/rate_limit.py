@@ -35,6 +35,11 @@ class RateLimitState:
         """Calls that wait for a permit."""
         return len(self._line)
 
+    def is_idle(self, now: int) -> bool:
+        """Whether it would be the same made anew: nobody waits, and no permit or start counts."""
+        self._forget_starts(now)
+        return not (self._line or self._permits or self._starts)
+
     def enter(self, call: str, now: int) -> bool:
         """Give the call a permit, or put it at the end of the line: False. Nobody overtakes those who wait."""
         if not self._line and self._is_free(now):
@@ -75,7 +80,10 @@ class RateLimitState:
         return self._starts[too_many] + self.policy.per if too_many >= 0 else 0
 
     def _is_free(self, now: int) -> bool:
+        self._forget_starts(now)
+        return len(self._starts) + len(self._permits) < self.policy.limit
+
+    def _forget_starts(self, now: int) -> None:
         oldest = now - self.policy.per
         while self._starts and self._starts[0] <= oldest:
             self._starts.popleft()
-        return len(self._starts) + len(self._permits) < self.policy.limit

@@ -257,3 +257,24 @@ async def test_the_second_example_asks_before_a_release(risky: bool, answer: Any
 def test_a_plan_can_be_made_of_every_example() -> None:
     for name in ("deploy.yaml", "release.yaml"):
         assert Plan(definition((EXAMPLES / name).read_text())).nodes
+
+
+async def test_an_action_asks_by_its_result_and_the_answer_is_what_its_task_gave() -> None:
+    text = graph("""
+        tasks:
+          - name: quote
+            action: ops.quote
+            on_success: [{when: "result().response.go", publish: [{said: "{{ result().response.go }}"}], do: pay}]
+          - {name: pay, action: ops.pay}
+        output_map: {said: "{{ workflow.said }}", by: "{{ task.quote.result.by }}"}
+        """)
+    schema = {"type": "object", "required": ["go"], "properties": {"go": {"type": "boolean"}}}
+    asks = {"prompt": "Pay?", "assigned_to": ["ann"], "response_schema": schema, "timeout_seconds": 60}
+    async with a_place({"ops.quote": gives({"__inquiry": asks}), "ops.pay": gives(None)}) as place:
+        execution = await place.start(text)
+        with pytest.raises(UsageError, match="bob may not answer"):
+            await place.engine.respond(execution, "quote", {"go": True}, by="bob")
+        await place.engine.respond(execution, "quote", {"go": True}, by="ann")
+        report = await place.end(execution)
+    assert statuses(report) == {"quote": "completed", "pay": "completed"}
+    assert report["output"] == {"said": True, "by": "ann"}

@@ -7,6 +7,7 @@ import secrets
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple, Protocol
 
+from stepwell.app.audit import act_entry, local_doer
 from stepwell.app.registry import Reference, Registry
 from stepwell.app.session import cipher_for
 from stepwell.base.clock import SystemClock
@@ -87,7 +88,8 @@ class StoredStarts:
             return await self._present(first, reference, created.input)
         codec = Codec(cipher_for(self._at.configuration, say))
         request = StartRequest(execution, registration.digest, created.input, start_key)
-        await self._store.write([], now, posts=[item_of(request, codec)])
+        entry = act_entry(local_doer(), "execution.start", f"execution:{execution}", now)
+        await self._store.write([], now, posts=[item_of(request, codec)], entries=[entry])
         return await self._begun(execution, registration, found.warning, now)
 
     async def _present(self, execution: str, reference: Reference, wanted: Any) -> Begun:

@@ -46,10 +46,9 @@ def rate_limit(activity: str, whole: Whole) -> Any:
     path = (*found[1], "throttler")
     name = f"{step_name(activity)}_throttler"
     limit = {"limit": throttler.limit, "per": duration(throttler.ttl)}
-    whole.policies[name] = whole.taken({"rate_limit": limit}, path)
     if throttler.key is not None:
-        message = "calls are counted for the activity as a whole, whatever the key"
-        whole.findings.add("no-effect", message, (*path, "key"), hint="leave `key` out", key=True)
+        limit["key"] = whole.template(throttler.key, (*path, "key"))
+    whole.policies[name] = whole.taken({"rate_limit": limit}, path)
     return whole.taken(name, path)
 
 

@@ -239,10 +239,12 @@ class Steps:
         return {"input": self._outward.template(sent if sent is not None else {}, (*path, "config"))}
 
     def _throttler(self, ref: str) -> dict[str, Any]:
-        policy = self._policy(f"{ref}_throttler")
-        return (
-            {"throttler": {"limit": policy.limit, "ttl": duration(policy.per)}} if isinstance(policy, RateLimit) else {}
-        )
+        name = f"{ref}_throttler"
+        policy = self._policy(name)
+        if not isinstance(policy, RateLimit):
+            return {}
+        key = self._outward.template(policy.key, ("spec", "config", "policies", name, "rate_limit", "key"))
+        return {"throttler": {"limit": policy.limit, "ttl": duration(policy.per), **given(key=key)}}
 
     def _note_settings(self, settings: Mapping[str, Any], path: Path, name: str) -> None:
         for key in settings:

@@ -52,7 +52,7 @@ def bulkhead(policy: Bulkhead) -> dict[str, Any]:
 
 def rate_limit(policy: RateLimit) -> dict[str, Any]:
     """A rate limit."""
-    return given(limit=policy.limit, per=duration(policy.per))
+    return given(limit=policy.limit, per=duration(policy.per), key=policy.key)
 
 
 def fallback(written: Fallback) -> Any:
