@@ -117,7 +117,9 @@ def test_a_warning_keeps_nothing_from_being_used() -> None:
     }
 
 
-@pytest.mark.parametrize("place", ["config", "on_failure", "when", "publish", "next", "output", "retry", "mutex"])
+@pytest.mark.parametrize(
+    "place", ["config", "on_failure", "when", "publish", "next", "output", "retry", "mutex", "rate"]
+)
 def test_what_belongs_to_each_item_sees_the_item_and_what_belongs_to_the_step_does_not(place: str) -> None:
     written = {
         "config": "config: {value: '{{ item }}'}",
@@ -128,9 +130,10 @@ def test_what_belongs_to_each_item_sees_the_item_and_what_belongs_to_the_step_do
         "output": "output: {x: '{{ item }}'}",
         "retry": "retry: {when: item == 1}",
         "mutex": "mutex: 'lock {{ item }}'",
+        "rate": "rate_limit: {limit: 1, per: 1s, key: '{{ item }}'}",
     }
     text = steps(f"- {{name: s, type: greet, for_each: {{items: [1]}}, {written[place]}}}\n- {{name: z, type: noop}}")
-    assert codes(text) == ([] if place in ("config", "output", "retry") else ["misplaced-name"])
+    assert codes(text) == ([] if place in ("config", "output", "retry", "rate") else ["misplaced-name"])
 
 
 CONFIGURED: dict[str, Policy] = {"shared": CircuitBreaker(), "few": Bulkhead(max_concurrent=1)}

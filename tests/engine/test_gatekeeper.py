@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from stepwell.base.durations import MINUTE, SECOND
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import Sealed
+from stepwell.engine.gatekeeper import MANY
 from stepwell.execution.work import Report
-from stepwell.policy.gates import Gates
+from stepwell.policy.gates import Gates, for_value
 from stepwell.policy.limits import Bulkhead, CircuitBreaker, RateLimit
 from tests.engine.gatehouse import DOWN, Gatehouse, gates
 
@@ -255,6 +256,44 @@ async def test_five_a_second_spaces_starts_and_drops_none() -> None:
     await house.clock.advance(10 * SECOND)
     assert house.seconds() == [0] * 5 + [1] * 5 + [2] * 2
     assert house.at_work() == [f"c{number}" for number in range(12)]
+
+
+def of_value(value: str, per: int = SECOND) -> Gates:
+    return for_value(gates(RateLimit(limit=1, per=per)), value)
+
+
+async def test_starts_are_counted_for_each_value_of_a_key() -> None:
+    house = Gatehouse()
+    for name, value in (("a", "x"), ("b", "y"), ("c", "x")):
+        house.come(name, of_value(value))
+    assert house.at_work() == ["a", "b"]
+    assert house.state("rate_limit", "orders/charge:x").waiting == 1
+    await house.clock.advance(SECOND)
+    assert house.at_work() == ["a", "b", "c"]
+
+
+async def test_gates_of_values_that_are_needed_no_more_are_forgotten() -> None:
+    house = Gatehouse()
+    house.come("plain", gates(RateLimit(limit=1, per=SECOND)))
+    for name in ("first", "waits"):
+        house.come(name, of_value("kept", MINUTE))
+    for number in range(MANY - 1):
+        house.come(f"c{number}", of_value(f"v{number}"))
+    assert len(house.keeper.states()) == MANY + 1
+    await house.clock.advance(SECOND)
+    house.come("last", of_value("last"))
+    names = [state.name for state in house.keeper.states()]
+    assert names == ["orders/charge", "orders/charge:kept", "orders/charge:last"]
+    assert house.state("rate_limit", "orders/charge:kept").waiting == 1
+
+
+async def test_gates_of_values_that_count_are_kept_however_many_there_are() -> None:
+    house = Gatehouse()
+    for number in range(2 * MANY):
+        house.come(f"c{number}", of_value(f"v{number}"))
+    house.come("again", of_value("v0"))
+    assert len(house.keeper.states()) == 2 * MANY
+    assert "again" not in house.at_work()
 
 
 async def test_who_waits_for_the_rate_takes_no_place_in_the_bulkhead() -> None:

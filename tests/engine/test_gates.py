@@ -39,6 +39,10 @@ async def fail_five_times(world: World) -> None:
         await world.done("call", error=FLAKY)
 
 
+def waiting(world: World) -> dict[str, int]:
+    return {state.name: state.waiting for state in world.engine.gates()}
+
+
 def gate(world: World, kind: str = "circuit_breaker") -> GateState:
     (found,) = (state for state in world.engine.gates() if state.kind == kind)
     return found
@@ -194,6 +198,19 @@ async def test_five_a_second_delays_starts_and_drops_none() -> None:
             assert len(world.work.out) == at_work
             await world.clock.advance(1)
         assert world.work.steps() == [f"c{number:02}" for number in range(12)]
+
+
+async def test_a_rate_limit_with_a_key_counts_every_value_alone_also_after_a_crash() -> None:
+    limit = RateLimit(limit=1, per=100 * SECOND, key="{{ input.customer }}")
+    async with a_world() as world:
+        for customer in ("ada", "bob", "ada"):
+            await world.start(workflow(step("call", rate_limit=limit)), {"customer": customer})
+        assert len(world.work.out) == 2
+        assert waiting(world) == {"test/call:ada": 1, "test/call:bob": 0}
+        await world.clock.advance(100 * SECOND)
+        assert len(world.work.out) == 3
+        await world.crash()
+        assert waiting(world) == {"test/call:ada": 1, "test/call:bob": 0}
 
 
 # ── Before the commit, and after a crash ─────────────────────────────────────────────────────────────────────────────

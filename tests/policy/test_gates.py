@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stepwell.definition.model import Step
-from stepwell.policy.gates import Gates, Named, gates_of
+from stepwell.policy.gates import Gates, Named, for_value, gates_of
 from stepwell.policy.limits import Bulkhead, CircuitBreaker, Policy, RateLimit
 
 BREAKER = CircuitBreaker(threshold=2)
@@ -62,3 +62,10 @@ def test_a_name_that_stands_for_nothing_is_a_problem_of_this_step(configured: di
     assert "'charge'" in gates.problem
     assert "the bulkhead 'p'" in gates.problem
     assert says in gates.problem
+
+
+def test_a_rate_limit_with_a_key_has_a_name_for_each_value_of_it() -> None:
+    gates = found(rate_limit=RateLimit(limit=1, per=5, key="{{ input.x }}"), bulkhead=BULKHEAD)
+    assert for_value(gates, "acme") == Gates(
+        bulkhead=Named("orders/charge", BULKHEAD), rate_limit=Named("orders/charge:acme", RATE, is_one_of_many=True)
+    )

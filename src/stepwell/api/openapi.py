@@ -96,6 +96,8 @@ def _complete(operation: dict[str, Any], creating: set[str | None]) -> None:
     parameters = operation.setdefault("parameters", [])
     if name in creating:
         parameters.append(dict(_KEY))
+        for status, described in problems(409, 422).items():
+            responses.setdefault(str(status), described)
     for status, headers in _HEADERS.get(name, {}).items():
         responses[status]["headers"] = {**responses[status].get("headers", {}), **headers}
     if "304" in responses:
@@ -138,7 +140,7 @@ def _start() -> dict[str, Any]:
                 "in": "query",
                 "required": False,
                 "description": "How long to wait for its end: `30s`, `500ms`; five minutes at most.",
-                "schema": {"type": "string", "pattern": "^[0-9]{1,6}(ms|s|m)$"},
+                "schema": {"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m)?$"},
             },
             dict(_KEY),
         ],

@@ -34,7 +34,7 @@ Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema({"type": "str
 Wait = Annotated[
     int,
     BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6}(ms|s|m)$", "examples": ["30s"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m)?$", "examples": ["30s"]}),
 ]
 """A duration in microseconds."""
 

@@ -181,7 +181,7 @@ def answers_are_awaited(view: View) -> Iterator[Reason]:
     """A question to people."""
     for one, step in view.open_steps():
         if step.status is StepStatus.WAITING and step.event_type == ANSWER and not step.held:
-            question = masked(question_of(step))
+            question = masked(question_of(step) or {})
             parts = [f"it asks: {question.get('prompt')}"]
             if question.get("assigned_to"):
                 parts.append(f"for {_listed(question['assigned_to'])}")

@@ -100,9 +100,9 @@ class ErrorInfo(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         type: a stable name: `timeout`, `http_error`, `connection_error`, `validation_error`, `expression_error`,
-            `invalid_config`, `invalid_inquiry`, `invalid_result`, `circuit_open`, `bulkhead_full`, `bulkhead_timeout`; of an execution
-            also `queue_timeout`, `join_unsatisfiable`, `stuck`, `invalid_output`, `step_failed`; or a task's own
-            exception type such as `ValueError`.
+            `invalid_config`, `invalid_inquiry`, `invalid_result`, `circuit_open`, `bulkhead_full`, `bulkhead_timeout`;
+            of an execution also `queue_timeout`, `join_unsatisfiable`, `stuck`, `invalid_output`, `step_failed`; or a
+            task's own exception type such as `ValueError`.
         message: one sentence for a person, without secrets.
         details: more, for machines (status code, body excerpt, path); JSON values only.
         retryable: whether another try could help. A retry policy's `when` may overrule it.

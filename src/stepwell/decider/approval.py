@@ -62,9 +62,9 @@ def asks(one: Instance, step: StepState) -> bool:
     return one.node.kind == "approval" or step.question is not None
 
 
-def question_of(step: StepState) -> dict[str, Any]:
-    """What a step asks that waits for an answer."""
-    return step.question if step.question is not None else step.input or {}
+def question_of(step: StepState) -> dict[str, Any] | None:
+    """What a step asks that waits for an answer; None for one that waits for the event as such."""
+    return step.question if step.question is not None else step.input
 
 
 def waited_for(execution: str, step: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def take_answer(turn: Turn, one: Instance, step: StepState, event: Event) -> Non
     """Somebody has answered: the step completes, or the answer is refused and it waits on."""
     data = event.data if isinstance(event.data, dict) else {}
     by, response = str(data.get("by") or ""), data.get("response")
-    problem = answer_problem(question_of(step), str(data.get("for") or by), response)
+    problem = answer_problem(question_of(step) or {}, str(data.get("for") or by), response)
     turn.emit(EventReceived(turn.at, one.key, event))
     if problem is not None:
         turn.emit(AnswerRefused(turn.at, one.key, by, problem))
@@ -112,7 +112,7 @@ def answer_problem(question: dict[str, Any], by: str, response: Any) -> str | No
 
 def end_approval(turn: Turn, one: Instance, step: StepState) -> bool:
     """The time to answer is up: the default is the answer. False when there is none."""
-    question = question_of(step)
+    question = question_of(step) or {}
     if "default" not in question:
         return False
     turn.command(ForgetWait(one.key, ANSWER, step.filter))

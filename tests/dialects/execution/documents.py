@@ -18,7 +18,7 @@ API: Final = """{
       "name": "tickets:create",
       "http_config": {"endpoint_url": "http://127.0.0.1:1/{{context.event.message.payload.id}}", "httpVerb": "POST"},
       "request_schema": {"type": "object"},
-      "throttler": {"limit": 3, "ttl": 60}
+      "throttler": {"limit": 3, "ttl": 60, "key": "id {{context.event.message.payload.id}}"}
     }
   ],
   "workflowDefinition": [

@@ -238,7 +238,7 @@ def test_activities_may_be_services_on_the_net() -> None:
           - name: tickets:create
             http_config: {endpoint_url: "http://127.0.0.1:1/tickets/${workflow.id}", headers: {x-a: b}}
             request_schema: {required: [title]}
-            throttler: {limit: 3, ttl: 60}
+            throttler: {limit: 3, ttl: 60, key: "${workflow.customer}"}
           - {name: look, http_config: {endpoint_url: "http://127.0.0.1:1/look", httpVerb: GET}}
         """
     )
@@ -250,7 +250,9 @@ def test_activities_may_be_services_on_the_net() -> None:
         "request_schema": {"required": ["title"]},
         "body": "{{ input }}",
     }
-    assert spec["config"]["policies"][create["rate_limit"]] == {"rate_limit": {"limit": 3, "per": "1m"}}
+    assert spec["config"]["policies"][create["rate_limit"]] == {
+        "rate_limit": {"limit": 3, "per": "1m", "key": "{{ input.customer }}"}
+    }
     assert look["config"] == {"url": "http://127.0.0.1:1/look", "method": "GET", "query": {"id": 5}}
 
 
@@ -583,3 +585,17 @@ def test_an_unknown_activity_is_refused_wherever_it_stands() -> None:
         (6, "unknown-task", "there is no task 'three'"),
         (8, "unknown-task", "there is no task 'one'"),
     ]
+
+
+def test_a_throttler_whose_key_is_wrong_is_told_once() -> None:
+    (told,) = found(
+        """
+        execution: {workflow: w, activities: [{name: create, activity: "tickets:create"}]}
+        ---
+        activities:
+          - name: tickets:create
+            http_config: {endpoint_url: "http://127.0.0.1:1/tickets"}
+            throttler: {limit: 3, ttl: 60, key: "${workflow.team"}
+        """
+    )
+    assert told.partition(" ")[2].startswith("expression-syntax")

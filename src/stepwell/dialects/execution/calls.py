@@ -47,7 +47,9 @@ def rate_limit(activity: str, whole: Whole) -> Any:
     name = f"{step_name(activity)}_throttler"
     limit = {"limit": throttler.limit, "per": duration(throttler.ttl)}
     if throttler.key is not None:
-        limit["key"] = whole.template(throttler.key, (*path, "key"))
+        key = whole.language.template(throttler.key, (*path, "key"), whole.findings)
+        if key or not throttler.key:  # nothing is left of one whose expressions are wrong, which was found
+            limit["key"] = whole.taken(key, (*path, "key"))
     whole.policies[name] = whole.taken({"rate_limit": limit}, path)
     return whole.taken(name, path)
 
