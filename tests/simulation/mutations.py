@@ -75,7 +75,12 @@ _JOINS = (
 
 _FAILURE = (
     _in("decider.failure", "one attempt too many", "    if tries >= retry.policy", "    if tries > retry.policy"),
-    _in("decider.leaf", "an old report is taken for the current attempt's", "step.attempts != report.attempt", "False"),
+    _in(
+        "decider.reports",
+        "an old report is taken for the current attempt's",
+        "step.attempts != report.attempt",
+        "False",
+    ),
     _in(
         "decider.leaf",
         "a retry has its settings rendered again",

@@ -312,7 +312,7 @@ class WorkflowEngine:
         return items
 
     async def respond(self, execution_id: str, step: str, response: Any, *, by: str = "") -> Published:
-        """Answer the question of a step of type `approval`. Durable when it returns.
+        """Answer what a step of type `approval`, or a task, asks. Durable when it returns.
 
         Args:
             step: its key, such as `approve` or `approve[2]`.

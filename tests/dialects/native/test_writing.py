@@ -32,7 +32,9 @@ spec:
     concurrency: {key: "{{ input.customer }}", limit: 2, on_limit: reject}
     cancellation: {policy: cancel_running, compensate: true}
     on_error: {strategy: compensate, steps: [{name: told, type: noop, when: "{{ error.type == 'x' }}"}]}
-    policies: {slow: {rate_limit: {limit: 5, per: 1s, key: "{{ input.customer }}"}}, tight: {bulkhead: {max_concurrent: 2, fallback: {v: 1}}}}
+    policies:
+      slow: {rate_limit: {limit: 5, per: 1s, key: "{{ input.customer }}"}}
+      tight: {bulkhead: {max_concurrent: 2, fallback: {v: 1}}}
     strict_failures: true
     enabled: false
   input: {schema: {type: object, properties: {customer: {type: string}}}}
