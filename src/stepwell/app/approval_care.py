@@ -1,7 +1,7 @@
 """What people do about a question before it is answered: somebody claims it, or hands it on; and links that answer it.
 
 Who may answer stands in the history of the execution, with the question. That somebody answers for one of those,
-because the question was handed on to him or nobody answered in time, stands here; the answer says for whom it was given.
+because the question was handed on to him or nobody answered in time, stands here; the answer says for whom it is.
 """
 
 from __future__ import annotations

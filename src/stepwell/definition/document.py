@@ -159,7 +159,7 @@ class ConfigDoc(Doc):
         "Whether variables, and steps that several edges lead to, are shared by all branches; shared when left out."
     )
     checkpoints: Literal["named", "automatic"] | None = optional(
-        "Whether every step at the top is a checkpoint of its own name when it has completed; named ones only otherwise."
+        "Whether every step at the top is a checkpoint of its own name once it has completed; else only named ones."
     )
     enabled: bool | None = optional("Whether it can be started; true when left out.")
 

@@ -22,8 +22,8 @@ _LINE: Final = re.compile(
     \ *+""",
     re.VERBOSE,
 )
-"""A line: entries of lists, then a key, a value, or a key and its value; in ASCII. Nothing that was matched is given back,
-so a line takes time in proportion to its length, whatever stands in it."""
+"""A line: entries of lists, then a key, a value, or a key and its value; in ASCII. Nothing that was matched is given
+back, so a line takes time in proportion to its length, whatever stands in it."""
 
 _COMMENT: Final = re.compile(r" *+(?:#[ -~]*+)?")
 _DASH: Final = re.compile("-")
