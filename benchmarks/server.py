@@ -78,7 +78,7 @@ class Served:
 @contextmanager
 def served(folder: Path) -> Iterator[Served]:
     """A server that ends with the block."""
-    command = [sys.executable, "-m", "stepwell", "serve", "--port", "0", "--store", f"sqlite:{folder / 'served.db'}"]
+    command = [sys.executable, "-m", "stepwell", "serve", "--port", "0", "--store", f"sqlite:{folder.resolve() / 'served.db'}"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(
         [*command, "--import", "benchmarks.engine"],
@@ -90,9 +90,13 @@ def served(folder: Path) -> Iterator[Served]:
     )
     try:
         assert process.stderr is not None
-        found = next((match for line in process.stderr if (match := _SERVING.search(line))), None)
-        if found is None:
-            raise RuntimeError("the server did not start")
+        said: list[str] = []
+        for line in process.stderr:
+            said.append(line)
+            if (found := _SERVING.search(line)) is not None:
+                break
+        else:
+            raise RuntimeError(f"the server did not start: {''.join(said)}")
         yield Served(found[1])
     finally:
         process.terminate()

@@ -26,12 +26,12 @@ class Patience:
     """Waits for a server that is gone, a little longer each time.
 
     Args:
-        longest: seconds after which it is given up.
+        longest: seconds after which it is given up; `PATIENCE` when None.
     """
 
-    def __init__(self, base: str, longest: float = PATIENCE) -> None:
+    def __init__(self, base: str, longest: float | None = None) -> None:
         self._base = base
-        self._longest = longest
+        self._longest = PATIENCE if longest is None else longest
         self._lost_at: float | None = None
         self._pause = _FIRST_PAUSE
 
