@@ -52,7 +52,11 @@ def compare(other: Path, names: Iterable[str], rounds: int, folder: Path) -> int
 
 
 def _workload(name: str, here: Path, other: Path, rounds: int, folder: Path) -> Compared:
-    pairs = [(_figures(name, here, folder), _figures(name, other, folder)) for _ in range(rounds)]
+    first = _figures(name, here, folder), _figures(name, other, folder)
+    if not first[1]:
+        print(f"{name}: the other checkout does not measure it", file=sys.stderr, flush=True)
+        return {}
+    pairs = [first, *((_figures(name, here, folder), _figures(name, other, folder)) for _ in range(rounds - 1))]
     found: dict[str, float] = {}
     for figure, more_is_better in FIGURES[name].items():
         each = [
@@ -64,7 +68,7 @@ def _workload(name: str, here: Path, other: Path, rounds: int, folder: Path) -> 
 
 
 def _figures(name: str, checkout: Path, folder: Path) -> Mapping[str, float]:
-    """What the benchmarks of a checkout measure."""
+    """What the benchmarks of a checkout measure; nothing when they have no such workload."""
     folder.mkdir(parents=True, exist_ok=True)
     results = folder.resolve() / "against.json"
     # Whether it meets its own bars is not asked here, so its exit status says nothing.
@@ -85,6 +89,8 @@ def _figures(name: str, checkout: Path, folder: Path) -> Mapping[str, float]:
         capture_output=True,
         check=False,
     )
+    if not results.exists():
+        return {}
     figures: Mapping[str, float] = json.loads(results.read_text("utf-8"))["workloads"][name]["figures"]
     results.unlink()
     return figures
