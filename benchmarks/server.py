@@ -78,7 +78,8 @@ class Served:
 @contextmanager
 def served(folder: Path) -> Iterator[Served]:
     """A server that ends with the block."""
-    command = [sys.executable, "-m", "stepwell", "serve", "--port", "0", "--store", f"sqlite:{folder.resolve() / 'served.db'}"]
+    store = f"sqlite:{folder.resolve() / 'served.db'}"
+    command = [sys.executable, "-m", "stepwell", "serve", "--port", "0", "--store", store]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(
         [*command, "--import", "benchmarks.engine"],
