@@ -202,6 +202,8 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 await asyncio.wait_for(process.wait(), _ASKED_FOR)
     _signal(process, signal.SIGKILL)  # also what it left behind in its group
     await process.wait()
+    # Whoever left the group may hold the pipes open for ever; asyncio has no other way to close this end of them.
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _signal(process: asyncio.subprocess.Process, number: int) -> None:
