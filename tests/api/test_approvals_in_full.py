@@ -96,6 +96,29 @@ async def test_people_are_reminded_and_others_may_answer_when_they_do_not(
         assert not any("May it be?" in record.getMessage() for record in caplog.records[told:])
 
 
+async def test_a_reminder_that_cannot_be_read_keeps_nobody_from_the_others(
+    open_test_server: OpenServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = ", reminder: {after: 1h, every: \"{{ input.every | default('soon') }}\"}"
+    async with open_test_server(KEEPING) as server:
+        await asked(server, asking(bad))
+        await server.post(f"{API}/workflows", content=_other(", reminder: {after: 2h, every: 1h}"), headers=YAML)
+        await server.post(f"{API}/workflows/other/executions", json={})
+        for _ in range(3):
+            await settled()
+            await server.advance(HOUR)
+        await settled()
+        reminded = {
+            each["workflow"]: each["reminded"] for each in (await server.get(f"{API}/approvals")).json()["items"]
+        }
+    assert reminded["other"] == 2
+    assert any("nobody can be reminded" in record.getMessage() for record in caplog.records)
+
+
+def _other(more: str) -> str:
+    return asking(more).replace("{name: asking", "{name: other")
+
+
 async def settled() -> None:
     """Until what was due has been done."""
     for _ in range(50):

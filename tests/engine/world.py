@@ -141,12 +141,11 @@ class World:
     async def crash(self) -> None:
         """All that is in memory is gone, as after a power cut; a new engine takes the shards over."""
         dead = self.engine
-        for task in [*dead._tasks, dead._committer._task]:
+        for task in [*dead._background._tasks, dead._committer._task]:
             if task is not None:
                 task.cancel()
-        await asyncio.gather(*dead._tasks, return_exceptions=True)
-        dead._renew_alarm.clear()
-        dead._forget_alarm.clear()
+        await asyncio.gather(*dead._background._tasks, return_exceptions=True)
+        dead._upkeep.close()
         dead._admission.close()
         dead._gatekeeper.close()
         dead._due.close()

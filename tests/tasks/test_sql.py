@@ -154,7 +154,7 @@ async def test_a_stopped_attempt_interrupts_its_statement(database: Database) ->
         loop.call_soon_threadsafe(begun.set)
         return 1
 
-    engine = database.handler._engine("main", PlainContext())
+    engine = await database.handler._engine("main", PlainContext())
     event.listen(engine, "connect", lambda raw, _: raw.create_function("note", 0, note))
     await asyncio.to_thread(engine.dispose)  # so that the next connection has the function
     endless = "WITH RECURSIVE n(i) AS (SELECT note() UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"

@@ -14,7 +14,7 @@ from stepwell.base.errors import Conflict, ErrorInfo
 from stepwell.base.values import Sealed, SecretRef
 from stepwell.execution.work import Assignment, Report
 from stepwell.ports.work import TaskContext, TaskError
-from stepwell.worker.queues import LEASE, MOST_DELIVERIES, Beat, Polled, Queues
+from stepwell.worker.queues import LEASE, MOST_DELIVERIES, WORKER_KEPT, Beat, Polled, Queues
 from stepwell.worker.remote import Fetching, RemoteWorker
 from stepwell.worker.routing import QueueDispatcher
 from tests.conformance.dispatcher import (
@@ -301,6 +301,18 @@ async def test_workers_and_queues_can_be_seen(scene: Scene) -> None:
     (worker,) = scene.queues.workers()
     assert (worker.name, worker.queues, worker.running) == ("w1", ("q",), 1)
     assert [(each.name, each.waiting, each.running) for each in scene.queues.states()] == [("gpu", 1, 0), ("q", 1, 1)]
+
+
+async def test_a_worker_that_is_gone_for_long_is_forgotten_with_what_it_should_have_been_told(scene: Scene) -> None:
+    await scene.put("a")
+    await scene.poll("w1")
+    scene.dispatcher.stop("e1/a/1")
+    await scene.clock.settle()
+    assert scene.queues._to_stop == {"w1": ["e1/a/1"]}
+    await scene.advance(WORKER_KEPT + 1)
+    await scene.poll("w2")
+    assert [worker.name for worker in scene.queues.workers()] == ["w2"]
+    assert scene.queues._to_stop == {}
 
 
 async def test_what_is_stopped_is_handed_to_nobody(scene: Scene) -> None:

@@ -21,7 +21,7 @@ from stepwell.app.approval_care import CARE, Care, care_key, care_written, read_
 from stepwell.app.approvals import Approvals
 from stepwell.app.telling import People
 from stepwell.base.clock import Clock
-from stepwell.base.durations import parse_duration
+from stepwell.base.durations import MINUTE, parse_duration
 from stepwell.base.errors import Conflict, NotFound, StepwellError
 from stepwell.base.instants import from_rfc3339
 from stepwell.base.values import masked
@@ -33,6 +33,8 @@ from stepwell.ports.work import Observer
 
 JOURNAL: Final = "approval"
 """The kind of journal entries about reminders and escalations; the subject is the execution."""
+SHORTEST: Final = MINUTE
+"""Nobody is reminded more often, whatever an expression gives."""
 _MINDED: Final = frozenset({"reminder", "escalation"})
 _log = logging.getLogger(__name__)
 
@@ -112,13 +114,24 @@ class ApprovalMinder(Observer):
                     await self._note(self._asked[0])
                     self._asked.popleft()
                 for document in await self._ledger.due_documents(CARE, self._clock.now()):
-                    await self._act(document)
+                    await self._act_on(document)
                 self._alarm.set(await self._ledger.next_due(CARE))
             except StepwellError as error:
                 _log.warning("questions are not minded at the moment: %s", error)
                 self._alarm.set(self._clock.now() + 30_000_000)
             await self._rung.wait()
             self._rung.clear()
+
+    async def _act_on(self, document: Document) -> None:
+        """Act; a question whose settings cannot be used is minded no more, and keeps nobody from the others."""
+        try:
+            await self._act(document)
+        except StepwellError:
+            raise
+        except Exception:
+            _log.exception("nobody can be reminded of the question %s", document.key)
+            care = msgspec.structs.replace(read_care(document), remind_at=None, escalate_at=None)
+            await self._settle(care_written(document.key, care, document, self._clock.now()), ())
 
     async def _act(self, document: Document) -> None:
         execution, _, step = document.key.partition("/")
@@ -135,7 +148,7 @@ class ApprovalMinder(Observer):
             entries.append(await self._tell(document, question, told, care.escalated, "escalated"))
         if care.remind_at is not None and care.remind_at <= now:
             every = raw["reminder"].get("every")
-            again = now + parse_duration(every) if every is not None else None
+            again = now + max(parse_duration(every), SHORTEST) if every is not None else None
             care = msgspec.structs.replace(care, remind_at=again, reminded=care.reminded + 1)
             people = (care.claimed_by,) if care.claimed_by else tuple(map(str, question["assigned_to"] or ()))
             entries.append(await self._tell(document, question, raw["reminder"], people, "reminded"))

@@ -14,7 +14,7 @@ from stepwell.base.errors import NotFound, StepwellError
 from stepwell.base.instants import to_rfc3339
 from stepwell.decider.plan import Plan
 from stepwell.definition.model import WorkflowDefinition
-from stepwell.engine.loaded import snapshot_of
+from stepwell.engine.loaded import snapshot_of, state_of
 from stepwell.execution.codec import Codec
 from stepwell.execution.evolve import fold
 from stepwell.execution.state import ExecutionState
@@ -55,7 +55,7 @@ class Reading:
             NotFound: code `unknown-execution`.
         """
         stored = await self._stored(execution)
-        return execution_report(await self._plan(stored.created.digest), self._fold(stored))
+        return execution_report(await self._plan(stored.created.digest), state_of(self._codec, stored))
 
     async def reported(self, execution: str) -> Reported:
         """The same, with what it may be recognised and guarded by.
@@ -64,7 +64,7 @@ class Reading:
             NotFound: code `unknown-execution`.
         """
         stored = await self._stored(execution)
-        state, plan = self._fold(stored), await self._plan(stored.created.digest)
+        state, plan = state_of(self._codec, stored), await self._plan(stored.created.digest)
         return Reported(state.seq, state.workflow, execution_report(plan, state))
 
     async def past(self, execution: str, seq: int) -> Reported:
@@ -128,7 +128,7 @@ class Reading:
             NotFound: code `unknown-execution`.
         """
         stored = await self._stored(execution)
-        state = self._fold(stored)
+        state = state_of(self._codec, stored)
         rows = list(stored.history)
         if whole and stored.snapshot is not None:
             rows = []
@@ -143,7 +143,7 @@ class Reading:
         Raises:
             NotFound: code `unknown-execution`.
         """
-        return self._fold(await self._stored(execution))
+        return state_of(self._codec, await self._stored(execution))
 
     async def is_over(self, execution: str) -> bool:
         """Whether the execution has ended."""
@@ -204,10 +204,6 @@ class Reading:
                 hint="`stepwell execution list` shows them; --store names another store",
             )
         return stored
-
-    def _fold(self, stored: StoredExecution) -> ExecutionState:
-        events = [event for row in stored.history for event in self._codec.decode_events(row.events)]
-        return fold(events, snapshot_of(self._codec, stored))
 
 
 def _ended(state: ExecutionState) -> bool:

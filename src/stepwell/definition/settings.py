@@ -256,7 +256,9 @@ class ReminderSettings(Doc):
     """Reminds those who are asked."""
 
     after: DurationOrExpression = required("How long after they were asked.")
-    every: DurationOrExpression | None = optional("How long between one reminder and the next; once when left out.")
+    every: TimeoutOrExpression | None = optional(
+        "How long between one reminder and the next, a minute at least; once when left out."
+    )
     channels: ListOrExpression | None = optional("Names of channels; all there are when left out.")
 
 

@@ -10,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 import msgspec
 
 from stepwell.base.clock import Clock
-from stepwell.base.durations import DAY, MINUTE
-from stepwell.base.errors import Conflict, FenceLost, NotFound, StepwellError, StoreError
+from stepwell.base.durations import DAY
+from stepwell.base.errors import Conflict, FenceLost, StepwellError
 from stepwell.decider.decide import decide
 from stepwell.decider.outstanding import outstanding
 from stepwell.decider.plan import Plan
 from stepwell.decider.turn import Decision
 from stepwell.engine.admission import Admission
-from stepwell.engine.alarm import Alarm
+from stepwell.engine.background import Background, Upkeep
 from stepwell.engine.beginning import Beginning
 from stepwell.engine.changes import note_commands
 from stepwell.engine.children import START, TELL, UNDO, Children, NamedPlans, unknown_child
@@ -34,9 +34,9 @@ from stepwell.engine.gatekeeper import Gatekeeper
 from stepwell.engine.gates import GateState
 from stepwell.engine.hot import Hot
 from stepwell.engine.inbox import Inbox, input_of
-from stepwell.engine.loaded import Loaded, PlanSource, snapshot_of
+from stepwell.engine.loaded import Loaded, PlanSource, state_of, stored_execution
 from stepwell.engine.operating import VERB, Answer, Operating
-from stepwell.engine.ownership import RENEW_EVERY, Ownership
+from stepwell.engine.ownership import Ownership
 from stepwell.engine.requests import REQUEST, Requests, StartRequest, item_of
 from stepwell.engine.reusing import Reuse
 from stepwell.engine.telling import Telling
@@ -60,7 +60,6 @@ from stepwell.execution.commands import (
     TellChild,
 )
 from stepwell.execution.event import Event
-from stepwell.execution.evolve import fold
 from stepwell.execution.inputs import Begin, Input, ResultFound
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION, ExecutionStatus
@@ -76,15 +75,12 @@ from stepwell.ports.records import (
     NewExecution,
     NewVersion,
     Published,
-    StoredExecution,
 )
 from stepwell.ports.store import Store
 from stepwell.ports.work import Dispatcher, Observer
 
 _log = logging.getLogger(__name__)
 _UNCONNECTED: Final = "connect a dispatcher before opening the engine"
-FORGET_EVERY: Final = 10 * MINUTE
-"""Events whose time has passed are deleted this often."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +141,8 @@ class Engine:
         self._service_gates = service_gates or {}
         self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
         self._telling = Telling(clock, lambda work: self._work().dispatch(work))
-        self._reuse = Reuse(store, codec, clock, self._dispatch, self._take_found, self._spawn)
+        self._background = Background(self._on_failure)
+        self._reuse = Reuse(store, codec, clock, self._dispatch, self._take_found, self._background.spawn)
         self._operating = Operating(
             codec, clock, plans, self._load_owned, self._submit, self._committer.submit, self._quarantine
         )
@@ -163,10 +160,9 @@ class Engine:
         )
         self._children = Children(codec, named_plans, self._beginning.asked, self._refuse_child)
         self._requests = Requests(store, codec, self._loaded.plan, self._beginning.requested, self._consume)
-        self._renew_alarm = Alarm(clock, self._renew_leases)
-        self._forget_alarm = Alarm(clock, self._forget_events)
+        # The inbox is looked at then, too, in case a call went astray.
+        self._upkeep = Upkeep(store, self._ownership, clock, self._background, self._inbox.look)
         self._waiters = Waiters()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._dispatcher: Dispatcher | None = None
         self._failure: StepwellError | None = None
 
@@ -191,13 +187,14 @@ class Engine:
             owned += await self._ownership.take_over_orphans()
         self._committer.open()
         self._store.listen(self._inbox.look)
-        self._spawn(self._due.run())
+        self._background.spawn(self._due.run())
         for owned_shard in owned:
             await self._recover(owned_shard)
-        self._spawn(self._inbox.run())  # only now: what it has decided is outstanding, and not yet to be acted on
+        self._background.spawn(
+            self._inbox.run()
+        )  # only now: what it has decided is outstanding, and not yet to be acted on
         await self._due.open()
-        self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
-        self._forget_alarm.set(self._clock.now() + FORGET_EVERY)
+        self._upkeep.open()
         self._inbox.look()
 
     async def close(self) -> None:
@@ -206,15 +203,12 @@ class Engine:
             await self._telling.settle()
         self._admission.close()
         self._gatekeeper.close()
-        self._renew_alarm.clear()
-        self._forget_alarm.clear()
+        self._upkeep.close()
         self._due.close()
         if self._dispatcher is not None:
             await self._dispatcher.close()
         await self._committer.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.close()
         self._loaded.clear()
         self._fail_waiters(StepwellError("the engine was closed", code="engine-closed"))
         if self._failure is None:
@@ -254,9 +248,9 @@ class Engine:
             if hot is not None and hot.run.state.status in ENDED_EXECUTION and not hot.uncommitted:
                 return hot.run.state  # it is in memory still, for somebody is being told
             if hot is None:
-                stored = await self._stored(execution)
+                stored = await stored_execution(self._store, execution)
                 if stored.summary.status in ENDED_EXECUTION:
-                    return self._fold(stored)
+                    return state_of(self._codec, stored)
                 if stored.handle.shard not in self._ownership.fences:
                     raise Conflict(
                         f"execution {execution} has not ended, and this engine does not run it", code="run-elsewhere"
@@ -313,7 +307,7 @@ class Engine:
         Raises:
             NotFound: there is no such execution.
         """
-        return self._fold(await self._stored(execution))
+        return state_of(self._codec, await stored_execution(self._store, execution))
 
     async def publish(
         self, event: Event, requests: Sequence[StartRequest] = (), entries: Sequence[JournalEntry] = ()
@@ -516,7 +510,7 @@ class Engine:
             await self._children.start(item, self._entropy(16), self._limits.default_timeout)
             return
         if item.kind == REQUEST:
-            self._spawn(self._requests.take(item, self._entropy(16), self._limits.default_timeout))
+            self._background.spawn(self._requests.take(item, self._entropy(16), self._limits.default_timeout))
             return
         came_in = input_of(item, self._codec)
         if hot is None or came_in is None:
@@ -567,29 +561,6 @@ class Engine:
                 self._due.arm(hot, self._clock.now())
         self._admission.admit()
 
-    def _renew_leases(self) -> None:
-        self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
-        self._spawn(self._tried_again_later(self._ownership.renew()))
-        self._inbox.look()  # in case a call went astray
-
-    def _forget_events(self) -> None:
-        self._forget_alarm.set(self._clock.now() + FORGET_EVERY)
-        self._spawn(self._tried_again_later(self._store.forget_events(self._clock.now())))
-        self._spawn(self._tried_again_later(self._store.forget_results(self._clock.now())))
-
-    async def _tried_again_later(self, work: Awaitable[Any]) -> None:
-        """Do what is done every so often anyway: a store that is busy now will do it the next time.
-
-        Raises:
-            FenceLost: a shard was taken over; that is for ever.
-        """
-        try:
-            await work
-        except FenceLost:
-            raise
-        except StoreError as error:
-            _log.warning("%s; it is tried again", error)
-
     # ── When it goes wrong ───────────────────────────────────────────────────────────────────────────────────────────
 
     def _on_failure(self, error: StepwellError) -> None:
@@ -603,7 +574,7 @@ class Engine:
         self._gatekeeper.close()
         self._loaded.clear()
         self._fail_waiters(error)
-        self._spawn(self._work().close())
+        self._background.spawn(self._work().close())
 
     def _quarantine(self, hot: Hot, error: Exception) -> None:
         """Deciding on this execution met a defect: forget what is in memory; the others go on."""
@@ -621,32 +592,8 @@ class Engine:
         if self._failure is not None:
             raise self._failure
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_done)
-
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if not isinstance(error, StepwellError):
-            _log.error("a defect in the engine", exc_info=error)
-            error = StepwellError(f"a defect in the engine: {type(error).__name__}: {error}")
-        self._on_failure(error)
-
     # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _work(self) -> Dispatcher:
         assert self._dispatcher is not None, _UNCONNECTED
         return self._dispatcher
-
-    async def _stored(self, execution: str) -> StoredExecution:
-        stored = await self._store.load(execution)
-        if stored is None:
-            raise NotFound(f"there is no execution {execution!r} in this store", code="unknown-execution")
-        return stored
-
-    def _fold(self, stored: StoredExecution) -> ExecutionState:
-        events = [event for row in stored.history for event in self._codec.decode_events(row.events)]
-        return fold(events, snapshot_of(self._codec, stored))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
+from stepwell.base.errors import NotFound
 from stepwell.decider.plan import Plan
 from stepwell.decider.replay import replay
 from stepwell.decider.run import Run
 from stepwell.engine.hot import Hot
 from stepwell.execution.codec import Codec
+from stepwell.execution.evolve import fold
 from stepwell.execution.state import ExecutionState
 from stepwell.ports.records import StoredExecution
 from stepwell.ports.store import Store
@@ -84,3 +86,21 @@ def run_of(codec: Codec, plan: Plan, stored: StoredExecution) -> Run:
 def snapshot_of(codec: Codec, stored: StoredExecution) -> ExecutionState | None:
     """The state of its snapshot, when it has one."""
     return codec.decode_state(stored.snapshot) if stored.snapshot is not None else None
+
+
+async def stored_execution(store: Store, execution: str) -> StoredExecution:
+    """The execution as the store has it.
+
+    Raises:
+        NotFound: (code `unknown-execution`) it is not there.
+    """
+    stored = await store.load(execution)
+    if stored is None:
+        raise NotFound(f"there is no execution {execution!r} in this store", code="unknown-execution")
+    return stored
+
+
+def state_of(codec: Codec, stored: StoredExecution) -> ExecutionState:
+    """What is recorded of a stored execution."""
+    events = [event for row in stored.history for event in codec.decode_events(row.events)]
+    return fold(events, snapshot_of(codec, stored))

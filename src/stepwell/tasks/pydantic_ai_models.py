@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,8 @@ class PydanticAiModels(ModelProvider):
         choice = self._choices[name]
         key = self._open(choice.api_key)
         try:
-            return await self._asked(question, _model(choice, key))
+            model = await asyncio.to_thread(_model, choice, key)  # what it imports takes long
+            return await self._asked(question, model)
         except TaskError as error:
             if key:
                 error.message = error.message.replace(key, "***")

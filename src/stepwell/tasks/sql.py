@@ -65,7 +65,7 @@ class SqlHandler(TaskHandler):
                 `too_many_rows`, `too_many_columns`.
         """
         settings = read_settings(config, _SqlSettings, "sql")
-        engine = self._engine(settings.connection, context)
+        engine = await self._engine(settings.connection, context)
         running: list[Connection] = []
         try:
             return TaskResult(await context.run_sync(_run, engine, settings, context.idempotency_key, running))
@@ -78,13 +78,14 @@ class SqlHandler(TaskHandler):
         for engine in engines.values():
             await asyncio.to_thread(engine.dispose)
 
-    def _engine(self, name: str, context: TaskContext) -> Engine:
+    async def _engine(self, name: str, context: TaskContext) -> Engine:
         if name not in self._connections:
             hint = hint_for(name, self._connections)
             raise TaskError("unknown_connection", f"there is no connection {name!r} in the configuration ({hint})")
         url = context.open(self._connections[name])
         if url not in self._engines:
-            self._engines[url] = _engine(name, url)
+            made = await context.run_sync(_engine, name, url)  # what it imports takes long
+            self._engines.setdefault(url, made)
         return self._engines[url]
 
 

@@ -224,9 +224,7 @@ class Queues(TaskHandler):
 
     def workers(self) -> list[WorkerState]:
         """The workers that were heard of lately, in order of name."""
-        since = self._clock.now() - WORKER_KEPT
-        self._workers = {name: each for name, each in self._workers.items() if each.last_seen_at >= since}
-        self._to_stop = {name: ids for name, ids in self._to_stop.items() if name in self._workers}
+        self._forget_workers()
         running = [job.worker for job in self._handed_out.values() if job.worker is not None]
         return [
             msgspec.structs.replace(each, running=running.count(name)) for name, each in sorted(self._workers.items())
@@ -370,8 +368,16 @@ class Queues(TaskHandler):
             raise Conflict(message, code="not-assigned", hint="stop the work, and ask for other")
         return job
 
+    def _forget_workers(self) -> None:
+        """Those that were not heard of for long, and what they should have been told."""
+        since = self._clock.now() - WORKER_KEPT
+        self._workers = {name: each for name, each in self._workers.items() if each.last_seen_at >= since}
+        self._to_stop = {name: ids for name, ids in self._to_stop.items() if name in self._workers}
+
     def _note(self, worker: str, queues: Sequence[str] | None) -> None:
         known = self._workers.get(worker)
+        if known is None:  # one comes, others may have gone
+            self._forget_workers()
         if queues is None:
             queues = known.queues if known is not None else ()
         self._workers[worker] = WorkerState(name=worker, queues=queues, running=0, last_seen_at=self._clock.now())
