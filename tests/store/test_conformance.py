@@ -12,6 +12,7 @@ from stepwell.store.memory import MemoryStore
 from stepwell.store.memory_content import Content
 from stepwell.store.sqlite import SqliteStore
 from tests.conformance.ledger import LedgerConformance
+from tests.conformance.ledger_journal import JournalConformance
 from tests.conformance.store import OpenStore, StoreConformance, StorePlace
 from tests.conformance.store_dead_letters import DeadLettersConformance
 from tests.conformance.store_events import EventsConformance
@@ -135,4 +136,12 @@ class TestMemoryLists(InMemory, ListsConformance):
 
 
 class TestSqliteLists(InSqlite, ListsConformance):
+    pass
+
+
+class TestMemoryJournal(InMemory, JournalConformance):
+    pass
+
+
+class TestSqliteJournal(InSqlite, JournalConformance):
     pass
