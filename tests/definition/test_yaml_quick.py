@@ -70,6 +70,8 @@ def shown(value: Any) -> str:
 @example("a:\n  bc: 1\n d-e: 2")
 @example("a: x\n  bc: y")
 @example("- x\na: y")
+@example("a:\n- -1")
+@example("a: b  c  ")
 def test_whatever_is_read_quickly_is_read_as_the_exact_reader_reads_it(text: str) -> None:
     value = quick_yaml(text)
     if value is not ...:

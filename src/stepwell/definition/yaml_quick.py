@@ -14,16 +14,17 @@ from stepwell.definition.scalars import WORDS, BadNumber, plain_scalar
 from stepwell.definition.tree import WEIGHT, is_moderate
 
 _LINE: Final = re.compile(
-    r"""(?P<indent>\ *+)(?P<dashes>(?:-\ ++)*+)
+    r"""(?P<indent>\ *+)(?P<dashes>(?:(?=-\ )-\ ++)*+)
     (?:(?P<key>[A-Za-z_][A-Za-z0-9_.-]{0,99}):(?:\ ++|$))?
     (?:'(?P<single>[ -&(-~]*+)'
     |"(?P<double>[ !#-\[\]-~]*+)"
-    |(?P<plain>-?[A-Za-z0-9_/](?:[!-"$-9;-~]|:(?=[!-~])|\ ++(?=[!-"$-~]))*+))?
+    |(?P<plain>-?[A-Za-z0-9_/](?:[!-"$-9;-~]|(?=:[!-~]):|(?=\ ++[!-"$-~])\ ++)*+))?
     \ *+""",
     re.VERBOSE,
 )
 """A line: entries of lists, then a key, a value, or a key and its value; in ASCII. Nothing that was matched is given
-back, so a line takes time in proportion to its length, whatever stands in it."""
+back, so a line takes time in proportion to its length, whatever stands in it. Every round of a repetition looks ahead
+before it takes anything: before 3.11.5, Python kept what a round that failed had taken (CPython issue 106052)."""
 
 _COMMENT: Final = re.compile(r" *+(?:#[ -~]*+)?")
 _DASH: Final = re.compile("-")
