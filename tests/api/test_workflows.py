@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from stepwell.base.durations import SECOND
+from stepwell.ports.records import Registration
 from tests.api.conftest import Server
 from tests.api.documents import API, WITH_SCHEMA, YAML, problem_of, registered, workflow
 
@@ -127,6 +129,25 @@ async def test_a_change_needs_to_name_what_was_seen(server: Server) -> None:
     problem_of(await server.patch(path, json={"default": True}, headers={"If-Match": tag}), 412, "changed-meanwhile")
     back = await server.patch(path, json={"lifecycle": "retired"}, headers={"If-Match": "*"})
     assert back.json()["lifecycle"] == "retired"
+
+
+async def test_of_two_nodes_that_change_what_they_have_read_one_is_refused(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tag = (await registered(server, workflow())).headers["etag"]
+    store, move = server.parts.store, server.parts.store.set_lifecycle
+
+    async def later(*args: Any, **more: Any) -> Registration:
+        """Another node is quicker."""
+        monkeypatch.setattr(store, "set_lifecycle", move)
+        await move("hello", "1.0.0", "deprecated", at=server.clock.now(), by="another")
+        return await move(*args, **more)
+
+    monkeypatch.setattr(store, "set_lifecycle", later)
+    path = f"{API}/workflows/hello/versions/1.0.0"
+    late = await server.patch(path, json={"lifecycle": "retired"}, headers={"If-Match": tag})
+    problem_of(late, 412, "changed-meanwhile")
+    assert (await server.get(path)).json()["lifecycle"] == "deprecated"
 
 
 async def test_a_deprecated_version_starts_with_a_warning(server: Server) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepwell.base.errors import Conflict, StepwellError, UsageError
-from stepwell.ports.ledger import Document, JournalEntry, JournalQuery, JournalRow, Write
+from stepwell.ports.ledger import DEAD_EVENT, Document, JournalEntry, JournalQuery, JournalRow, Write
 from stepwell.ports.records import ANYWHERE, InboxItem
 from stepwell.ports.store import Store
 from tests.conformance.store import LATER, NOW, PATIENCE, TTL, OpenStore, Scene, StorePlace, event
@@ -373,6 +373,26 @@ class LedgerConformance(StorePlace):
         error = await refusal(store.publish(event("e3"), NOW, LATER, entries=[entry(kind="")]))
         assert error.code == "invalid-text"
         assert (await store.status()).events == 2
+
+    async def test_documents_are_changed_with_an_event_and_not_with_a_duplicate(self, store: Store) -> None:
+        for body in (b"1", b"2"):
+            await store.publish(event("e1"), NOW, LATER, writes=[put("a", body), put("b", body, expected=0)])
+        assert [each.body for each in await store.documents("schedule")] == [b"1", b"1"]
+        await store.publish(event("e2"), NOW, LATER, writes=[delete("a"), put("b", b"3", expected=1)])
+        assert [(each.key, each.body) for each in await store.documents("schedule")] == [("b", b"3")]
+
+    async def test_of_an_event_whose_documents_are_refused_nothing_is_stored(self, scene: Scene) -> None:
+        store = scene.store
+        await store.write([put("there")], NOW)
+        before = await self.everything(scene)
+        writes = [put("a"), put("there", expected=7)]
+        error = await refusal(store.publish(event("e1"), NOW, LATER, [item()], [entry()], writes))
+        assert error.code == "changed-meanwhile"
+        assert await self.everything(scene) == before
+
+    async def test_dead_events_are_counted_among_the_dead_letters(self, store: Store) -> None:
+        await store.write([put("a", kind=DEAD_EVENT), put("b", kind=DEAD_EVENT), put("c", kind="other")], NOW)
+        assert ((await store.census()).dead_letters, (await store.status()).dead_letters) == (2, 2)
 
     # ── Whatever is written ──────────────────────────────────────────────────────────────────────────────────────────
 

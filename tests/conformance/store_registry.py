@@ -228,6 +228,30 @@ class RegistryConformance(StorePlace):
             assert raised.value.code == "unknown-version"
             assert raised.value.hint
 
+    async def test_of_two_that_change_what_they_have_read_the_second_is_refused(self, store: Store) -> None:
+        seen = (await register(store)).registration
+        await register(store, "2.0.0", "draft")
+        moved = await store.set_lifecycle("shop", "1.0.0", "deprecated", at=2, by="ann", expected=seen)
+        for late in (
+            store.set_lifecycle("shop", "1.0.0", "retired", at=3, by="bob", expected=seen),
+            store.set_default("shop", "1.0.0", at=3, by="bob", expected=seen),
+        ):
+            with pytest.raises(Conflict) as raised:
+                await late
+            assert raised.value.code == "changed-meanwhile"
+        assert await store.registered("shop", "1.0.0") == moved
+        assert (await store.set_default("shop", "1.0.0", at=4, by="ann", expected=moved)).is_chosen
+
+    async def test_of_many_at_once_that_expect_the_same_one_changes_it(self, store: Store) -> None:
+        seen = (await register(store)).registration
+        calls = [
+            store.set_lifecycle("shop", "1.0.0", to, at=2, by="ann", expected=seen)
+            for to in ("deprecated", "retired", "deprecated", "retired")
+        ]
+        done = await asyncio.gather(*calls, return_exceptions=True)
+        assert sum(isinstance(each, Registration) for each in done) == 1
+        assert sum(isinstance(each, Conflict) and each.code == "changed-meanwhile" for each in done) == 3
+
     async def test_the_mark_changes_with_everything_that_is_registered_and_with_nothing_else(
         self, store: Store
     ) -> None:

@@ -19,6 +19,7 @@ from tests.conformance.store_events import EventsConformance
 from tests.conformance.store_executions import ExecutionsConformance
 from tests.conformance.store_lists import ListsConformance
 from tests.conformance.store_locks import LocksConformance
+from tests.conformance.store_nodes import NodesConformance
 from tests.conformance.store_registry import RegistryConformance
 from tests.conformance.store_results import ResultsConformance
 from tests.conformance.store_tallies import TalliesConformance
@@ -144,4 +145,12 @@ class TestMemoryJournal(InMemory, JournalConformance):
 
 
 class TestSqliteJournal(InSqlite, JournalConformance):
+    pass
+
+
+class TestMemoryNodes(InMemory, NodesConformance):
+    pass
+
+
+class TestSqliteNodes(InSqlite, NodesConformance):
     pass

@@ -29,6 +29,7 @@ RELEASED = {
     3: "41c8846675c9bf5729a15daace37768522ff6d4110e8dd91447d7a6179987af6",
     4: "f67d7fd604b749bacfcacf8a2153600ac2aa2d4f19ccdca4582975ae5d82839a",
     5: "2453fee45cda9859f119865b39601b74e6e2e5930da498d91c8c5905aa3a2771",
+    6: "aecd9b32cfb8f4a72f31695ab25a433461e5f4d627305e7cf7fe313005963b02",
 }
 """The checksums of released migrations. A migration is never edited after its release: add another one."""
 

@@ -15,6 +15,7 @@ from stepwell.app.planning import figures_document, figures_of
 from stepwell.app.registry import Reference, Registry, full_report, registration_report
 from stepwell.base.clock import Clock
 from stepwell.base.derive import digest
+from stepwell.base.errors import Conflict
 from stepwell.base.spans import Source
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.ports.records import Lifecycle, Registration
@@ -131,13 +132,29 @@ class Workflows:
         Raises:
             NotFound: see `Registry.find`. Conflict: it cannot move there, or must not be the default.
         """
-        registration = await self._registry.find(reference)
-        check(mark_of(registration))
-        name, version, now = registration.name, registration.version, self._clock.now()
+        while True:
+            registration = await self._registry.find(reference)
+            check(mark_of(registration))
+            try:
+                return await self._changed(registration, lifecycle, default, by, reason)
+            except Conflict as error:
+                if error.code != "changed-meanwhile":
+                    raise  # else whoever was first has changed its mark: `check` decides
+
+    async def _changed(
+        self, known: Registration, lifecycle: Lifecycle | None, default: bool, by: str, reason: str | None
+    ) -> Versioned:
+        """The version after the changes, if it was still as known; the second follows from the first."""
+        registration, now = known, self._clock.now()
         if lifecycle is not None:
-            registration = await self._store.set_lifecycle(name, version, lifecycle, at=now, by=by, reason=reason)
+            registration = await self._store.set_lifecycle(
+                known.name, known.version, lifecycle, at=now, by=by, reason=reason, expected=known
+            )
         if default:
-            registration = await self._store.set_default(name, version, at=now, by=by, reason=reason)
+            expected = known if registration is known else None
+            registration = await self._store.set_default(
+                known.name, known.version, at=now, by=by, reason=reason, expected=expected
+            )
         return Versioned(registration_report(registration), mark_of(registration))
 
     async def definition(self, reference: Reference) -> WorkflowDefinition:

@@ -84,9 +84,13 @@ class StoreError(StepwellError):
 
 
 class FenceLost(StoreError):
-    """Another node took the shard over: this node must not write there again."""
+    """Another node took shards over: this node must not write there again. `shards` names them."""
 
     code = "fence-lost"
+
+    def __init__(self, message: str, *, shards: tuple[int, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.shards = shards
 
 
 class InvalidTransition(StepwellError):

@@ -10,11 +10,14 @@ All instants are integers of microseconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from stepwell.ports.records import InboxItem
+
+DEAD_EVENT: Final = "dead-event"
+"""The kind of the documents that are dead letters too: `Tallies.census` and `Store.status` count them among those."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):

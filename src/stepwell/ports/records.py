@@ -223,9 +223,7 @@ class InboxItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ANYWHERE: Final = -1
-
-
-"""In place of a shard: of an inbox item that any engine may take."""
+"""In place of a shard: of an inbox item that any engine may take. Lower numbers are inboxes that belong to no shard."""
 
 
 class Batch(msgspec.Struct, kw_only=True):
@@ -351,6 +349,52 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     shard: int
     fence: int
     expires_at: int
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node says of itself.
+
+    Attributes:
+        name: unique text; the owner of its leases.
+        shards: so many are shared out among the nodes: those numbered from 0.
+        since: when it was opened.
+        leaving: it takes no more shards.
+        about: more for other nodes and for people, as JSON.
+    """
+
+    name: str
+    shards: int
+    since: int
+    leaving: bool = False
+    about: bytes = b"{}"
+
+
+class FreeShard(msgspec.Struct, frozen=True):
+    """A shard without a living owner.
+
+    Attributes:
+        fence: the last number under which it was owned; 0 for never.
+        released: it was given up, or its owner is known to be gone; otherwise its lease has run out, whatever the reason.
+    """
+
+    shard: int
+    fence: int
+    released: bool
+
+
+class Attendance(msgspec.Struct, frozen=True, kw_only=True):
+    """How things stand when a node has said that it is there.
+
+    Attributes:
+        nodes: those that are alive, this one too, in the order in which they came (`since`, then name).
+        lost: the shards, of the leases that the node believed to have, that are its own no more.
+        free: the shards without a living owner, in order of number: of those that are shared out every one, whether it
+            was ever owned or not, and beyond them those that were.
+    """
+
+    nodes: Sequence[Presence]
+    lost: Sequence[int]
+    free: Sequence[FreeShard]
 
 
 class Published(msgspec.Struct, frozen=True):

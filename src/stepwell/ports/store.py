@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from stepwell.execution.event import Event
-from stepwell.ports.ledger import JournalEntry, Ledger
+from stepwell.ports.ledger import JournalEntry, Ledger, Write
 from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
 from stepwell.ports.records import (
+    Attendance,
     Batch,
     DeadLetter,
     Discarded,
@@ -22,6 +23,7 @@ from stepwell.ports.records import (
     Lease,
     Lifecycle,
     Lock,
+    Presence,
     Published,
     Registered,
     Registration,
@@ -54,9 +56,12 @@ class Store(Ledger, Tallies, Protocol):
 
     # Ownership
 
-    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int) -> Lease:
+    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int, *, behind: int = 0) -> Lease:
         """Own a shard, under a fencing number higher than any before; None asks for a shard without unfinished
         executions and requests to start some (inbox items of kind `start`), made when there is none.
+
+        Args:
+            behind: with None, the lowest number that the shard may have: those below are shared out among nodes.
 
         Raises:
             Conflict: (code `shard-owned`) its owner is alive: the lease has neither expired nor been released, and its
@@ -68,12 +73,39 @@ class Store(Ledger, Tallies, Protocol):
         """The leases, prolonged.
 
         Raises:
-            FenceLost: one of them was taken over.
+            FenceLost: one of them was taken over. Its `shards` are those that were.
         """
         ...
 
     async def release(self, leases: Sequence[Lease]) -> None:
         """Give the shards up; leases that were lost are ignored."""
+        ...
+
+    async def attend(self, presence: Presence, leases: Sequence[Lease], now: int, ttl: int) -> Attendance:
+        """A node says that it is there: until `now + ttl` it counts as alive, and all its leases are prolonged that are
+        still its own. What it learns is as of the same transaction. One statement, made every few seconds by each node.
+
+        Nodes whose time has run out, or whose process is known to be gone, do not count and may be forgotten. Listeners
+        of the other nodes (`listen_to_nodes`) are called when this one was not alive before, or leaves now.
+
+        Args:
+            leases: what the node believes to own.
+        """
+        ...
+
+    async def claim(self, shards: Sequence[int], owner: str, now: int, ttl: int) -> Sequence[Lease]:
+        """Own, as `acquire` does, those of these shards that have no living owner; the others are left out. In order of
+        number, in one transaction."""
+        ...
+
+    async def depart(self, name: str) -> None:
+        """The node of this name is there no more, and what it owned has no owner. Listeners of other nodes are called.
+        Nothing happens when there is none."""
+        ...
+
+    def listen_to_nodes(self, callback: Callable[[], None]) -> None:
+        """Call `callback` on the event loop, soon after another node came or went, or gave shards up (`release`): there
+        may be something to claim. A call may be missing; nobody may rely on one."""
         ...
 
     # Executions
@@ -93,7 +125,7 @@ class Store(Ledger, Tallies, Protocol):
         comes then does not have him told again.
 
         Raises:
-            FenceLost: a fence is no longer the shard's. DuplicateStart: a start key is taken. StoreError: it could not
+            FenceLost: fences are no longer their shards'; `shards` names those. DuplicateStart: a start key is taken. StoreError: it could not
             be written (disk full, read-only, unreachable). In every case nothing was written.
         """
         ...
@@ -203,6 +235,7 @@ class Store(Ledger, Tallies, Protocol):
         keep_until: int,
         posts: Sequence[InboxItem] = (),
         entries: Sequence[JournalEntry] = (),
+        writes: Sequence[Write] = (),
     ) -> Published:
         """Store the event (once per source and id) and put it into the inbox of every waiting step's shard.
 
@@ -213,9 +246,11 @@ class Store(Ledger, Tallies, Protocol):
             posts: put into inboxes in the same transaction, unless the event is a duplicate. Those for `ANYWHERE` go to
                 a shard with a living owner, if there is one.
             entries: noted in the journal in the same transaction, unless the event is a duplicate.
+            writes: of documents, in the same transaction, unless the event is a duplicate.
 
         Raises:
-            UsageError: as `write` has it of the entries.
+            Conflict: (code `changed-meanwhile`) as `write` has it of the documents; nothing was stored.
+            UsageError: as `write` has it of the entries and documents.
         """
         ...
 
@@ -232,8 +267,16 @@ class Store(Ledger, Tallies, Protocol):
         """Items not yet consumed, with an id greater than `after`, in order."""
         ...
 
-    def listen(self, callback: Callable[[], None]) -> None:
-        """Call `callback` on the event loop whenever somebody else may have put something into an owned inbox."""
+    def listen(self, callback: Callable[[], None], inbox: int | None = None) -> bool:
+        """Call `callback` on the event loop whenever somebody else may have put something into an owned inbox.
+
+        Args:
+            inbox: the number, below `ANYWHERE`, of an inbox that belongs to no shard: call when something may have been
+                put there, and not for owned ones.
+
+        Returns:
+            Whether calls come; where they do not, or not always, one has to look now and then.
+        """
         ...
 
     # Definitions
@@ -280,25 +323,46 @@ class Store(Ledger, Tallies, Protocol):
         return await self.registrations()
 
     async def set_lifecycle(
-        self, name: str, version: str, to: Lifecycle, *, at: int, by: str, reason: str | None = None
+        self,
+        name: str,
+        version: str,
+        to: Lifecycle,
+        *,
+        at: int,
+        by: str,
+        reason: str | None = None,
+        expected: Registration | None = None,
     ) -> Registration:
         """Move a version on in its life. Nothing happens when it is there already. A retired version is no longer its
         name's chosen default.
 
+        Args:
+            expected: the version as it was read; None when it does not matter what it is now.
+
         Raises:
             NotFound: (code `unknown-version`) it is not registered. Conflict: (code `illegal-lifecycle`) it cannot move
-            there from where it is (`store.lifecycle`).
+            there from where it is (`store.lifecycle`); (code `changed-meanwhile`) it is not as expected.
         """
         ...
 
     async def set_default(
-        self, name: str, version: str, *, at: int, by: str, reason: str | None = None
+        self,
+        name: str,
+        version: str,
+        *,
+        at: int,
+        by: str,
+        reason: str | None = None,
+        expected: Registration | None = None,
     ) -> Registration:
         """Choose the version that the name alone means.
 
+        Args:
+            expected: the version as it was read; None when it does not matter what it is now.
+
         Raises:
             NotFound: (code `unknown-version`) it is not registered. Conflict: (code `version-draft`, `version-retired`)
-            it must not be started.
+            it must not be started; (code `changed-meanwhile`) it is not as expected.
         """
         ...
 

@@ -68,6 +68,24 @@ def known_version(versions: Sequence[Registration], name: str, version: str) -> 
     )
 
 
+def check_expected(versions: Sequence[Registration], expected: Registration | None) -> None:
+    """Refuse to change a version that is not as it was read.
+
+    Args:
+        versions: all of its name, as they are.
+        expected: the version as it was read; None when that does not matter.
+
+    Raises:
+        Conflict: code `changed-meanwhile`.
+    """
+    if expected is not None and expected not in arranged(versions):
+        raise Conflict(
+            f"{expected.name} {expected.version} is no longer as it was read",
+            code="changed-meanwhile",
+            hint="read it again, and decide anew",
+        )
+
+
 def moved(registration: Registration, to: Lifecycle, deed: Deed) -> Registration:
     """The version in another lifecycle; a retired one is no longer chosen as the default.
 

@@ -10,9 +10,10 @@ from stepwell.base.errors import Conflict, StoreError
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.namespaces import namespace_of
 from stepwell.execution.event import Event
-from stepwell.ports.ledger import Chain, Document, FeedRow, JournalEntry, JournalQuery, JournalRow, Write
+from stepwell.ports.ledger import DEAD_EVENT, Chain, Document, FeedRow, JournalEntry, JournalQuery, JournalRow, Write
 from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
 from stepwell.ports.records import (
+    Attendance,
     Batch,
     DeadLetter,
     Deed,
@@ -23,6 +24,7 @@ from stepwell.ports.records import (
     Lease,
     Lifecycle,
     Lock,
+    Presence,
     Published,
     Registered,
     Registration,
@@ -37,7 +39,8 @@ from stepwell.store import memory_tallies
 from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_place_of
 from stepwell.store.ledger_rules import check_texts
 from stepwell.store.lifecycle import found, wanted
-from stepwell.store.memory_content import Content, Ownership, Record
+from stepwell.store.memory_content import Content, Record
+from stepwell.store.memory_nodes import Ownership
 from stepwell.store.placing import placed
 
 
@@ -55,8 +58,10 @@ class MemoryStore(Store):
         self.content = content if content is not None else Content()
         self._is_open = False
         self._leases: dict[int, int] = {}
-        self._callbacks: list[Callable[[], None]] = []
-        self._rung = False
+        self._callbacks: list[tuple[int | None, Callable[[], None]]] = []
+        self._rung = set[int | None]()
+        self._names = set[str]()  # of the nodes that use this store
+        self._of_nodes: list[Callable[[], None]] = []
 
     # ── Life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -64,13 +69,15 @@ class MemoryStore(Store):
         if not self._is_open:
             self._is_open = True
             self.content.connected.append(self._on_posted)
+            self.content.cluster.listeners.append(self._on_node)
 
     async def close(self) -> None:
         if self._is_open:
             self._is_open = False
             self.content.connected.remove(self._on_posted)
+            self.content.cluster.listeners.remove(self._on_node)
             leases, self._leases = self._leases, {}
-            self.content.give_up(leases)
+            self.content.cluster.give_up(leases)
 
     def _opened(self) -> Content:
         if not self._is_open:
@@ -79,10 +86,10 @@ class MemoryStore(Store):
 
     # ── Ownership ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int) -> Lease:
+    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int, *, behind: int = 0) -> Lease:
         content = self._opened()
         if shard is None:
-            shard = content.free_shard(now)
+            shard = content.free_shard(now, behind)
         known = content.shards.setdefault(shard, Ownership())
         if known.is_alive(now):
             raise Conflict(
@@ -90,14 +97,13 @@ class MemoryStore(Store):
                 code="shard-owned",
                 hint="stop that engine, or wait until then",
             )
-        known.fence, known.owner, known.expires_at = known.fence + 1, owner, now + ttl
-        self._leases[shard] = known.fence
-        return Lease(shard=shard, fence=known.fence, expires_at=known.expires_at)
+        lease = known.own(shard, owner, now, ttl)
+        self._leases[shard] = lease.fence
+        return lease
 
     async def renew(self, leases: Sequence[Lease], now: int, ttl: int) -> Sequence[Lease]:
         content = self._opened()
-        for lease in leases:
-            content.check_fence(lease.shard, lease.fence)
+        content.cluster.check({lease.shard: lease.fence for lease in leases})
         for lease in leases:
             content.shards[lease.shard].expires_at = now + ttl
         return [Lease(shard=lease.shard, fence=lease.fence, expires_at=now + ttl) for lease in leases]
@@ -106,7 +112,30 @@ class MemoryStore(Store):
         content = self._opened()
         for lease in leases:
             self._leases.pop(lease.shard, None)
-        content.give_up({lease.shard: lease.fence for lease in leases})
+        content.cluster.give_up({lease.shard: lease.fence for lease in leases})
+
+    async def attend(self, presence: Presence, leases: Sequence[Lease], now: int, ttl: int) -> Attendance:
+        attendance = self._opened().cluster.attend(presence, leases, now, ttl)
+        self._names.add(presence.name)
+        for shard in attendance.lost:
+            self._leases.pop(shard, None)
+        return attendance
+
+    async def claim(self, shards: Sequence[int], owner: str, now: int, ttl: int) -> Sequence[Lease]:
+        leases = self._opened().cluster.claim(shards, owner, now, ttl)
+        self._leases |= {lease.shard: lease.fence for lease in leases}
+        return leases
+
+    async def depart(self, name: str) -> None:
+        self._opened().cluster.depart(name)
+
+    def listen_to_nodes(self, callback: Callable[[], None]) -> None:
+        self._of_nodes.append(callback)
+
+    def _on_node(self, name: str) -> None:
+        if name not in self._names:
+            for callback in self._of_nodes:
+                asyncio.get_running_loop().call_soon(callback)
 
     # ── Executions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -218,11 +247,12 @@ class MemoryStore(Store):
         keep_until: int,
         posts: Sequence[InboxItem] = (),
         entries: Sequence[JournalEntry] = (),
+        writes: Sequence[Write] = (),
     ) -> Published:
         content = self._opened()
-        check_texts((), entries)
-        owned = content.owned(now)
-        items = content.publish(event, now, keep_until)
+        check_texts(writes, entries)
+        owned = content.cluster.owned(now)
+        items = content.publish(event, now, keep_until, writes)
         if items is None:
             return Published(duplicate=True, waits=0, engine_present=bool(owned))
         posted = placed(posts, owned, content.shards)
@@ -244,8 +274,9 @@ class MemoryStore(Store):
         items = self._opened().inbox.values()
         return [item for item in items if item.shard == shard and item.id > after][:limit]
 
-    def listen(self, callback: Callable[[], None]) -> None:
-        self._callbacks.append(callback)
+    def listen(self, callback: Callable[[], None], inbox: int | None = None) -> bool:
+        self._callbacks.append((inbox, callback))
+        return True
 
     def _ring(self, items: Sequence[InboxItem]) -> None:
         concerned = {item.shard for item in items}
@@ -253,14 +284,22 @@ class MemoryStore(Store):
             ring(concerned)
 
     def _on_posted(self, shards: Collection[int]) -> None:
-        if not self._rung and not self._leases.keys().isdisjoint(shards):
-            self._rung = True
-            asyncio.get_running_loop().call_soon(self._call)
+        if not self._leases.keys().isdisjoint(shards):
+            self._call_soon(None)
+        for inbox, _ in self._callbacks:
+            if inbox is not None and inbox in shards:
+                self._call_soon(inbox)
 
-    def _call(self) -> None:
-        self._rung = False
-        for callback in self._callbacks:
-            callback()
+    def _call_soon(self, inbox: int | None) -> None:
+        if inbox not in self._rung:
+            self._rung.add(inbox)
+            asyncio.get_running_loop().call_soon(self._call, inbox)
+
+    def _call(self, inbox: int | None) -> None:
+        self._rung.discard(inbox)
+        for listened, callback in self._callbacks:
+            if listened == inbox:
+                callback()
 
     # ── Definitions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -294,15 +333,31 @@ class MemoryStore(Store):
         return wanted(self._opened().registry.everything(), name, tag, lifecycle)
 
     async def set_lifecycle(
-        self, name: str, version: str, to: Lifecycle, *, at: int, by: str, reason: str | None = None
+        self,
+        name: str,
+        version: str,
+        to: Lifecycle,
+        *,
+        at: int,
+        by: str,
+        reason: str | None = None,
+        expected: Registration | None = None,
     ) -> Registration:
         deed = Deed(what=to, at=at, by=by, reason=reason)
-        return self._opened().registry.set_lifecycle(name, version, to, deed)
+        return self._opened().registry.set_lifecycle(name, version, to, deed, expected)
 
     async def set_default(
-        self, name: str, version: str, *, at: int, by: str, reason: str | None = None
+        self,
+        name: str,
+        version: str,
+        *,
+        at: int,
+        by: str,
+        reason: str | None = None,
+        expected: Registration | None = None,
     ) -> Registration:
-        return self._opened().registry.set_default(name, version, Deed(what="default", at=at, by=by, reason=reason))
+        deed = Deed(what="default", at=at, by=by, reason=reason)
+        return self._opened().registry.set_default(name, version, deed, expected)
 
     # ── What is kept beside executions ───────────────────────────────────────────────────────────────────────────────
 
@@ -386,7 +441,7 @@ class MemoryStore(Store):
                 if known.owner is not None
             ],
             registered=len(content.registry.everything()),
-            dead_letters=content.dead_letters.count(),
+            dead_letters=content.dead_letters.count() + content.documents.count_of(DEAD_EVENT),
             locks=len(content.locks.listed(None)),
             documents=content.documents.count(),
             journal=content.journal.count(),

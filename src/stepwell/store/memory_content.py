@@ -6,12 +6,12 @@ given or got.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
-from stepwell.base.errors import FenceLost, StoreError
+from stepwell.base.errors import StoreError
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_keys_of_event
 from stepwell.execution.status import ENDED_EXECUTION
@@ -36,6 +36,7 @@ from stepwell.store.ledger_rules import check_texts
 from stepwell.store.memory_dead_letters import DeadLetters
 from stepwell.store.memory_ledger import Documents, Journal
 from stepwell.store.memory_locks import Locks
+from stepwell.store.memory_nodes import Cluster
 from stepwell.store.memory_registry import Registry
 from stepwell.store.placing import placed
 
@@ -84,17 +85,6 @@ class Record:
         return InboxItem(shard=self.handle.shard, kind=kind, payload=payload, execution=self.handle.id, step=step)
 
 
-class Ownership(msgspec.Struct):
-    """Who owns a shard; nobody when `owner` is None."""
-
-    fence: int = 0
-    owner: str | None = None
-    expires_at: int = 0
-
-    def is_alive(self, now: int) -> bool:
-        return self.owner is not None and self.expires_at > now
-
-
 class KeptEvent(msgspec.Struct, frozen=True):
     """An event as it is kept; `keys` are those it is filed under."""
 
@@ -125,7 +115,8 @@ class Content:
         self.documents = Documents()
         self.journal = Journal()
         self.committed: list[tuple[Record, int]] = []  # every row of history, as the record's and its seq
-        self.shards: dict[int, Ownership] = {}
+        self.cluster = Cluster()
+        self.shards = self.cluster.shards
         self.connected: list[Callable[[Collection[int]], None]] = []  # told which shards' inboxes were posted to
         self._events_so_far = 0
         self._items_so_far = 0
@@ -135,12 +126,6 @@ class Content:
     def unfinished(self) -> Iterator[Record]:
         """Executions that have not ended, oldest first."""
         return (record for record in self.by_key.values() if not record.has_ended)
-
-    def check_fence(self, shard: int, fence: int) -> None:
-        """Raises: FenceLost: the shard is owned under another number, or not at all."""
-        known = self.shards.get(shard)
-        if known is None or known.owner is None or known.fence != fence:
-            raise FenceLost(f"shard {shard} is no longer owned under the number {fence}")
 
     def append(self, batch: Batch) -> tuple[bool, Sequence[InboxItem]]:
         """See `ports.Store.append`. Also what was put into inboxes that may be those of others: waking their owners is
@@ -167,8 +152,7 @@ class Content:
         return bool(early or told), posted
 
     def _check(self, batch: Batch) -> None:
-        for shard, fence in batch.fences.items():
-            self.check_fence(shard, fence)
+        self.cluster.check(batch.fences)
         for change in batch.changes:
             if (shard := change.handle.shard) not in batch.fences:
                 raise _contradiction(f"execution {change.handle.id} is of shard {shard}, for which no lease was given")
@@ -251,7 +235,7 @@ class Content:
         check_texts(writes, entries)
         revisions = self.documents.write(writes, now)
         self.journal.note(entries)
-        items = placed(posts, self.owned(now), self.shards)
+        items = placed(posts, self.cluster.owned(now), self.shards)
         self.put(items)
         return revisions, items
 
@@ -272,10 +256,14 @@ class Content:
 
     # Events and the inbox
 
-    def publish(self, event: Event, now: int, keep_until: int) -> Sequence[InboxItem] | None:
-        """Keep the event and put it into inboxes: the items, or None when it is a duplicate."""
+    def publish(
+        self, event: Event, now: int, keep_until: int, writes: Sequence[Write] = ()
+    ) -> Sequence[InboxItem] | None:
+        """Keep the event, change documents with it, and put it into inboxes: the items, or None when it is a
+        duplicate."""
         if (event.source, event.id) in self.events:
             return None
+        self.documents.write(writes, now)
         keys, body = sorted(set(match_keys_of_event(event.data))), _encode_event(event)
         self._events_so_far += 1
         kept = KeptEvent(self._events_so_far, event.type, now, keep_until, body, filing_keys(keys))
@@ -318,13 +306,13 @@ class Content:
 
     # Ownership
 
-    def free_shard(self, now: int) -> int:
-        """The lowest shard without a living owner and unfinished executions, or a new one."""
+    def free_shard(self, now: int, behind: int) -> int:
+        """The lowest shard, from `behind` on, without a living owner and unfinished executions, or a new one."""
         busy = {record.handle.shard for record in self.unfinished()} | self.to_start()
         for shard, known in sorted(self.shards.items()):
-            if shard not in busy and not known.is_alive(now):
+            if shard >= behind and shard not in busy and not known.is_alive(now):
                 return shard
-        return max((*self.shards, *busy), default=-1) + 1
+        return max((*self.shards, *busy, behind - 1), default=-1) + 1
 
     def to_start(self) -> set[int]:
         """The shards in whose inbox somebody asks for a start."""
@@ -334,17 +322,6 @@ class Content:
         """The shards in whose inbox lies what nobody but their owner will ever act on."""
         kinds = ("start", "start_child", "compensate_self")
         return {item.shard for item in self.inbox.values() if item.kind in kinds}
-
-    def owned(self, now: int) -> Collection[int]:
-        """The shards with a living owner."""
-        return {shard for shard, known in self.shards.items() if known.is_alive(now)}
-
-    def give_up(self, leases: Mapping[int, int]) -> None:
-        """Free shards that are owned under these numbers."""
-        for shard, fence in leases.items():
-            known = self.shards.get(shard)
-            if known is not None and known.fence == fence:
-                known.owner = None
 
 
 def _has_expired(kept: KeptResult, now: int) -> bool:

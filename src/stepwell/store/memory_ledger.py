@@ -62,6 +62,10 @@ class Documents:
         """How many there are."""
         return sum(map(len, self._kinds.values()))
 
+    def count_of(self, kind: str) -> int:
+        """How many there are of a kind."""
+        return len(self._kinds.get(kind, {}))
+
     def _put(self, kind: str, key: str, document: Document | None) -> None:
         if document is not None:
             self._kinds.setdefault(kind, {})[key] = document

@@ -31,17 +31,23 @@ class Registry:
             self._put([lifecycle.new_registration(definition, tags, deed, first)])
         return Registered(self._shown(definition.name, definition.version), known is None)
 
-    def set_lifecycle(self, name: str, version: str, to: Lifecycle, deed: Deed) -> Registration:
+    def set_lifecycle(
+        self, name: str, version: str, to: Lifecycle, deed: Deed, expected: Registration | None
+    ) -> Registration:
         """See `ports.Store.set_lifecycle`."""
-        known = lifecycle.known_version(self.versions(name), name, version)
+        versions = self.versions(name)
+        known = lifecycle.known_version(versions, name, version)
+        lifecycle.check_expected(versions, expected)
         if known.lifecycle != to:
             self._put([lifecycle.moved(known, to, deed)])
         return self._shown(name, version)
 
-    def set_default(self, name: str, version: str, deed: Deed) -> Registration:
+    def set_default(self, name: str, version: str, deed: Deed, expected: Registration | None) -> Registration:
         """See `ports.Store.set_default`."""
         versions = self.versions(name)
-        self._put(lifecycle.chosen(versions, lifecycle.known_version(versions, name, version), deed))
+        known = lifecycle.known_version(versions, name, version)
+        lifecycle.check_expected(versions, expected)
+        self._put(lifecycle.chosen(versions, known, deed))
         return self._shown(name, version)
 
     def _put(self, registrations: Sequence[Registration]) -> None:

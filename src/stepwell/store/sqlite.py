@@ -21,6 +21,7 @@ from stepwell.execution.event import Event
 from stepwell.ports.ledger import Chain, Document, FeedRow, JournalEntry, JournalQuery, JournalRow, Write
 from stepwell.ports.listings import DeadLetterPage, DeadLetterQuery, ExecutionQuery, Page, WaitPage
 from stepwell.ports.records import (
+    Attendance,
     Batch,
     DeadLetter,
     Deed,
@@ -31,6 +32,7 @@ from stepwell.ports.records import (
     Lease,
     Lifecycle,
     Lock,
+    Presence,
     Published,
     Registered,
     Registration,
@@ -47,6 +49,7 @@ from stepwell.store import (
     sqlite_events,
     sqlite_ledger,
     sqlite_locks,
+    sqlite_nodes,
     sqlite_reads,
     sqlite_registry,
     sqlite_results,
@@ -89,6 +92,7 @@ class SqliteStore(Store):
         self._reader: apsw.Connection | None = None
         self._wake = Wake()
         self._leases: dict[int, Lease] = {}
+        self._attends = False
 
     # ── Life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -127,10 +131,10 @@ class SqliteStore(Store):
 
     # ── Ownership ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int) -> Lease:
+    async def acquire(self, shard: int | None, owner: str, now: int, ttl: int, *, behind: int = 0) -> Lease:
         process, port = this_process(), self._wake.port
         lease = await self._write(
-            lambda connection: sqlite_shards.acquire(connection, shard, owner, now, ttl, process, port)
+            lambda connection: sqlite_shards.acquire(connection, shard, owner, now, ttl, process, port, behind)
         )
         self._leases[lease.shard] = lease
         return lease
@@ -142,6 +146,36 @@ class SqliteStore(Store):
         for lease in leases:
             self._leases.pop(lease.shard, None)
         await self._write(lambda connection: sqlite_shards.release(connection, leases))
+        if self._attends:
+            self._wake_nodes(self._read(lambda connection: sqlite_nodes.all_ports(connection)))
+
+    async def attend(self, presence: Presence, leases: Sequence[Lease], now: int, ttl: int) -> Attendance:
+        process, port = this_process(), self._wake.port
+        self._attends = True
+        attendance, ports = await self._write(
+            lambda connection: sqlite_nodes.attend(connection, presence, leases, now, ttl, process, port)
+        )
+        for shard in attendance.lost:
+            self._leases.pop(shard, None)
+        self._wake_nodes(ports)
+        return attendance
+
+    async def claim(self, shards: Sequence[int], owner: str, now: int, ttl: int) -> Sequence[Lease]:
+        process, port = this_process(), self._wake.port
+        leases = await self._write(
+            lambda connection: sqlite_nodes.claim(connection, shards, owner, now, ttl, process, port)
+        )
+        self._leases |= {lease.shard: lease for lease in leases}
+        return leases
+
+    async def depart(self, name: str) -> None:
+        self._wake_nodes(await self._write(lambda connection: sqlite_nodes.depart(connection, name)))
+
+    def listen_to_nodes(self, callback: Callable[[], None]) -> None:
+        self._wake.listen(callback)
+
+    def _wake_nodes(self, ports: Iterable[int]) -> None:
+        self._wake.ring(port for port in ports if port != self._wake.port)
 
     # ── Executions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -231,9 +265,10 @@ class SqliteStore(Store):
         keep_until: int,
         posts: Sequence[InboxItem] = (),
         entries: Sequence[JournalEntry] = (),
+        writes: Sequence[Write] = (),
     ) -> Published:
         handed = await self._write(
-            lambda connection: sqlite_events.publish(connection, event, now, keep_until, posts, entries)
+            lambda connection: sqlite_events.publish(connection, event, now, keep_until, posts, entries, writes)
         )
         self._ring(handed.owners)
         return handed.published
@@ -252,8 +287,9 @@ class SqliteStore(Store):
     async def inbox(self, shard: int, after: int = 0, limit: int = 1_000) -> Sequence[InboxItem]:
         return self._read(lambda connection: sqlite_events.inbox(connection, shard, after, limit))
 
-    def listen(self, callback: Callable[[], None]) -> None:
+    def listen(self, callback: Callable[[], None], inbox: int | None = None) -> bool:
         self._wake.listen(callback)
+        return inbox is None  # who owns no shard is not known to those who put something there
 
     # ── Definitions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -290,16 +326,35 @@ class SqliteStore(Store):
         return self._read(sqlite_registry.mark)
 
     async def set_lifecycle(
-        self, name: str, version: str, to: Lifecycle, *, at: int, by: str, reason: str | None = None
+        self,
+        name: str,
+        version: str,
+        to: Lifecycle,
+        *,
+        at: int,
+        by: str,
+        reason: str | None = None,
+        expected: Registration | None = None,
     ) -> Registration:
         deed = Deed(what=to, at=at, by=by, reason=reason)
-        return await self._write(lambda connection: sqlite_registry.set_lifecycle(connection, name, version, to, deed))
+        return await self._write(
+            lambda connection: sqlite_registry.set_lifecycle(connection, name, version, to, deed, expected)
+        )
 
     async def set_default(
-        self, name: str, version: str, *, at: int, by: str, reason: str | None = None
+        self,
+        name: str,
+        version: str,
+        *,
+        at: int,
+        by: str,
+        reason: str | None = None,
+        expected: Registration | None = None,
     ) -> Registration:
         deed = Deed(what="default", at=at, by=by, reason=reason)
-        return await self._write(lambda connection: sqlite_registry.set_default(connection, name, version, deed))
+        return await self._write(
+            lambda connection: sqlite_registry.set_default(connection, name, version, deed, expected)
+        )
 
     # ── What is kept beside executions ───────────────────────────────────────────────────────────────────────────────
 

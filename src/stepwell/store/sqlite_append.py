@@ -17,7 +17,7 @@ from stepwell.base.errors import StoreError
 from stepwell.ports.records import Batch, Change, DuplicateStart, Handle, InboxItem, Summary, Wait
 from stepwell.store import sqlite_dead_letters, sqlite_locks, sqlite_results
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
-from stepwell.store.sqlite_shards import fence_lost
+from stepwell.store.sqlite_shards import check_fences, fence_lost
 from stepwell.store.sqlite_thread import transaction
 
 _CREATE: Final = RowStatement("create_executions")
@@ -105,7 +105,7 @@ def _write_history(connection: apsw.Connection, batch: Batch, values: Sequence[A
     """With one statement, which is a transaction by itself; it writes nothing without the fence."""
     ((shard, fence),) = batch.fences.items()
     if not _HISTORY_OF_SHARD.run(connection, values, (shard, fence)):
-        raise fence_lost(shard, fence)
+        raise fence_lost({shard: fence})
 
 
 def _write(connection: apsw.Connection, batch: Batch) -> tuple[Mapping[Handle, int], Appended]:
@@ -138,12 +138,9 @@ def _is_rare(change: Change) -> bool:
 
 
 def _check_fences(connection: apsw.Connection, batch: Batch) -> None:
-    fences = batch.fences
-    for shard, fence in fences.items():
-        if select(connection, "has_lost_fence", (shard, fence)):
-            raise fence_lost(shard, fence)
+    check_fences(connection, batch.fences)
     for change in batch.changes:
-        if change.handle.shard not in fences:
+        if change.handle.shard not in batch.fences:
             raise StoreError(
                 f"execution {change.handle.id} is of shard {change.handle.shard}, for which no lease was given",
                 code="store-conflict",

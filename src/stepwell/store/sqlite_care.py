@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 
 from stepwell.base.errors import StoreError
+from stepwell.ports.ledger import DEAD_EVENT
 from stepwell.ports.records import StoreStatus
 from stepwell.store.migrations import outdated, pending
 from stepwell.store.process import is_gone
@@ -44,7 +45,8 @@ def status(database: Database) -> StoreStatus:
         applied = applied_migrations(connection)
         counts = select(connection, "count_others")[0] if applied else (0, 0, 0)
         named = select(connection, "count_named")[0] if len(applied) >= _NAMED_SINCE else (0, 0, 0)
-        ledger = select(connection, "count_ledger")[0] if len(applied) >= _LEDGER_SINCE else (0, 0)
+        has_ledger = len(applied) >= _LEDGER_SINCE
+        ledger = select(connection, "count_ledger", {"dead_event": DEAD_EVENT})[0] if has_ledger else (0, 0, 0)
         return StoreStatus(
             kind="sqlite",
             location=database.location,
@@ -57,7 +59,7 @@ def status(database: Database) -> StoreStatus:
             size_bytes=connection.pragma("page_count") * connection.pragma("page_size"),
             owners=_owners(connection) if applied else [],
             registered=named[0],
-            dead_letters=named[1],
+            dead_letters=named[1] + ledger[2],
             locks=named[2],
             documents=ledger[0],
             journal=ledger[1],

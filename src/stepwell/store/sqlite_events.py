@@ -10,13 +10,13 @@ import msgspec
 
 from stepwell.execution.event import Event
 from stepwell.execution.matching import match_keys_of_event
-from stepwell.ports.ledger import JournalEntry
+from stepwell.ports.ledger import JournalEntry, Write
 from stepwell.ports.records import InboxItem, Published
 from stepwell.store.event_index import filing_keys
 from stepwell.store.ledger_rules import check_texts
 from stepwell.store.placing import placed
 from stepwell.store.sqlite_append import post as post_items
-from stepwell.store.sqlite_ledger import note
+from stepwell.store.sqlite_ledger import note, write_documents
 from stepwell.store.sqlite_rows import SQL, RowStatement, select
 from stepwell.store.sqlite_shards import Shard, all_shards
 from stepwell.store.sqlite_thread import transaction
@@ -43,9 +43,10 @@ def publish(
     keep_until: int,
     posts: Sequence[InboxItem] = (),
     entries: Sequence[JournalEntry] = (),
+    writes: Sequence[Write] = (),
 ) -> Handed:
     """See `ports.Store.publish`."""
-    check_texts((), entries)
+    check_texts(writes, entries)
     keys = match_keys_of_event(event.data)
     with transaction(connection):
         connection.execute(SQL["store_event"], (event.source, event.id, now, keep_until, _encode_event(event)))
@@ -64,6 +65,7 @@ def publish(
             post_items(connection, items)
             concerned |= {item.shard for item in items}
         note(connection, entries)
+        write_documents(connection, writes, now)
     engine_present = concerned <= owned if concerned else bool(owned)
     owners = [shard for shard in shards if shard.shard in concerned]
     return Handed(Published(False, waits, engine_present), owners)
@@ -77,8 +79,12 @@ def post(connection: apsw.Connection, items: Sequence[InboxItem]) -> Sequence[Sh
 
 
 def owners_of(connection: apsw.Connection, shards: Collection[int]) -> Sequence[Shard]:
-    """What is known of these shards."""
-    return [shard for shard in all_shards(connection) if shard.shard in shards] if shards else []
+    """What is known of these shards; of all, when one of them is an inbox that belongs to no shard, for anybody may be
+    the one who looks into it."""
+    if not shards:
+        return []
+    is_anybody = min(shards) < 0
+    return [shard for shard in all_shards(connection) if is_anybody or shard.shard in shards]
 
 
 def forget(connection: apsw.Connection, now: int) -> int:

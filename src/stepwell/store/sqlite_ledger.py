@@ -51,9 +51,14 @@ def write(
     """See `ports.Ledger.write`."""
     check_texts(writes, entries)
     with transaction(connection):
-        revisions = [_write_one(connection, each, now) for each in writes]
+        revisions = write_documents(connection, writes, now)
         note(connection, entries)
         return Written(revisions, _post(connection, posts, now) if posts else ())
+
+
+def write_documents(connection: apsw.Connection, writes: Sequence[Write], now: int) -> Sequence[int]:
+    """Change documents within a transaction; their revisions."""
+    return [_write_one(connection, each, now) for each in writes]
 
 
 def note(connection: apsw.Connection, entries: Sequence[JournalEntry]) -> None:

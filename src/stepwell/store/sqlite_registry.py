@@ -38,20 +38,28 @@ def register(
         return Registered(_shown(connection, definition.name, definition.version), not known)
 
 
-def set_lifecycle(connection: apsw.Connection, name: str, version: str, to: Lifecycle, deed: Deed) -> Registration:
+def set_lifecycle(
+    connection: apsw.Connection, name: str, version: str, to: Lifecycle, deed: Deed, expected: Registration | None
+) -> Registration:
     """See `ports.Store.set_lifecycle`."""
     with transaction(connection):
-        known = lifecycle.known_version(versions(connection, name), name, version)
+        all_ = versions(connection, name)
+        known = lifecycle.known_version(all_, name, version)
+        lifecycle.check_expected(all_, expected)
         if known.lifecycle != to:
             _write(connection, [lifecycle.moved(known, to, deed)])
         return _shown(connection, name, version)
 
 
-def set_default(connection: apsw.Connection, name: str, version: str, deed: Deed) -> Registration:
+def set_default(
+    connection: apsw.Connection, name: str, version: str, deed: Deed, expected: Registration | None
+) -> Registration:
     """See `ports.Store.set_default`."""
     with transaction(connection):
-        known = versions(connection, name)
-        _write(connection, lifecycle.chosen(known, lifecycle.known_version(known, name, version), deed))
+        all_ = versions(connection, name)
+        known = lifecycle.known_version(all_, name, version)
+        lifecycle.check_expected(all_, expected)
+        _write(connection, lifecycle.chosen(all_, known, deed))
         return _shown(connection, name, version)
 
 

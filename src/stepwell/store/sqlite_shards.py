@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -46,28 +46,39 @@ def acquire(
     ttl: int,
     process: Process,
     wake_port: int | None,
+    behind: int = 0,
 ) -> Lease:
     """See `ports.Store.acquire`."""
     with transaction(connection):
         shards = {known.shard: known for known in all_shards(connection)}
         if shard is None:
-            shard = _free_shard(connection, shards.values(), now)
+            shard = _free_shard(connection, shards.values(), now, behind)
         elif shard in shards and shards[shard].is_owned(now):
             raise _owned(shards[shard])
-        expires_at = now + ttl
-        row = {"shard": shard, "owner": owner, "expires_at": expires_at, "wake_port": wake_port}
-        connection.execute(SQL["own_shard"], row | process._asdict())
-        fence = shards[shard].fence + 1 if shard in shards else 1
-    return Lease(shard=shard, fence=fence, expires_at=expires_at)
+        return own(connection, shards.get(shard), shard, owner, now + ttl, process, wake_port)
+
+
+def own(
+    connection: apsw.Connection,
+    known: Shard | None,
+    shard: int,
+    owner: str,
+    expires_at: int,
+    process: Process,
+    wake_port: int | None,
+) -> Lease:
+    """Give the shard, of which this is known, to an owner, under the next number; within a transaction."""
+    row = {"shard": shard, "owner": owner, "expires_at": expires_at, "wake_port": wake_port}
+    connection.execute(SQL["own_shard"], row | process._asdict())
+    return Lease(shard=shard, fence=known.fence + 1 if known is not None else 1, expires_at=expires_at)
 
 
 def renew(connection: apsw.Connection, leases: Sequence[Lease], now: int, ttl: int) -> Sequence[Lease]:
     """See `ports.Store.renew`."""
     with transaction(connection):
+        check_fences(connection, {lease.shard: lease.fence for lease in leases})
         for lease in leases:
             connection.execute(SQL["renew_lease"], (now + ttl, lease.shard, lease.fence))
-            if connection.changes() == 0:
-                raise fence_lost(lease.shard, lease.fence)
     return [Lease(shard=lease.shard, fence=lease.fence, expires_at=now + ttl) for lease in leases]
 
 
@@ -78,20 +89,31 @@ def release(connection: apsw.Connection, leases: Sequence[Lease]) -> None:
             connection.execute(SQL["release_lease"], (lease.shard, lease.fence))
 
 
-def fence_lost(shard: int, fence: int) -> FenceLost:
-    """What to raise when a shard is written under a number that is not its own any more."""
+def check_fences(connection: apsw.Connection, fences: Mapping[int, int]) -> None:
+    """Raises: FenceLost: shards are not owned under these numbers."""
+    lost = {shard: fence for shard, fence in fences.items() if select(connection, "has_lost_fence", (shard, fence))}
+    if lost:
+        raise fence_lost(lost)
+
+
+def fence_lost(lost: Mapping[int, int]) -> FenceLost:
+    """What to raise when shards are written under numbers that are not their own any more."""
+    said = ", ".join(f"shard {shard} is no longer owned under the number {fence}" for shard, fence in lost.items())
     return FenceLost(
-        f"shard {shard} is no longer owned under the number {fence}: another engine took it over",
+        f"{said}: another engine took {'it' if len(lost) == 1 else 'them'} over",
+        shards=tuple(lost),
         hint="this engine was silent for longer than its lease; what it had not stored, the other one does again",
     )
 
 
-def _free_shard(connection: apsw.Connection, shards: Collection[Shard], now: int) -> int:
+def _free_shard(connection: apsw.Connection, shards: Collection[Shard], now: int, behind: int) -> int:
     for shard in shards:
+        if shard.shard < behind:
+            continue
         unfinished = select(connection, "has_unfinished", (shard.shard,))
         if not unfinished and not shard.is_owned(now):
             return shard.shard
-    new = max((shard.shard + 1 for shard in shards), default=0)
+    new = max((behind, *(shard.shard + 1 for shard in shards)))
     while select(connection, "has_unfinished", (new,)):
         new += 1  # something is to be started there, and nobody has been there yet
     return new

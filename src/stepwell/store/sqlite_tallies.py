@@ -8,6 +8,7 @@ from typing import Any, Final
 import apsw
 import msgspec
 
+from stepwell.ports.ledger import DEAD_EVENT
 from stepwell.ports.tallies import Census, Ended, EndedQuery, Standing
 from stepwell.store.sqlite_rows import select
 from stepwell.store.tallying import place_of_part
@@ -18,7 +19,7 @@ _as_json: Final = msgspec.json.Encoder().encode
 def census(connection: apsw.Connection) -> Census:
     """See `Tallies.census`."""
     unfinished = [Standing(*row) for row in select(connection, "tally_unfinished")]
-    waits, dead_letters, inbox = select(connection, "tally_others")[0]
+    waits, dead_letters, inbox = select(connection, "tally_others", {"dead_event": DEAD_EVENT})[0]
     return Census(unfinished=unfinished, waits=waits, dead_letters=dead_letters, inbox=inbox)
 
 

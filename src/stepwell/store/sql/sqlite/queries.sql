@@ -30,6 +30,22 @@ UPDATE shards SET expires_at = ? WHERE shard = ? AND fence = ? AND owner IS NOT 
 -- name: release_lease
 UPDATE shards SET owner = NULL, wake_port = NULL WHERE shard = ? AND fence = ?
 
+-- name: release_all
+UPDATE shards SET owner = NULL, wake_port = NULL WHERE owner = ?
+
+-- name: all_nodes
+SELECT name, shards, since, leaving, expires_at, about, wake_port, host, machine, pid, started FROM nodes
+
+-- name: note_node
+INSERT INTO nodes (name, shards, since, leaving, expires_at, about, wake_port, host, machine, pid, started)
+VALUES (:name, :shards, :since, :leaving, :expires_at, :about, :wake_port, :host, :machine, :pid, :started)
+ON CONFLICT (name) DO UPDATE SET
+    leaving = excluded.leaving, expires_at = excluded.expires_at, about = excluded.about,
+    wake_port = excluded.wake_port
+
+-- name: forget_node
+DELETE FROM nodes WHERE name = ?
+
 -- name: has_lost_fence
 SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM shards WHERE shard = ? AND fence = ? AND owner IS NOT NULL)
 
@@ -420,7 +436,8 @@ SELECT (SELECT count(*) FROM registrations), (SELECT count(*) FROM dead_letters 
        (SELECT count(*) FROM locks)
 
 -- name: count_ledger
-SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM journal)
+SELECT (SELECT count(*) FROM documents), (SELECT count(*) FROM journal),
+       (SELECT count(*) FROM documents WHERE kind = :dead_event)
 
 -- name: history_without_execution
 SELECT DISTINCT execution FROM history WHERE execution NOT IN (SELECT key FROM executions) ORDER BY execution LIMIT 100
@@ -475,7 +492,9 @@ SELECT workflow, version, status, count(*) FROM executions WHERE status NOT IN (
 GROUP BY workflow, version, status ORDER BY workflow, version, status
 
 -- name: tally_others
-SELECT (SELECT count(*) FROM waits), (SELECT count(*) FROM dead_letters WHERE discarded IS NULL),
+SELECT (SELECT count(*) FROM waits),
+       (SELECT count(*) FROM dead_letters WHERE discarded IS NULL)
+       + (SELECT count(*) FROM documents WHERE kind = :dead_event),
        (SELECT count(*) FROM inbox)
 
 -- name: tally_ended
