@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
+
+import jsonschema_rs
 
 from stepwell.api.permissions import PERMISSIONS
 from tests.api.conftest import Server
 
 UNDESCRIBED = {"/openapi.json", "/docs", "/docs/docs.js", "/docs/docs.css", "/answer/{token}"}
+
+
+def schemas_in(part: Any, name: str = "") -> Iterator[dict[str, Any]]:
+    """Every schema in a part of the document; the names of properties are none."""
+    if isinstance(part, dict):
+        if name != "properties" and ("type" in part or "$ref" in part or "anyOf" in part):
+            yield part
+        for key, inner in part.items():
+            if key not in ("example", "examples", "default"):
+                yield from schemas_in(inner, key if name != "properties" else "")
+    elif isinstance(part, list):
+        for inner in part:
+            yield from schemas_in(inner)
 
 
 async def described(server: Server) -> dict[str, Any]:
@@ -52,6 +68,27 @@ async def test_every_reference_leads_somewhere(server: Server) -> None:
     for name in re.findall(r'"#/components/schemas/([^"]+)"', text):
         assert name in known
     assert "HTTPValidationError" not in text
+
+
+async def test_what_is_given_as_a_default_or_an_example_is_as_described(server: Server) -> None:
+    document = await described(server)
+    found = list(schemas_in(document))
+    assert len(found) > 500
+    for schema in found:
+        bare = {name: value for name, value in schema.items() if name not in ("default", "examples")}
+        given = [schema[name] for name in ("default",) if name in schema] + list(schema.get("examples", ()))
+        for value in given:
+            jsonschema_rs.validate({**bare, "components": document["components"]}, value)
+
+
+async def test_what_programs_make_names_of_can_be_a_name(server: Server) -> None:
+    document = await described(server)
+    assert all(re.fullmatch("[A-Z][A-Za-z0-9]+", name) for name in document["components"]["schemas"])
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert re.fullmatch("[a-z][A-Za-z0-9]+", operation["operationId"])
+            for body in operation.get("requestBody", {}).get("content", {}).values():
+                assert "schema" in body, operation["operationId"]
 
 
 async def test_the_page_loads_nothing_from_elsewhere(server: Server) -> None:

@@ -8,9 +8,19 @@ import pytest
 
 from stepwell.api import event_stream
 from stepwell.api.server import serving_app
-from tests.api.conftest import Server
+from stepwell.app.audit import Doer
+from stepwell.app.security import Security
+from stepwell.base.errors import StoreError
+from tests.api.conftest import OpenServer, Server
 from tests.api.documents import API, ASKING, problem_of, registered, started, workflow
 from tests.api.streaming import streaming
+
+
+async def all_sent() -> None:
+    """Wait until nothing more is sent on any stream."""
+    async with asyncio.timeout(20):
+        while any("_send" in str(task.get_coro()) for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.005)
 
 
 async def test_an_execution_is_followed_to_its_end(server: Server) -> None:
@@ -101,9 +111,7 @@ async def test_a_reader_that_takes_nothing_is_cut_off(server: Server, monkeypatc
         await stream.opened()
         stream.slow.clear()
         await started(server)
-        async with asyncio.timeout(20):
-            while len(asyncio.all_tasks()) and any("_send" in str(task.get_coro()) for task in asyncio.all_tasks()):
-                await asyncio.sleep(0.005)
+        await all_sent()
     assert not stream.is_over
 
 
@@ -112,3 +120,53 @@ async def test_head_does_not_wait_for_events(server: Server) -> None:
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
     problem_of(await server.get(f"{API}/events/stream", headers={"Accept": "application/json"}), 406, "not-acceptable")
+
+
+async def test_a_reader_whose_key_is_revoked_is_told_no_more(
+    open_test_server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "CHECKED_EVERY", 0.01)
+    async with open_test_server() as server:
+        doer = Doer(name="ada", proof="system")
+        keys = server.parts.service(Security).keys
+        issued = await keys.create("reader", "viewer", None, None, doer)
+        other = await keys.create("other", "viewer", None, None, doer)
+        server.parts.service(Security).close_now()
+        app, path = serving_app(server.context), f"{API}/events/stream"
+        async with (
+            streaming(app, path, authorization=f"Bearer {issued.token}") as stream,
+            streaming(app, path, authorization=f"Bearer {other.token}") as unharmed,
+        ):
+            await stream.opened()
+            await unharmed.opened()
+            await asyncio.sleep(0.05)
+            assert not stream.is_over
+            await keys.revoke(issued.key.id, doer)
+            await stream.end()
+            assert not unharmed.is_over
+
+
+async def test_a_reader_of_an_open_server_is_told_no_more_once_it_asks_who_calls(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "CHECKED_EVERY", 0.01)
+    async with streaming(serving_app(server.context), f"{API}/events/stream") as stream:
+        await stream.opened()
+        server.parts.service(Security).close_now()
+        await stream.end()
+
+
+async def test_a_store_that_cannot_be_read_ends_the_stream_and_not_more(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(*args: object) -> None:
+        raise StoreError("the disk is gone")
+
+    async with streaming(serving_app(server.context), f"{API}/events/stream", "after=0") as stream:
+        await stream.opened()
+        monkeypatch.setattr(server.parts.store, "feed", gone)
+        await registered(server, workflow())
+        await started(server)
+        await all_sent()
+    assert not stream.is_over
+    assert "a reader of events is cut off: the disk is gone" in caplog.text

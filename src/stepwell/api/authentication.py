@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -24,8 +25,10 @@ _LONGEST_CREDENTIALS: Final = 16 * 1024
 
 
 class Authentication:
-    """Puts `scope["caller"]` and `scope["address"]`. Answers 401 with what is missing, and 429 to whoever asks for too
-    much or tries too often."""
+    """Puts `scope["caller"]`, `scope["caller_now"]` and `scope["address"]`.
+
+    Answers 401 with what is missing, and 429 to whoever asks for too much or tries too often.
+    """
 
     def __init__(self, app: ASGIApp, context: ServerContext) -> None:
         self._app = app
@@ -43,7 +46,7 @@ class Authentication:
             caller, is_open = await self._caller(scope, address)
         except StepwellError as error:
             return await problem_response(error)(scope, receive, send)
-        scope["caller"] = caller
+        scope["caller"], scope["caller_now"] = caller, partial(self._caller_now, scope)
         if is_open or self._requests is None:  # with nobody else on the machine, nobody is kept from anything
             return await self._app(scope, receive, send)
         asking = f"{caller.proof}:{caller.id}" if caller.proof != "none" else _network(address)
@@ -69,6 +72,17 @@ class Authentication:
             await self._note(error, scope, address)
             raise _problem_of(error) from None
         return caller, credentials is None
+
+    async def _caller_now(self, scope: Scope) -> Caller | None:
+        """Who calls by what was sent then and is known now; None when it proves nothing any more. What could not be
+        found out is taken for unchanged."""
+        try:
+            return await self._security.caller(_credentials(scope))
+        except Unauthenticated:
+            return None
+        except StepwellError:
+            known: Caller = scope["caller"]
+            return known
 
     def _check_failures(self, address: str) -> None:
         taken = self._failures.look(_network(address), self._clock.now())

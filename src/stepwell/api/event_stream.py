@@ -2,6 +2,7 @@
 
 A stream is pulled by the connection: the next part is made when the one before has gone, so a slow reader holds no
 memory here. One that takes nothing for long is cut off; it may come back and go on where it was, with `Last-Event-ID`.
+One whose key or token is good no longer is told no more.
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from typing import Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from stepwell.base.errors import StepwellError
+
 MEDIA_TYPE: Final = "text/event-stream"
 HEARTBEAT: Final = 15.0
 """Seconds without an event after which the reader is told that the connection lives."""
 PATIENCE: Final = 30.0
 """Seconds that a reader may take for what was sent, before it is cut off."""
 _log = logging.getLogger(__name__)
+CHECKED_EVERY: Final = 15.0
+"""Seconds between two looks at whether the reader may still read: a key can be revoked, and a token expires."""
 PING: Final = b": ping\n\n"
 
 
@@ -60,10 +65,11 @@ class EventStream(Response):
         sending = asyncio.create_task(self._send(send, start))
         gone = asyncio.create_task(_gone(receive))
         closing = asyncio.create_task(self._closing.wait())
-        tasks = (sending, gone, closing)
+        refused = asyncio.create_task(_refused(scope))
+        tasks = (sending, gone, closing, refused)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if closing.done() and not sending.done():
+            if (closing.done() or refused.done()) and not sending.done():
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
                 await send({"type": "http.response.body", "body": b""})
@@ -76,15 +82,18 @@ class EventStream(Response):
 
     async def _send(self, send: Send, start: dict[str, object]) -> None:
         await send(start)
-        async with aclosing(with_heartbeats(self._parts)) as parts:
-            async for part in parts:
-                try:
+        try:
+            async with aclosing(with_heartbeats(self._parts)) as parts:
+                async for part in parts:
                     async with asyncio.timeout(PATIENCE):
                         await send({"type": "http.response.body", "body": part, "more_body": True})
-                except TimeoutError:
-                    _log.info("a reader of events took nothing for %s seconds: it is cut off", PATIENCE)
-                    return  # without an end: the server closes the connection
-        await send({"type": "http.response.body", "body": b""})
+        except TimeoutError:
+            _log.info("a reader of events took nothing for %s seconds: it is cut off", PATIENCE)
+        except StepwellError as error:
+            _log.warning("a reader of events is cut off: %s", error)
+        else:
+            await send({"type": "http.response.body", "body": b""})
+        # otherwise without an end: the server closes the connection, and the reader comes back
 
 
 async def with_heartbeats(parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -108,6 +117,14 @@ async def with_heartbeats(parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
         await parts.aclose()
+
+
+async def _refused(scope: Scope) -> None:
+    """Until the reader may read no longer what it was allowed to when it came."""
+    while True:
+        await asyncio.sleep(CHECKED_EVERY)
+        if await scope["caller_now"]() != scope["caller"]:
+            return
 
 
 async def _gone(receive: Receive) -> None:

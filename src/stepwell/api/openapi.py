@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from stepwell.api.bodies import StartBody
 from stepwell.api.permissions import PERMISSIONS
 from stepwell.api.problems import FieldError, ProblemDocument
-from stepwell.api.routes import starting
+from stepwell.api.routes import events, starting
 from stepwell.api.routes.table import ROUTERS
 from stepwell.api.routing import problems
 from stepwell.api.shapes import Execution
@@ -75,6 +75,7 @@ def described(app: FastAPI) -> dict[str, Any]:
     _, more = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_SCHEMAS + "{model}")
     for name, schema in more["$defs"].items():
         schemas.setdefault(name, schema)
+    schemas["CloudEvent"] = events.CLOUD_EVENT
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     components["securitySchemes"] = dict(_SECURITY)

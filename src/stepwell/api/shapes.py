@@ -250,7 +250,7 @@ class Difference(Shape):
     workflow: list[dict[str, Any]]
 
 
-class WorkflowFigures(Shape):
+class WorkflowPlan(Shape):
     """What can be said of a workflow before it runs. Durations in milliseconds; null where nothing bounds a figure."""
 
     workflow: str

@@ -36,11 +36,13 @@ from stepwell.triggers.cloud_events import (
 
 router = new_router("events")
 
-_EVENT: Final[dict[str, Any]] = {
+CLOUD_EVENT: Final[dict[str, Any]] = {
+    "title": "CloudEvent",
+    "description": "An event as CloudEvents 1.0 has it in JSON; what else it holds are extensions.",
     "type": "object",
     "required": ["specversion", "id", "source", "type"],
     "properties": {
-        "specversion": {"const": "1.0"},
+        "specversion": {"type": "string", "const": "1.0"},
         "id": {"type": "string", "minLength": 1, "maxLength": 1_024},
         "source": {"type": "string", "minLength": 1, "maxLength": 1_024},
         "type": {"type": "string", "minLength": 1, "maxLength": 1_024},
@@ -60,6 +62,7 @@ _EVENT: Final[dict[str, Any]] = {
         }
     ],
 }
+_EVENT: Final = {"$ref": "#/components/schemas/CloudEvent"}
 _REQUEST_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path, Query
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 from starlette.responses import Response
 
 from stepwell.api.answers import answer
@@ -21,21 +21,19 @@ from stepwell.base.durations import DAY, MINUTE, parse_duration
 router = new_router("monitoring")
 
 
-def _window(value: Any) -> int:
-    try:
-        window = parse_duration(value)
-    except ValueError as error:
-        raise ValueError(str(error)) from None
-    if not MINUTE <= window <= LONGEST:
-        raise ValueError("expected a duration from 1m to 366d")
-    return window
-
-
 LONGEST: Final = 366 * DAY
+A_DAY: Final = "24h"
+
+
+def _checked_window(text: str) -> str:
+    if not MINUTE <= parse_duration(text) <= LONGEST:
+        raise ValueError("expected a duration from 1m to 366d")
+    return text
+
 
 Window = Annotated[
-    int,
-    BeforeValidator(_window),
+    str,
+    AfterValidator(_checked_window),
     WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]?[mhd]$", "examples": ["24h", "30m", "7d"]}),
     Query(description="How far back executions count, by their end: from a minute to a year."),
 ]
@@ -141,15 +139,16 @@ async def get_monitoring(here: Here, caller: Calling, workflow: Of = None) -> Re
 
 
 @router.get("/metrics/summary", operation_id="getMetricsSummary", response_model=Summary)
-async def get_summary(here: Here, caller: Calling, window: Window = DAY, workflow: Of = None) -> Response:
+async def get_summary(here: Here, caller: Calling, window: Window = A_DAY, workflow: Of = None) -> Response:
     """Durations, rates and throughput of what completed or failed within the window, at most a second old."""
-    return answer(await here.monitoring.metrics(window, workflow=workflow, namespaces=namespaces_of(caller)))
+    namespaces = namespaces_of(caller)
+    return answer(await here.monitoring.metrics(parse_duration(window), workflow=workflow, namespaces=namespaces))
 
 
 @router.get("/analytics/workflows", operation_id="listWorkflowFigures", response_model=WorkflowFiguresList)
-async def list_workflow_figures(here: Here, caller: Calling, window: Window = DAY) -> Response:
+async def list_workflow_figures(here: Here, caller: Calling, window: Window = A_DAY) -> Response:
     """How each workflow did that had executions."""
-    return answer({"items": await _analytics(here).workflows(window, namespaces_of(caller))})
+    return answer({"items": await _analytics(here).workflows(parse_duration(window), namespaces_of(caller))})
 
 
 @router.get(
@@ -162,12 +161,12 @@ async def analyse_workflow(
     here: Here,
     caller: Calling,
     name: Annotated[str, Path(description="The name of a workflow.", max_length=200)],
-    window: Window = DAY,
+    window: Window = A_DAY,
     sample: Annotated[int, Query(ge=0, le=1_000, description="So many executions are looked into.")] = 100,
 ) -> Response:
     """How a workflow did, where its time goes, and which ways its executions took."""
     check_workflow(caller, name)
-    return answer(await _analytics(here).workflow(name, window, sample))
+    return answer(await _analytics(here).workflow(name, parse_duration(window), sample))
 
 
 @router.get("/analytics/process", operation_id="getProcessFigures", response_model=ProcessFigures)

@@ -22,7 +22,11 @@ router = APIRouter(prefix=PREFIX, tags=["webhooks"], responses=problems())
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "description": "What the sender sends: JSON, a form, or text.",
-        "content": {kind: {} for kind in ("application/json", "application/x-www-form-urlencoded", "text/plain")},
+        "content": {
+            "application/json": {"schema": {}},
+            "application/x-www-form-urlencoded": {"schema": {"type": "object", "additionalProperties": True}},
+            "text/plain": {"schema": {"type": "string"}},
+        },
     }
 }
 

@@ -25,8 +25,8 @@ from stepwell.api.shapes import (
     Graph,
     RegisteredWorkflow,
     Validation,
-    WorkflowFigures,
     WorkflowPage,
+    WorkflowPlan,
     WorkflowVersion,
 )
 from stepwell.app.drawing import graph_document, graph_text
@@ -219,7 +219,7 @@ async def compare_workflow_versions(
 @router.get(
     "/workflows/{name}/plan",
     operation_id="planWorkflow",
-    response_model=WorkflowFigures,
+    response_model=WorkflowPlan,
     responses=problems(404),
 )
 async def plan_workflow(here: Here, caller: Calling, name: WorkflowName) -> Response:
@@ -231,7 +231,7 @@ async def plan_workflow(here: Here, caller: Calling, name: WorkflowName) -> Resp
 @router.get(
     "/workflows/{name}/versions/{version}/plan",
     operation_id="planWorkflowVersion",
-    response_model=WorkflowFigures,
+    response_model=WorkflowPlan,
     responses=problems(404),
 )
 async def plan_workflow_version(here: Here, caller: Calling, name: WorkflowName, version: Version) -> Response:
