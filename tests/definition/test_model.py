@@ -417,6 +417,12 @@ def test_durations_are_microseconds(written: str, micros: int) -> None:
     assert step(f"- {{name: a, type: noop, delay: {written}}}").delay == micros
 
 
+def test_a_queue_may_name_labels_of_its_workers_which_are_text() -> None:
+    found = step("- {name: a, type: noop, queue: {name: q, labels: {gpu: true, zone: eu, cores: 8}}}")
+    assert (found.queue, dict(found.labels)) == ("q", {"gpu": "true", "zone": "eu", "cores": "8"})
+    assert dict(step("- {name: a, type: noop, queue: q}").labels) == {}
+
+
 def test_null_means_the_same_as_leaving_a_key_out() -> None:
     keys = "when output publish for_each repeat retry timeout delay on_failure next join config depends_on queue cache"
     written = ", ".join(f"{key}: null" for key in keys.split())
@@ -428,7 +434,13 @@ WRONG = {
     "max_visits: 3.0": ("`max_visits`: expected a whole number, saw the number 3.0", None),
     "max_visits: 0": ("`max_visits`: must be at least 1, saw the number 0", None),
     "parallel: yes": ("`parallel`: expected true or false, saw 'yes'", "write true"),
-    "queue: 5": ("`queue`: expected text, saw the number 5", 'quote it: "5"'),
+    "queue: 5": (
+        "`queue`: expected the name of a queue or a mapping with `name` and `labels`, saw the number 5", None,
+    ),
+    "queue: {name: q, labels: {gpu: 1.5}}": (
+        "`gpu`: expected text, a whole number, true or false, saw the number 1.5", None,
+    ),
+    "queue: {labels: {gpu: true}}": ("the key `name` is missing in `queue`", "`name`: the queue that they serve"),
     "queue: ''": ("`queue`: must not be empty", None),
     "output: [a]": ("`output`: expected a mapping, saw a list", None),
     "retry: 3": (

@@ -194,7 +194,7 @@ class StepKeys(TypedDict, total=False):
     cancels: str | Sequence[str]
     milestone: Mapping[str, Any]
     max_visits: int
-    queue: str
+    queue: str | Mapping[str, Any]
     resources: Mapping[str, Any]
 
 

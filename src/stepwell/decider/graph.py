@@ -154,7 +154,7 @@ class Node:
         position: its place in the definition; of several steps that are due, the first is started first.
         stable: rendering `config` again, later in the same execution, gives the same (see `stability`).
         type: of the step.
-        queue: see `Assignment.queue`.
+        queue, labels: see `Assignment`.
         is_plain: once it is due nothing holds it back: no condition, no lock, no milestone, no bound on its visits.
         ends_plainly: what it gives is its output, and nothing follows from its end but what stands behind its edges.
         blocks: graphs of steps inside it, by name.
@@ -193,6 +193,7 @@ class Node:
         "is_stand_in",
         "join",
         "kind",
+        "labels",
         "links",
         "lock_name",
         "name",
@@ -224,6 +225,7 @@ class Node:
         self.name = step.name
         self.type = step.type
         self.queue = step.queue
+        self.labels = step.labels or None
         self.position = position
         self.graph = graph
         self.for_compensation: bool = graph.for_compensation

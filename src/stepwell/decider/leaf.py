@@ -125,6 +125,7 @@ def assignment_of(state: ExecutionState, one: Instance, config: Any) -> Assignme
         scheduled_at=step.scheduled_at or 0,
         timeout=node.timeout,
         queue=node.queue,
+        labels=node.labels,
     )
 
 

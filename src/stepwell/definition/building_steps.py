@@ -92,6 +92,7 @@ def _step(key: str | None, entry: Any, path: Path, context: Context, around: Aro
         config=config,
         blocks=nested,
         for_each=iteration,
+        labels=_labels(written.queue),
         **optional,
     )
 
@@ -127,10 +128,21 @@ def _as_it_is(written: Any, at: _At) -> Any:
     return written
 
 
+def _queue_name(written: str | doc.QueueDoc) -> str:
+    return written if isinstance(written, str) else written.name
+
+
+def _labels(written: str | doc.QueueDoc | None) -> dict[str, str]:
+    """What workers must be labelled with, as text: `true` and `"true"` are the same."""
+    if written is None or isinstance(written, str) or not written.labels:
+        return {}
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in written.labels.items()
+    }
+
+
 _OPTIONAL: Mapping[str, Callable[[Any, _At], Any]] = {
-    **dict.fromkeys(
-        ("join", "timeout", "delay", "queue", "checkpoint", "max_visits", "parallel", "description"), _as_it_is
-    ),
+    **dict.fromkeys(("join", "timeout", "delay", "checkpoint", "max_visits", "parallel", "description"), _as_it_is),
     "depends_on": lambda written, at: build_dependencies(written, (*at.path, "depends_on")),
     "output": _output,
     "publish": _publish,
@@ -148,6 +160,7 @@ _OPTIONAL: Mapping[str, Callable[[Any, _At], Any]] = {
     ),
     "resources": lambda written, at: build_resources(written, (*at.path, "resources"), at.context),
     "cache": lambda written, at: build_cache(written, (*at.path, "cache"), at.name, at.context, at.inner.names),
+    "queue": lambda written, at: _queue_name(written),
     "mutex": lambda written, at: build_mutex(written, (*at.path, "mutex"), at.name, at.context, at.around.names),
     "cancels": lambda written, at: as_names(written),
     "milestone": lambda written, at: build_milestone(written, (*at.path, "milestone"), at.context),

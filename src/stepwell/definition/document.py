@@ -426,6 +426,29 @@ MutexChoice = Annotated[
 ]
 
 
+MOST_LABELS = 8
+
+LabelValue = Annotated[
+    Text | Annotated[bool, Tag(FLAG)] | Annotated[int, Tag(NUMBER)],
+    shapes("text, a whole number, true or false", text=TEXT, boolean=FLAG, number=NUMBER),
+]
+
+
+class QueueDoc(Doc):
+    """The workers that do a step."""
+
+    name: Annotated[str, Field(min_length=1)] = required("The queue that they serve.")
+    labels: Annotated[dict[Name, LabelValue], Field(max_length=MOST_LABELS)] | None = optional(
+        "What they must be labelled with, all of it; others are not given the step."
+    )
+
+
+QueueChoice = Annotated[
+    Annotated[str, Field(min_length=1), Tag(TEXT)] | Annotated[QueueDoc, Tag(shape_tag(QueueDoc))],
+    shapes("the name of a queue or a mapping with `name` and `labels`", text=TEXT, mapping=shape_tag(QueueDoc)),
+]
+
+
 class StepDoc(Doc):
     """A step."""
 
@@ -458,7 +481,7 @@ class StepDoc(Doc):
     circuit_breaker: CircuitBreakerChoice | None = optional("A circuit breaker, or the name of one.")
     bulkhead: BulkheadChoice | None = optional("A bulkhead, or the name of one.")
     rate_limit: RateLimitChoice | None = optional("A rate limit, or the name of one.")
-    queue: Annotated[str, Field(min_length=1)] | None = optional("The queue whose workers do it.")
+    queue: QueueChoice | None = optional("The queue whose workers do it, and which of them.")
     resources: ResourcesDoc | None = optional("What it needs of the machine.")
     cache: CacheDoc | None = optional("Reuse a recorded result.")
     checkpoint: Annotated[str, Field(min_length=1)] | None = optional("A name to roll the execution back to.")

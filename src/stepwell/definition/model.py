@@ -216,6 +216,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     bulkhead: Bulkhead | str | None = None
     rate_limit: RateLimit | str | None = None
     queue: str | None = None
+    labels: Mapping[str, str] = {}
     resources: Mapping[str, Any] | None = None
     cache: Cache | None = None
     checkpoint: str | None = None

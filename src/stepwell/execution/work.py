@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         idempotency_key: the same for every attempt and every delivery of this step, so that the receiver can tell a
             repetition; `{execution}/{step}`.
         timeout: microseconds after which the worker stops the work and reports a `timeout` error; None for no bound.
+        queue: whose workers do it; None for the engine's own.
+        labels: what a worker must be labelled with to be given it, all of it.
         scheduled_at: the instant the first attempt was scheduled, in microseconds.
     """
 
@@ -33,6 +36,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     scheduled_at: int
     timeout: int | None = None
     queue: str | None = None
+    labels: Mapping[str, str] | None = None
 
     @property
     def id(self) -> str:

@@ -169,7 +169,7 @@ def _limits(written: Step) -> dict[str, Any]:
         circuit_breaker=_policy(written.circuit_breaker),
         bulkhead=_policy(written.bulkhead),
         rate_limit=_policy(written.rate_limit),
-        queue=written.queue,
+        queue={"name": written.queue, "labels": dict(written.labels)} if written.labels else written.queue,
         resources=written.resources,
         cache=_cache(written.cache),
         checkpoint=written.checkpoint,
