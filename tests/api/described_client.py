@@ -21,7 +21,9 @@ class DescribedClient:
     """
 
     def __init__(self, document: Mapping[str, Any], http: httpx.AsyncClient) -> None:
+        self._document = document
         self._components = document["components"]
+        self._checks: dict[int, jsonschema_rs.Validator] = {}
         self._http = http
         self.operations = {
             operation["operationId"]: (method, path, operation)
@@ -79,4 +81,8 @@ class DescribedClient:
         return answer.json()
 
     def _fits(self, schema: Mapping[str, Any], value: Any) -> None:
-        jsonschema_rs.validate({**schema, "components": self._components}, value)
+        check = self._checks.get(id(schema))  # those of the document, which is kept
+        if check is None:
+            check = jsonschema_rs.validator_for({**schema, "components": self._components})
+            self._checks[id(schema)] = check
+        check.validate(value)

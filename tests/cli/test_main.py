@@ -55,7 +55,8 @@ def test_python_dash_m_is_the_same_command() -> None:
 def test_every_command_has_help_with_an_example(stepwell: Stepwell, command: tuple[str, ...]) -> None:
     shown = stepwell(*command, "--help")
     assert shown.status == 0
-    groups = ("execution", "event", "approval", "workflow", "dlq", "schedule", "key", "secret", "audit", "db")
+    nouns = ("execution", "event", "approval", "workflow", "dlq", "schedule", "subscription")
+    groups = (*nouns, "key", "secret", "audit", "db")
     is_group = len(command) == 1 and command[0] in groups
     assert is_group or f"\n  stepwell {' '.join(command)}" in shown.out
     assert stepwell(*command, "-h").out == shown.out
@@ -77,6 +78,8 @@ def test_only_what_this_release_does_is_listed() -> None:
         "dlq", "dlq discard", "dlq list", "dlq retry", "dlq show",
         "schedule", "schedule backfill", "schedule create", "schedule delete", "schedule firings", "schedule list",
         "schedule pause", "schedule resume", "schedule run-now", "schedule show", "schedule upcoming",
+        "subscription", "subscription change", "subscription create", "subscription delete",
+        "subscription deliveries", "subscription list", "subscription redeliver", "subscription show",
         "key", "key create", "key list", "key revoke", "key rotate",
         "secret", "secret delete", "secret list", "secret rotate-key", "secret set", "audit", "audit list",
         "audit verify",

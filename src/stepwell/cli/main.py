@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "workflow",
     "dlq",
     "schedule",
+    "subscription",
     "key",
     "secret",
     "audit",
