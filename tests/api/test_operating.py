@@ -101,6 +101,24 @@ async def test_a_dead_letter_is_discarded_once(open_test_server: OpenServer) -> 
         assert len((await server.get(f"{API}/dead-letters", params={"discarded": "true"})).json()["items"]) == 1
 
 
+async def test_an_event_that_is_refused_is_a_dead_letter_tried_again_with_other_data(server: Server) -> None:
+    asked = "  triggers: [{event: paid}]\n  input: {schema: {properties: {n: {type: integer}}}}\n"
+    await registered(server, workflow(more=asked))
+    event = {"specversion": "1.0", "id": "e1", "source": "shop", "type": "paid", "data": {"n": "x", "token": "t0ps"}}
+    sent = await server.post(f"{API}/events", json=event, headers={"Content-Type": "application/cloudevents+json"})
+    assert [each["outcome"] for each in sent.json()["firings"]] == ["refused"]
+    [letter] = (await server.get(f"{API}/dead-letters", params={"error_type": "invalid-input"})).json()["items"]
+    assert (letter["kind"], letter["execution_id"], letter["event"]["id"]) == ("event", None, "e1")
+    path = f"{API}/dead-letters/{letter['id']}"
+    assert (await server.get(path)).json()["input"]["data"] == {"n": "x", "token": "***"}
+    problem_of(await server.post(f"{path}/retry"), 409, "refused-again")
+    done = (await server.post(f"{path}/retry", json={"settings": {"n": 1}, "reason": "typed"})).json()
+    await server.parts.session.engine.ended(done["execution_id"])
+    assert await status_of(server, done["execution_id"]) == "completed"
+    for again in (server.get(path), server.post(f"{path}/retry"), server.post(f"{path}/discard")):
+        problem_of(await again, 404, "unknown-dead-letter")
+
+
 async def test_a_fork_goes_its_own_way_and_is_made_once_for_a_key(server: Server) -> None:
     await registered(server, ASKING)
     id_ = await started(server, "asking")

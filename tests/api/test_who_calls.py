@@ -173,6 +173,23 @@ async def test_a_key_is_shown_once(closed: Server) -> None:
     assert (await closed.get(EXECUTIONS, headers=bearer(made["token"]))).status_code == 401
 
 
+async def test_a_key_is_made_once_for_a_request_that_is_sent_again_and_its_token_is_not_readable(
+    server: Server,
+) -> None:
+    first = (await server.post(KEYS, json={"name": "ada", "role": "admin"})).json()
+    known = {"Authorization": f"Bearer {first['token']}"}
+    proof = {**known, "Idempotency-Key": "again"}
+    made = [await server.post(KEYS, json={"name": "ci", "role": "viewer"}, headers=proof) for _ in range(2)]
+    assert [answer.status_code for answer in made] == [201, 201]
+    assert made[0].json() == made[1].json()
+    assert made[1].headers["Idempotency-Replayed"] == "true"
+    assert len((await server.get(KEYS, headers=known)).json()["items"]) == 2
+    for document in await server.parts.store.documents("idempotency-key"):
+        assert made[0].json()["token"].encode() not in document.body
+    noted = (await server.get("/api/v1/audit", headers=known)).json()["items"]
+    assert [each["what"] for each in noted] == ["key.create", "key.create"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -8,10 +8,13 @@ import pytest
 
 from stepwell.app.idempotency import CLAIMED, FORGET_EVERY, KEPT, KIND, IdempotencyKeys, KeptAnswer, KeyReused
 from stepwell.base.errors import Conflict
+from stepwell.execution.codec import Codec
+from stepwell.services.cipher import AesCipher
 from stepwell.store.memory import MemoryStore
 from tests.virtual_clock import VirtualClock
 
 OK = KeptAnswer(201, {"location": "/x"}, b"{}")
+CODEC = Codec(AesCipher(bytes(32)))
 
 
 class Acts:
@@ -32,7 +35,7 @@ class Acts:
 async def keys() -> tuple[IdempotencyKeys, VirtualClock, MemoryStore]:
     store, clock = MemoryStore(), VirtualClock()
     await store.open()
-    return IdempotencyKeys(store, clock), clock, store
+    return IdempotencyKeys(store, clock, CODEC), clock, store
 
 
 async def test_the_same_request_is_acted_on_once_and_answered_alike() -> None:
@@ -40,7 +43,7 @@ async def test_the_same_request_is_acted_on_once_and_answered_alike() -> None:
     act = Acts()
     assert [await kept.answer("ada", "k", b"r", act) for _ in range(3)] == [OK] * 3
     assert act.count == 1
-    another = IdempotencyKeys(store, clock)  # the next process
+    another = IdempotencyKeys(store, clock, CODEC)  # the next process
     assert await another.answer("ada", "k", b"r", act) == OK
     assert act.count == 1
 
@@ -106,3 +109,13 @@ async def test_keys_are_forgotten_after_a_day() -> None:
         assert len(await store.documents(KIND)) == 1
         await clock.advance(2 * FORGET_EVERY)
         assert len(await store.documents(KIND)) == 0
+
+
+async def test_an_answer_with_a_secret_is_kept_encrypted() -> None:
+    kept, _, store = await keys()
+    told = KeptAnswer(201, {"location": "/x"}, b'{"secret": "whsec_hunter22"}')
+    act = Acts(told)
+    assert [await kept.answer("ada", "k", b"r", act, is_secret=True) for _ in range(2)] == [told] * 2
+    assert act.count == 1
+    (document,) = await store.documents(KIND)
+    assert b"hunter22" not in document.body

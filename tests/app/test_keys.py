@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -75,6 +76,23 @@ async def test_a_revoked_key_opens_nothing_from_then_on(keys: ApiKeys) -> None:
     revoked = await keys.revoke(issued.key.id, Doer(name="bob"))
     assert revoked.revoked_by == "bob"
     assert await keys.revoke(issued.key.id, ADA) == revoked
+    with pytest.raises(Unauthenticated, match="revoked"):
+        await keys.authenticate(issued.token)
+
+
+async def test_a_key_is_revoked_although_it_is_used_at_that_moment(
+    keys: ApiKeys, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = await keys.create("ci", "viewer", None, None, ADA)
+    write = store.write
+
+    async def after_its_use(*args: Any, **more: Any) -> Any:
+        monkeypatch.setattr(store, "write", write)
+        await keys.authenticate(issued.token)
+        return await write(*args, **more)
+
+    monkeypatch.setattr(store, "write", after_its_use)
+    assert (await keys.revoke(issued.key.id, ADA)).last_used_at is not None
     with pytest.raises(Unauthenticated, match="revoked"):
         await keys.authenticate(issued.token)
 

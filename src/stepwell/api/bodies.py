@@ -11,6 +11,7 @@ from stepwell.api.parameters import Instant
 Text = Annotated[str, StringConstraints(max_length=4_000)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Label = Annotated[str, StringConstraints(max_length=400)]
 Values = dict[str, JsonValue]
 
 
@@ -155,9 +156,11 @@ class AnswerBody(Body):
 
 
 class RetryLetterBody(ReasonBody):
-    """Tries the step of a dead letter again."""
+    """Tries the step of a dead letter, or its event, again."""
 
-    settings: Values | None = Field(default=None, description="Put over the settings of the step.")
+    settings: Values | None = Field(
+        default=None, description="Put over the settings of the step, or the data of the event."
+    )
 
 
 class PollBody(Body):
@@ -167,6 +170,9 @@ class PollBody(Body):
     queues: list[Name] = Field(min_length=1, max_length=100, description="Those that it serves, the first ones first.")
     limit: int = Field(default=1, ge=1, le=1_000, description="At most so many assignments.")
     wait: float = Field(default=20, ge=0, le=60, description="Seconds to wait for the first of them.")
+    labels: dict[Name, Label] = Field(
+        default={}, max_length=100, description="What it is labelled with: it gets steps that ask for nothing else."
+    )
 
 
 class BeatBody(Body):

@@ -43,7 +43,8 @@ class BodyLimit:
             return Problem(431, f"the headers are larger than {MAX_HEADERS:,} bytes", code="headers-too-large"), False
         if announced is not None:
             if not announced.isdigit():
-                return Problem(400, "Content-Length is not a number", code="invalid-header"), False
+                errors = [{"parameter": "Content-Length", "message": "it is not a number"}]
+                return Problem(400, "Content-Length is not a number", code="invalid-header", errors=errors), False
             if len(announced) > 18 or int(announced) > self._limit:
                 return self._too_large(), False
         return None, is_chunked

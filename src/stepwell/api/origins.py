@@ -49,7 +49,8 @@ class Hosts:
         if len(given) == 1 and _without_port(given[0].decode("latin-1")) in self._hosts:
             return await self._app(scope, receive, send)
         hint = "name it in security.hosts of the configuration, if it is this server's"
-        problem = Problem(421, "the server does not have the name in Host", code="unknown-host", hint=hint)
+        said = "the server does not have the name in Host"
+        problem = Problem(421, said, code="unknown-host", hint=hint, errors=[{"parameter": "Host", "message": said}])
         return await problem_response(problem)(scope, receive, send)
 
 
@@ -102,8 +103,9 @@ class Origins:
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind in _FORMS:
             said = f"the body is {kind.decode('latin-1')}, as a web page's form sends it"
+            errors = [{"parameter": "Content-Type", "message": "expected application/json"}]
             hint = "send JSON with Content-Type: application/json"
-            return Problem(415, said, code="unsupported-media-type", hint=hint)
+            return Problem(415, said, code="unsupported-media-type", hint=hint, errors=errors)
         return None
 
 

@@ -15,8 +15,14 @@ from stepwell.app.idempotency import IdempotencyKeys, KeptAnswer
 _KEPT_HEADERS: Final = ("content-type", "location", "etag")
 
 
-async def answered_once(request: Request, key: str, handle: Callable[[Request], Awaitable[Response]]) -> Response:
-    """What `handle` answers, or what was answered to the same request with this key before."""
+async def answered_once(
+    request: Request, key: str, handle: Callable[[Request], Awaitable[Response]], *, is_secret: bool
+) -> Response:
+    """What `handle` answers, or what was answered to the same request with this key before.
+
+    Args:
+        is_secret: the answer holds a secret.
+    """
     scope, body = request.scope, await request.body()
     content_type = request.headers.get("content-type", "").encode()
     whole = b"\0".join((scope["method"].encode(), scope["path"].encode(), scope["query_string"], content_type, body))
@@ -31,6 +37,10 @@ async def answered_once(request: Request, key: str, handle: Callable[[Request], 
 
     caller = caller_of(request)
     asking = f"{caller.proof}:{caller.id}:{caller.name}"
-    kept = await parts_of(request).service(IdempotencyKeys).answer(asking, key, whole, act)
-    headers = kept.headers if is_new else {**kept.headers, "Idempotency-Replayed": "true"}
+    keys = parts_of(request).service(IdempotencyKeys)
+    kept = await keys.answer(asking, key, whole, act, is_secret=is_secret)
+    if is_new:
+        return Response(kept.body, kept.status, kept.headers)
+    scope["audited"] = True  # when it was done
+    headers = {**kept.headers, "Idempotency-Replayed": "true"}
     return Response(kept.body, kept.status, headers)

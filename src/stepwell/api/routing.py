@@ -17,7 +17,10 @@ from stepwell.api.problems import MEDIA_TYPE, Problem, ProblemDocument
 from stepwell.api.repeating import answered_once
 from stepwell.base.suggest import hint_for
 
-__all__ = ["PREFIX", "StrictRoute", "check_content_type", "creates", "problems", "produces", "router", "text_described"]
+__all__ = [
+    "PREFIX", "StrictRoute", "check_content_type", "creates", "creates_secretly", "problems", "produces", "router",
+    "text_described",
+]  # fmt: skip
 
 PREFIX: Final = "/api/v1"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,6 +88,12 @@ def creates(handler: F) -> F:
     return handler
 
 
+def creates_secretly(handler: F) -> F:
+    """The same, and the answer holds a secret."""
+    handler.answers_secret = True  # type: ignore[attr-defined]
+    return creates(handler)
+
+
 class StrictRoute(APIRoute):
     """A route that refuses what it does not describe."""
 
@@ -93,6 +102,7 @@ class StrictRoute(APIRoute):
         produced: Sequence[str] = getattr(self.endpoint, "produces", ("application/json",))
         single, several = _query_names(self)
         is_once = getattr(self.endpoint, "creates", False)
+        is_secret = getattr(self.endpoint, "answers_secret", False)
         has_body = self.body_field is not None
 
         async def checked(request: Request) -> Response:
@@ -103,7 +113,7 @@ class StrictRoute(APIRoute):
                 await strict.read()
                 request = strict
             if is_once and (key := check_header(request, "Idempotency-Key")) is not None:
-                return await answered_once(request, key, handle)
+                return await answered_once(request, key, handle, is_secret=is_secret)
             return await handle(request)
 
         return checked

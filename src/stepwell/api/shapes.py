@@ -272,6 +272,12 @@ class VerbAnswer(Shape):
     status: Status
 
 
+class RetryAnswer(VerbAnswer):
+    """What became of a dead letter that was tried again; `execution_id` is null when an event started nothing."""
+
+    execution_id: str | None  # type: ignore[assignment]
+
+
 class ForkAnswer(Shape):
     """The execution that a fork began."""
 
@@ -393,18 +399,24 @@ class AnswerGiven(Shape):
 
 
 class DeadLetter(Shape):
-    """A step that failed for good and that nothing handled."""
+    """A step that failed for good and that nothing handled, or an event (`kind`: `event`) that was refused.
+
+    Of an event `execution_id`, `step` and `seq` are null; `workflow`, `version` and `trigger` are those of the trigger
+    that refused it, null when it came to none. Of a step `event` and `trigger` are null.
+    """
 
     id: str
-    execution_id: str
-    workflow: str
-    version: str
-    step: str
-    kind: Literal["step", "compensation"]
+    execution_id: str | None
+    workflow: str | None
+    version: str | None
+    step: str | None
+    kind: Literal["step", "compensation", "event"]
     at: str
-    seq: int
+    seq: int | None
     attempts: int
     error: ErrorShape
+    event: dict[str, str] | None
+    trigger: int | None
     discarded: dict[str, Any] | None
 
 
@@ -416,7 +428,7 @@ class DeadLetterPage(Shape):
 
 
 class FullDeadLetter(DeadLetter):
-    """A dead letter with the input of its step."""
+    """A dead letter with the input of its step; of an event that is the event."""
 
     input: Any
 

@@ -18,7 +18,9 @@ from stepwell.base.clock import Clock
 from stepwell.base.derive import digest
 from stepwell.base.durations import DAY, HOUR, MINUTE
 from stepwell.base.errors import Conflict, StepwellError, StoreError
+from stepwell.base.values import Sealed
 from stepwell.engine.alarm import Alarm
+from stepwell.execution.codec import Codec
 from stepwell.ports.ledger import Document, Ledger, Write
 
 KIND: Final = "idempotency-key"
@@ -45,10 +47,11 @@ class KeptAnswer(msgspec.Struct, frozen=True):
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """What is kept of a request; `answer` is None while it is being acted on."""
+    """What is kept of a request; there is no `answer` while it is being acted on. In `sealed` it is encrypted."""
 
     request: str
     answer: KeptAnswer | None = None
+    sealed: bytes | None = None
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -58,9 +61,10 @@ _decode: Final = msgspec.msgpack.Decoder(_Kept).decode
 class IdempotencyKeys:
     """The keys of the requests of the last day."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, codec: Codec) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._codec = codec
         self._rung = asyncio.Event()
         self._alarm = Alarm(clock, self._rung.set)
 
@@ -76,17 +80,24 @@ class IdempotencyKeys:
             await asyncio.gather(forgetting, return_exceptions=True)
 
     async def answer(
-        self, caller: str, key: str, request: bytes, act: Callable[[], Awaitable[KeptAnswer]]
+        self,
+        caller: str,
+        key: str,
+        request: bytes,
+        act: Callable[[], Awaitable[KeptAnswer]],
+        *,
+        is_secret: bool = False,
     ) -> KeptAnswer:
         """The answer to a request: that of `act`, or the one it got before. An answer of 500 or more is not kept.
 
         Args:
             caller: keys of different callers do not meet.
             request: everything that makes it this request.
+            is_secret: the answer holds a secret, and is kept encrypted.
 
         Raises:
             KeyReused: the key was sent with another request. Conflict: (code `request-in-progress`) it is being acted
-                on.
+                on. StoreError: (code `wrong-key`) the answer was encrypted with another key.
         """
         name, mark = digest(f"{caller}\0{key}".encode(errors="surrogatepass")), digest(request)
         before = await self._claim(name, mark)
@@ -100,7 +111,8 @@ class IdempotencyKeys:
         if answer.status >= _FAILED:
             await self._free(name)
         else:
-            await self._write(name, _Kept(mark, answer), KEPT, None)
+            kept = _Kept(mark, sealed=self._sealed(answer)) if is_secret else _Kept(mark, answer)
+            await self._write(name, kept, KEPT, None)
         return answer
 
     async def _claim(self, name: str, mark: str) -> KeptAnswer | None:
@@ -116,10 +128,19 @@ class IdempotencyKeys:
         kept = _decode(found.body) if found is not None else _Kept(mark)
         if kept.request != mark:
             raise KeyReused("this Idempotency-Key was sent with another request", hint="use a new key for each request")
+        if kept.sealed is not None:
+            return self._opened(kept.sealed)
         if kept.answer is None:
             message = "the request with this Idempotency-Key is being acted on"
             raise Conflict(message, code="request-in-progress", hint="ask again in a moment")
         return kept.answer
+
+    def _sealed(self, answer: KeptAnswer) -> bytes:
+        return self._codec.encode_value(Sealed([answer.status, answer.headers, answer.body.decode()]))
+
+    def _opened(self, sealed: bytes) -> KeptAnswer:
+        status, headers, body = self._codec.decode_value(sealed).value
+        return KeptAnswer(status, headers, body.encode())
 
     async def _write(self, name: str, kept: _Kept, lasts: int, expected: int | None) -> None:
         now = self._clock.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -126,14 +127,16 @@ class ApiKeys:
         """Have a key open nothing from now on. One that was revoked before stays as it is.
 
         Raises:
-            NotFound: code `unknown-key`. Conflict: (code `changed-meanwhile`) it was changed at the same time.
+            NotFound: code `unknown-key`.
         """
-        document, key = await self._stored(id_)
-        if key.revoked_at is not None:
-            return key
-        revoked = msgspec.structs.replace(key, revoked_at=self._clock.now(), revoked_by=doer.name)
-        await self._write(doer, "key.revoke", _changed(document, revoked))
-        return revoked
+        while True:
+            document, key = await self._stored(id_)
+            if key.revoked_at is not None:
+                return key
+            revoked = msgspec.structs.replace(key, revoked_at=self._clock.now(), revoked_by=doer.name)
+            with suppress(Conflict):  # its use was noted, or it was rotated, at this moment
+                await self._write(doer, "key.revoke", _changed(document, revoked))
+                return revoked
 
     async def rotate(self, id_: str, doer: Doer, overlap: int = 0) -> Issued:
         """Make a key with the same rights, and have the old one end.

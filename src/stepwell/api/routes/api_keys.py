@@ -15,7 +15,7 @@ from stepwell.api.bodies import Name
 from stepwell.api.caller import Caller, Calling, Doing, Role
 from stepwell.api.context import Here
 from stepwell.api.parameters import Instant
-from stepwell.api.routing import PREFIX, problems
+from stepwell.api.routing import PREFIX, creates_secretly, problems
 from stepwell.api.routing import router as new_router
 from stepwell.api.shapes import Shape
 from stepwell.app.access import Forbidden
@@ -91,6 +91,7 @@ async def list_keys(here: Here, caller: Calling) -> Response:
     response_model=IssuedKey,
     responses=problems(413, 415, 422),
 )
+@creates_secretly
 async def create_key(
     here: Here, request: Request, caller: Calling, doer: Doing, body: Annotated[CreateKeyBody, Body()]
 ) -> Response:
@@ -117,6 +118,7 @@ async def get_key(here: Here, caller: Calling, id: KeyId) -> Response:  # noqa: 
     response_model=IssuedKey,
     responses=problems(404, 409, 413, 415, 422),
 )
+@creates_secretly
 async def rotate_key(
     here: Here,
     request: Request,

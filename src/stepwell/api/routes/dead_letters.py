@@ -1,4 +1,4 @@
-"""Dead letters: steps that failed for good and that nothing handled."""
+"""Dead letters: steps that failed for good and that nothing handled, and events that were refused."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stepwell.api.routes.operating import verb_document
 from stepwell.api.routing import problems
 from stepwell.api.routing import router as new_router
 from stepwell.api.seeing import check_settings, namespaces_of
-from stepwell.api.shapes import DeadLetterPage, DiscardedLetter, FullDeadLetter, VerbAnswer
+from stepwell.api.shapes import DeadLetterPage, DiscardedLetter, FullDeadLetter, RetryAnswer
+from stepwell.app.dead_events import unknown
 from stepwell.app.serving import Parts
-from stepwell.base.errors import NotFound
 from stepwell.ports.listings import DeadLetterQuery
 
 router = new_router("dead letters")
@@ -58,14 +58,14 @@ async def list_dead_letters(
     responses=problems(404),
 )
 async def get_dead_letter(here: Here, caller: Calling, execution_id: ExecutionId, step: StepKey, seq: Seq) -> Response:
-    """A dead letter with the input of its step. Its `id` is `{execution_id}/{step}/{seq}`."""
+    """A dead letter with the input of its step, or the event. Its `id` is `{execution_id}/{step}/{seq}`."""
     return answer(await here.dead_letters.show(await _seen(here, caller, execution_id, step, seq)))
 
 
 @router.post(
     "/dead-letters/{execution_id}/{step}/{seq}/retry",
     operation_id="retryDeadLetter",
-    response_model=VerbAnswer,
+    response_model=RetryAnswer,
     responses=problems(404, 409, 413, 415, 422, 504),
 )
 async def retry_dead_letter(
@@ -76,11 +76,12 @@ async def retry_dead_letter(
     seq: Seq,
     body: Annotated[RetryLetterBody, Body()] = RetryLetterBody(),  # noqa: B008 - never changed
 ) -> Response:
-    """Try the step again. Its execution goes on; the dead letter is gone."""
+    """Try the step again, whose execution goes on, or the event, with `settings` put over its data. The dead letter is
+    gone then."""
     id_ = await _seen(here, caller, execution_id, step, seq)
     await check_settings(here, caller, execution_id, body.settings)
     done = await here.interventions.retry_letter(id_, body.settings, by=caller.name, reason=body.reason)
-    return answer(verb_document(done))
+    return answer({**verb_document(done), "execution_id": done.answer.execution or None})
 
 
 @router.post(
@@ -110,7 +111,7 @@ async def _seen(here: Parts, caller: Caller, execution: str, step: str, seq: int
         NotFound: code `unknown-dead-letter`.
     """
     id_ = f"{execution}/{step}/{seq}"
-    letter = await here.store.dead_letter(id_)
-    if letter is None or not caller.sees(letter.workflow):
-        raise NotFound(f"there is no dead letter {id_!r} in this store", code="unknown-dead-letter")
+    about = await here.dead_letters.about(id_)
+    if about is None or not caller.sees(about):
+        raise unknown(id_)
     return id_

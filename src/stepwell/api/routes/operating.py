@@ -245,6 +245,7 @@ async def migrate(here: Here, caller: Calling, execution_id: ExecutionId, body: 
     response_model=SignalAnswer,
     responses=_PROBLEMS,
 )
+@creates
 async def signal(here: Here, caller: Calling, execution_id: ExecutionId, body: SignalBody) -> Response:
     """Send an event to one execution, for a step that waits for it now or later."""
     await check_execution(here, caller, execution_id)

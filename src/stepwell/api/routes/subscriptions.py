@@ -15,7 +15,7 @@ from stepwell.api.caller import Calling
 from stepwell.api.context import Here
 from stepwell.api.parameters import Cursor, Limit
 from stepwell.api.problems import Problem
-from stepwell.api.routing import PREFIX, creates, problems
+from stepwell.api.routing import PREFIX, creates_secretly, problems
 from stepwell.api.routing import router as new_router
 from stepwell.api.shapes import Shape
 from stepwell.app.cursors import cursor_of, place_in
@@ -146,7 +146,7 @@ async def list_subscriptions(here: Here, caller: Calling, limit: Limit = 50, cur
     response_model=NewSubscription,
     responses=problems(409, 413, 415, 422),
 )
-@creates
+@creates_secretly
 async def create_subscription(here: Here, caller: Calling, body: Annotated[NewSubscriptionBody, Body()]) -> Response:
     """Have somebody told of what happens from now on. The answer, and no later one, holds the secret."""
     try:

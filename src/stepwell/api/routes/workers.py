@@ -69,6 +69,7 @@ class WorkerShape(Shape):
     queues: list[str]
     running: int
     last_seen_at: str
+    labels: dict[str, str]
 
 
 class QueueShape(Shape):
@@ -101,7 +102,7 @@ async def list_workers(here: Here) -> Response:
 async def poll(here: Here, context: Context, caller: Calling, request: Request, body: PollBody) -> Response:
     """Up to `limit` assignments of these queues, as soon as there is one; none after `wait` seconds."""
     polling = asyncio.create_task(
-        _queues(here).poll(body.worker, body.queues, body.limit, int(body.wait * SECOND), caller.sees)
+        _queues(here).poll(body.worker, body.queues, body.limit, int(body.wait * SECOND), caller.sees, body.labels)
     )
     gone = asyncio.create_task(_gone(request))
     closing = asyncio.create_task(context.closing.wait())
@@ -118,9 +119,10 @@ async def poll(here: Here, context: Context, caller: Calling, request: Request, 
 @router.post(
     "/workers/heartbeat", operation_id="sendHeartbeat", response_model=BeatShape, responses=problems(413, 415, 422)
 )
-async def heartbeat(here: Here, body: BeatBody) -> Response:
-    """The worker lives, and is at work on these: their leases are prolonged."""
-    beat = _queues(here).heartbeat(body.worker, body.assignments)
+async def heartbeat(here: Here, caller: Calling, body: BeatBody) -> Response:
+    """The worker lives, and is at work on these: their leases are prolonged. What waits for a worker, since the server
+    was started again or took the worker for lost, is the worker's from now on."""
+    beat = _queues(here).heartbeat(body.worker, body.assignments, caller.sees)
     return answer({**msgspec.to_builtins(beat), "lease_expires_at": to_rfc3339(beat.lease_expires_at)})
 
 
