@@ -1,0 +1,129 @@
+"""NATS JetStream: a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import nats
+import pytest
+from nats.js.api import StreamConfig
+
+from stepwell.brokers.nats import NatsBroker, consumer_name
+from stepwell.ports.brokers import Broker, BrokerError, Outgoing
+from tests.conformance.broker import BrokerConformance, BrokerHarness, OpenHarness, bodies, outgoing, pulled, until_lost
+from tests.servers.nats import NatsServer, new_prefix, new_server, shared_server
+
+
+class NatsHarness(BrokerHarness):
+    drops_repeated = True
+
+    def __init__(self, server: NatsServer) -> None:
+        self.server = server
+        self.prefix = new_prefix()
+        self.brokers: list[NatsBroker] = []
+        self.broker = self.other()
+
+    def other(self) -> Broker:
+        self.brokers.append(NatsBroker([self.server.url]))
+        return self.brokers[-1]
+
+    async def topic(self, name: str = "orders") -> str:
+        await add_stream(self.server.url, f"{self.prefix}-{name}", f"{self.prefix}.{name}")
+        return f"{self.prefix}.{name}"
+
+
+async def add_stream(url: str, name: str, *subjects: str, **more: int) -> None:
+    client = await nats.connect(url)
+    await client.jetstream().add_stream(StreamConfig(name=name, subjects=list(subjects), **more))  # type: ignore[arg-type]
+    await client.close()
+
+
+class TestNatsBroker(BrokerConformance):
+    @pytest.fixture
+    async def open_harness(self) -> AsyncIterator[OpenHarness]:
+        opened: list[NatsHarness] = []
+
+        async def open_() -> NatsHarness:
+            opened.append(NatsHarness(shared_server()))
+            return opened[-1]
+
+        yield open_
+        for harness in opened:
+            for broker in harness.brokers:
+                await broker.close()
+
+
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    server = new_server()
+    yield server
+    server.close()
+
+
+async def test_after_a_restart_of_the_server_it_goes_on_where_it_was(server: NatsServer) -> None:
+    await add_stream(server.url, "s", "orders.*")
+    broker = NatsBroker([server.url])
+    await broker.publish("orders.new", [outgoing(n) for n in range(3)])
+    subscription = await broker.subscribe("orders.*", "g")
+    came = await pulled(subscription, 3)
+    await subscription.acknowledge(came[:1])
+    server.kill()
+    with pytest.raises(BrokerError):
+        await until_lost(subscription)
+    with pytest.raises(BrokerError) as raised:
+        await broker.publish("orders.new", [outgoing(3)])
+    assert "cannot be reached" in raised.value.message
+    await subscription.close()
+    server.start()
+    assert await broker.publish("orders.new", [outgoing(n) for n in (2, 3)]) == [None, None]
+    again = await broker.subscribe("orders.*", "g")
+    assert sorted(bodies(await pulled(again, 3))) == [1, 2, 3]
+    await broker.close()
+
+
+async def test_wrong_credentials_are_said_without_the_password() -> None:
+    server = new_server(users=(("ann", "right"),))
+    try:
+        broker = NatsBroker([server.url.replace("://", "://ann:wr0ng@")])
+        with pytest.raises(BrokerError) as raised:
+            await broker.publish("orders", [outgoing(1)])
+        assert raised.value.code == "broker-access", str(raised.value)
+        assert "does not let us in" in str(raised.value)
+        assert "wr0ng" not in str(raised.value)
+        await NatsBroker([server.url], {"user": "ann", "password": "right"}).close()
+    finally:
+        server.close()
+
+
+async def test_what_is_too_large_is_refused_for_ever_and_the_rest_is_kept(server: NatsServer) -> None:
+    await add_stream(server.url, "s", "orders", max_msg_size=1_000)
+    broker = NatsBroker([server.url])
+    messages = [outgoing(0), Outgoing(id="a", body=b"x" * 2_000), Outgoing(id="b", body=b"x" * 2_000_000), outgoing(1)]
+    first, stream, whole, last = await broker.publish("orders", messages)
+    assert (first, last) == (None, None)
+    assert "more than the stream takes" in str(stream)
+    assert "more than the server takes" in str(whole)
+    assert bodies(await pulled(await broker.subscribe("orders", "g"), 2)) == [0, 1]
+    await broker.close()
+
+
+async def test_a_subject_that_no_stream_keeps_is_said(server: NatsServer) -> None:
+    broker = NatsBroker([server.url])
+    with pytest.raises(BrokerError, match="no stream of NATS JetStream keeps the subject 'nowhere'") as raised:
+        await broker.publish("nowhere", [outgoing(1)])
+    assert raised.value.code == "unknown-topic"
+    await broker.close()
+
+
+async def test_a_server_that_is_not_there_is_said() -> None:
+    async with asyncio.timeout(10):
+        with pytest.raises(BrokerError, match="cannot be reached") as raised:
+            await NatsBroker(["nats://ann:s3cret@127.0.0.1:1"]).subscribe("orders", "g")
+    assert "s3cret" not in str(raised.value)
+
+
+def test_names_of_consumers_are_legal_and_different() -> None:
+    names = {consumer_name("g", topic) for topic in ("a.b", "a_b", "a b", "a.>", "x" * 300)}
+    assert len(names) == 5
+    assert all(name.replace("-", "").replace("_", "").isalnum() and len(name) < 128 for name in names)
