@@ -9,12 +9,16 @@ All instants are integers of microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
 from stepwell.ports.records import InboxItem
+
+ANNOUNCED: Final = frozenset({"policy", "service", "schedule", "subscription", "registration"})
+"""The kinds of documents whose changes others may be told of (`Ledger.listen_to_documents`): few are made of these, and
+every node goes by them. `registration` stands for what is registered under names."""
 
 DEAD_EVENT: Final = "dead-event"
 """The kind of the documents that are dead letters too: `Tallies.census` and `Store.status` count them among those."""
@@ -194,6 +198,17 @@ class Ledger(Protocol):
     async def next_due(self, kind: str) -> int | None:
         """The earliest `due_at` of a kind; None when nothing is ever due. Quick enough for the event loop."""
         ...
+
+    def listen_to_documents(self, kinds: Collection[str], callback: Callable[[], None]) -> bool:
+        """Call `callback` on the event loop, soon after documents of these kinds were changed, here or elsewhere.
+
+        Args:
+            kinds: of `ANNOUNCED`.
+
+        Returns:
+            Whether calls come. A call may be missing all the same; where none come, one has to look often.
+        """
+        return False
 
     async def journal(self, query: JournalQuery) -> Sequence[JournalRow]:
         """What was noted. May be slow."""

@@ -42,13 +42,25 @@ class Store(Ledger, Tallies, Protocol):
     """
 
     async def open(self, *, migrate: bool = True) -> None:
-        """Connect, and bring the schema up to date when `migrate`.
+        """Connect, and bring the schema up to date when `migrate` (see there for stores that are shared).
 
         Raises:
             StoreError: not reachable, not a stepwell store, read-only, written by a newer version (code
                 `store-too-new`), or older than this version and `migrate` is False (code `store-outdated`).
         """
         ...
+
+    async def migrate(self) -> None:
+        """Make the store when it is not there, and bring its schema up to date; it is not open then.
+
+        For a store that engines on several machines share this is the only way: `open` makes a new one, and refuses one
+        that is outdated, for the engines that use it would be left behind.
+
+        Raises:
+            StoreError: as `open` has it.
+        """
+        await self.open(migrate=True)
+        await self.close()
 
     async def close(self) -> None:
         """Finish what was appended, give up all leases, disconnect. May be called twice."""

@@ -23,9 +23,12 @@ class Migration(NamedTuple):
 
 
 def load_statements(database: str) -> Mapping[str, str]:
-    """The statements of a database's `queries.sql`, by name."""
-    _, *parts = _NAME.split(_read(_FOLDER / database / "queries.sql"))
-    return {name: text.strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}
+    """The statements of all files of a database that are called `queries*.sql`, by name."""
+    found: dict[str, str] = {}
+    for path in sorted((_FOLDER / database).glob("queries*.sql")):
+        _, *parts = _NAME.split(_read(path))
+        found |= {name: text.strip() for name, text in zip(parts[::2], parts[1::2], strict=True)}
+    return found
 
 
 def load_migrations(database: str) -> Sequence[Migration]:
