@@ -109,3 +109,22 @@ async def test_a_question_is_listed_shown_and_answered(server: Server) -> None:
     problem_of(await server.get(path), 409, "already-answered")
     problem_of(await server.get(f"{API}/approvals/{id_}/other"), 404, "unknown-step")
     assert (await server.get(f"{API}/approvals")).json()["items"] == []
+
+
+async def test_what_stands_in_a_definition_keeps_nobody_from_explanations_or_the_list_of_questions(
+    server: Server,
+) -> None:
+    secret = "  input: {schema: {properties: {pin: {type: string, secret: true}}}}\n"
+    steps = (
+        '- {name: ask, type: approval, config: {prompt: "?", response_schema: {required: ["{{ input.n }}"]}}}',
+        '- {name: wait, type: wait_for_event, config: {event_type: x, filter: {"a.²": 1}}}',
+        '- {name: wait, type: wait_for_event, config: {event_type: x, filter: {a: {~in: ["{{ input.pin }}"]}}}}',
+        '- {name: ask, type: approval, config: {prompt: "?", response_schema: {enum: ["{{ input.pin }}"]}}}',
+    )
+    for number, step in enumerate(steps):
+        await registered(server, workflow(f"odd{number}", steps=step, more=secret))
+        id_ = await started(server, f"odd{number}", {"n": 5, "pin": "hunter22"})
+        answer = await server.get(f"{API}/executions/{id_}/why")
+        assert answer.status_code == 200
+        assert "hunter22" not in answer.text
+    assert [each["workflow"] for each in (await server.get(f"{API}/approvals")).json()["items"]] == ["odd3"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stepwell.decider.approval import answer_problem
 from stepwell.execution.history import AnswerRefused
 from tests.decider.played import Played
 
@@ -152,6 +153,36 @@ def test_a_timeout_that_is_no_duration_fails_the_step() -> None:
     story = Played(asked(config=', timeout: "{{ input.t }}"'), {"t": "soon"})
     assert story.problem("ok").type == "invalid_config"
     assert story.status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ('response_schema: {type: object, required: ["{{ input.n }}"]}', "response_schema cannot be used: "),
+        ('response_schema: {type: integer}, default: "{{ input.word }}"', "default: "),
+    ],
+)
+def test_a_question_that_cannot_be_answered_when_it_is_known_fails_the_step(config: str, says: str) -> None:
+    story = Played(asked(config=f", {config}"), {"n": 7, "word": "seven"})
+    assert story.problem("ok").type == "invalid_config"
+    assert says in story.problem("ok").message
+
+
+def test_a_secret_may_stand_in_what_may_be_answered() -> None:
+    secret = "input: {schema: {type: object, properties: {pin: {type: string, secret: true}}}}"
+    schema = 'response_schema: {enum: ["{{ input.pin }}"]}'
+    story = Played(secret + asked(config=f", {schema}"), {"pin": "hunter22"})
+    story.answer("ok", "guess")
+    assert story.of("ok") == "waiting"
+    story.answer("ok", "hunter22")
+    assert story.of("ok") == "completed"
+
+
+def test_what_a_schema_that_cannot_be_used_asks_for_is_refused_and_breaks_nothing() -> None:
+    for schema in (True, 5, {"type": "nonsense"}, {"required": 5}):
+        problem = answer_problem({"response_schema": schema}, "ada", True)
+        assert problem is not None
+        assert problem.startswith("response_schema cannot be used: ")
 
 
 def test_a_question_is_withdrawn_when_the_workflow_fails() -> None:

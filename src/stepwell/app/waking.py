@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from stepwell.base.values import MASK, SECRETS
+from stepwell.base.filters import is_position
+from stepwell.base.values import MASK, SECRETS, masked
 from stepwell.decider.approval import answer_problem
 from stepwell.execution.matching import COMBINATIONS, matches
 
@@ -36,7 +37,7 @@ def example_data(filter_: Mapping[str, Any]) -> dict[str, Any] | None:
     for path, value in _wanted(filter_):
         if not _put(data, path.split("."), value):
             return None
-    return data if _has_secret(filter_) or matches(filter_, data) else None
+    return masked(data) if _has_secret(filter_) or matches(filter_, data) else None
 
 
 def example_answer(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,12 +61,14 @@ def _example_of(schema: Any, depth: int) -> Any:
     """A value for a JSON Schema that asks for nothing unusual."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return None
-    if schema.get("enum"):
-        return schema["enum"][0]
+    choices, wanted, properties = schema.get("enum"), schema.get("required"), schema.get("properties")
+    if isinstance(choices, list) and choices:
+        return choices[0]
     named = schema.get("type")
-    if named == "object" or "properties" in schema:
-        wanted = schema.get("required") or ()
-        return {name: _example_of((schema.get("properties") or {}).get(name), depth + 1) for name in wanted}
+    if named == "object" or isinstance(properties, Mapping):
+        known = properties if isinstance(properties, Mapping) else {}
+        names = [name for name in wanted if isinstance(name, str)] if isinstance(wanted, list) else []
+        return {name: _example_of(known.get(name), depth + 1) for name in names}
     return schema.get("default", schema.get("const", _PLAIN.get(str(named))))
 
 
@@ -116,7 +119,7 @@ _EXAMPLES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "~lt": _less,
     "~lte": lambda wanted: wanted,
     "~in": lambda wanted: wanted[0] if wanted else None,
-    "~regex": lambda wanted: wanted.strip("^$"),
+    "~regex": lambda wanted: wanted.strip("^$") if isinstance(wanted, str) else None,
     "~starts": lambda wanted: wanted,
     "~ends": lambda wanted: wanted,
     "~contains": lambda wanted: wanted if isinstance(wanted, str) else [wanted],
@@ -130,9 +133,9 @@ def _put(data: dict[str, Any], path: list[str], value: Any) -> bool:
     """Put the value at the path; a number in it is the position in a list. False when something else stands there."""
     at: Any = data
     for name, following in zip(path, [*path[1:], None], strict=True):
-        inner: Any = value if following is None else [] if following.isdigit() else {}
+        inner: Any = value if following is None else [] if is_position(following) else {}
         if isinstance(at, list):
-            if not name.isdigit() or int(name) > len(at):
+            if not is_position(name) or int(name) > len(at):
                 return False
             if int(name) == len(at):
                 at.append(inner)

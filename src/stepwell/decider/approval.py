@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from stepwell.base.durations import parse_duration
 from stepwell.base.errors import ErrorInfo
-from stepwell.base.values import SECRETS, masked
-from stepwell.decider.checking import SchemaCheck
+from stepwell.base.values import SECRETS, masked, transform_leaves
+from stepwell.decider.checking import SchemaCheck, opened
 from stepwell.decider.failure import fail
 from stepwell.decider.leaf import complete
 from stepwell.decider.region import Instance
@@ -27,7 +27,7 @@ _SHOWN: Final = ("prompt", "response_schema", "assigned_to", "default", "reminde
 def start_approval(turn: Turn, one: Instance, config: dict[str, Any]) -> None:
     """`approval {prompt, response_schema, assigned_to, timeout, default}`."""
     question = storable({name: config[name] for name in _SHOWN if name in config})
-    problem, allowed = assignment_problem(question.get("assigned_to")), None
+    problem, allowed = assignment_problem(question.get("assigned_to")) or schema_problem(question), None
     try:
         allowed = sooner(one.node.timeout, config.get("timeout"))
     except ValueError as error:
@@ -55,6 +55,25 @@ def assignment_problem(assigned: Any) -> str | None:
         return "assigned_to must not hold a secret: who is asked is stored and shown"
     wrong = next((name for name in names if not isinstance(name, str)), None)
     return f"assigned_to must be a name or a list of names, not {masked(wrong)!r}" if wrong is not None else None
+
+
+def schema_problem(question: dict[str, Any]) -> str | None:
+    """What is wrong with the schema of answers, or with the default answer by that."""
+    schema = question.get("response_schema")
+    if schema is None:
+        return None
+    if not isinstance(schema, dict):
+        return "response_schema must be a JSON Schema, which is an object"
+    try:
+        check = SchemaCheck(transform_leaves(schema, opened))
+    except ValueError as error:
+        return _unusable(error)
+    problems = check.problems(question["default"]) if "default" in question else []
+    return "; ".join(f"default: {path + ': ' if path else ''}{message}" for path, message in problems) or None
+
+
+def _unusable(error: Exception) -> str:
+    return f"response_schema cannot be used: {str(error).partition(chr(10))[0]}"
 
 
 def asks(one: Instance, step: StepState) -> bool:
@@ -106,7 +125,10 @@ def answer_problem(question: dict[str, Any], by: str, response: Any) -> str | No
     schema = question.get("response_schema")
     if schema is None:
         return None
-    problems = SchemaCheck(schema).problems(response)
+    try:
+        problems = SchemaCheck(transform_leaves(schema, opened)).problems(response)
+    except (ValueError, TypeError) as error:  # of a question that was asked by a version that let it pass
+        return _unusable(error)
     return "; ".join(f"{path or 'response'}: {message}" for path, message in problems) or None
 
 

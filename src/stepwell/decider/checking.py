@@ -24,10 +24,10 @@ class SchemaCheck:
 
     def problems(self, value: Any) -> list[tuple[str, str]]:
         """(path, message) of everything wrong with the value; messages show no secret and no whole object."""
-        opened = transform_leaves(value, _opened)
-        if self._plain.is_valid(opened):
+        seen = transform_leaves(value, opened)
+        if self._plain.is_valid(seen):
             return []
-        pairs = zip(self._plain.iter_errors(opened), self._masking.iter_errors(opened), strict=True)
+        pairs = zip(self._plain.iter_errors(seen), self._masking.iter_errors(seen), strict=True)
         return [(path_text(plain.instance_path), self._message(plain, hidden, value)) for plain, hidden in pairs]
 
     def _message(self, plain: Any, hidden: Any, value: Any) -> str:
@@ -69,10 +69,10 @@ def path_text(path: Any) -> str:
     return text
 
 
-def _opened(leaf: Any) -> Any:
+def opened(leaf: Any) -> Any:
     """The leaf as it can be checked: what is sealed in the clear, a secret that is fetched later as a mask."""
     if isinstance(leaf, Sealed):
-        return transform_leaves(leaf.value, _opened)
+        return transform_leaves(leaf.value, opened)
     return MASK if isinstance(leaf, (SecretRef, SecretText)) else leaf
 
 

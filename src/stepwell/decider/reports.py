@@ -12,9 +12,8 @@ from stepwell.base.durations import parse_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import SECRETS
 from stepwell.decider.advance import ended
-from stepwell.decider.approval import ask, assignment_problem
+from stepwell.decider.approval import ask, assignment_problem, schema_problem
 from stepwell.decider.caching import keep_result
-from stepwell.decider.checking import SchemaCheck
 from stepwell.decider.failure import fail, fail_or_retry, retry_result
 from stepwell.decider.leaf import complete
 from stepwell.decider.region import Instance
@@ -69,7 +68,7 @@ def _problem(said: dict[str, Any]) -> str | None:
     if not isinstance(prompt, (str, *SECRETS)) or not prompt:
         return "prompt must be text that is not empty"
     problem = assignment_problem(said.get("assigned_to"))
-    return problem or _timeout_problem(said.get("timeout_seconds")) or _schema_problem(said)
+    return problem or _timeout_problem(said.get("timeout_seconds")) or schema_problem(said)
 
 
 def _timeout_problem(seconds: Any) -> str | None:
@@ -82,18 +81,3 @@ def _timeout_problem(seconds: Any) -> str | None:
     except ValueError as error:
         return f"timeout_seconds: {error}"
     return None
-
-
-def _schema_problem(said: dict[str, Any]) -> str | None:
-    """What is wrong with the schema of answers, or with the default answer by that."""
-    schema = said.get("response_schema")
-    if schema is None:
-        return None
-    if not isinstance(schema, dict):
-        return "response_schema must be a JSON Schema, which is an object"
-    try:
-        check = SchemaCheck(schema)
-    except ValueError as error:
-        return f"response_schema cannot be used: {str(error).partition(chr(10))[0]}"
-    problems = check.problems(said["default"]) if "default" in said else []
-    return "; ".join(f"default: {path + ': ' if path else ''}{message}" for path, message in problems) or None
