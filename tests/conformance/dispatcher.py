@@ -1,6 +1,7 @@
 """What every dispatcher must do, whatever carries the work.
 
-A test module of a dispatcher subclasses `DispatcherConformance` and provides the fixture `open_harness`.
+A test module of a dispatcher subclasses `DispatcherConformance` and provides the fixture `open_harness`; of one whose
+workers fetch, `FetchedConformance`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import datetime
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pytest
 
@@ -20,6 +21,7 @@ from stepwell.base.values import Sealed, SecretRef, SecretText
 from stepwell.execution.work import Assignment, Report
 from stepwell.ports.services import SecretSource
 from stepwell.ports.work import Dispatcher, TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.worker.queues import LEASE, MOST_DELIVERIES, REFUSED_FOR
 
 SECOND = 1_000_000
 PATIENCE = 10
@@ -95,6 +97,23 @@ class DispatcherHarness(ABC):
     @abstractmethod
     async def rest(self) -> None:
         """Return when everything that could be reported by now has been."""
+
+
+class FetchedHarness(DispatcherHarness):
+    """The same, with workers of which there may be several; the first is called `w1`. They all do steps of type `work`,
+    and others by their names."""
+
+    @abstractmethod
+    async def add_worker(self, name: str, work: Work, *, type_: str = "work", labels: Mapping[str, str] = {}) -> None:
+        """One worker more, for steps of one type."""
+
+    @abstractmethod
+    async def cut_off(self, name: str) -> None:
+        """Let nothing reach a worker, nor it anybody."""
+
+    @abstractmethod
+    async def reconnect(self, name: str) -> None:
+        """Let it be heard again."""
 
 
 OpenHarness: TypeAlias = Callable[[Work], Awaitable[DispatcherHarness]]
@@ -186,6 +205,7 @@ class DispatcherConformance:
     async def test_a_type_nobody_does_is_an_error(self, open_harness: OpenHarness) -> None:
         harness = await open_harness(echo)
         harness.dispatcher.dispatch(assignment(type="wrok"))
+        await harness.advance(REFUSED_FOR + SECOND)  # a worker elsewhere might know it
         error = (await harness.report()).error
         assert error is not None
         assert (error.type, error.retryable) == ("unknown_type", False)
@@ -258,6 +278,67 @@ class DispatcherConformance:
             await harness.dispatcher.close()
         assert stopped.is_set()
         assert harness.reports == []
+
+    async def test_a_stopped_assignment_may_be_dispatched_again(self, open_harness: OpenHarness) -> None:
+        begun, gate = asyncio.Event(), asyncio.Event()
+
+        async def wait(config: Any, context: TaskContext) -> Any:
+            begun.set()
+            await gate.wait()
+            return "done"
+
+        harness = await open_harness(wait)
+        harness.dispatcher.dispatch(assignment())
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+            harness.dispatcher.stop(assignment().id)
+            await harness.rest()
+            begun.clear()
+            harness.dispatcher.dispatch(assignment())
+            await begun.wait()
+        gate.set()
+        assert (await harness.report()).result == "done"
+        await harness.rest()
+        assert len(harness.reports) == 1
+
+    async def test_what_comes_after_the_close_is_not_done(self, open_harness: OpenHarness) -> None:
+        done: list[str] = []
+
+        async def note(config: Any, context: TaskContext) -> Any:
+            done.append(context.step)
+
+        harness = await open_harness(note)
+        harness.dispatcher.dispatch(assignment("before"))
+        await harness.report()
+        await harness.dispatcher.close()
+        harness.dispatcher.dispatch(assignment("after"))
+        await harness.rest()
+        assert (done, len(harness.reports)) == (["before"], 1)
+
+    async def test_slow_work_does_not_hold_up_what_is_quick(self, open_harness: OpenHarness) -> None:
+        gate = asyncio.Event()
+
+        async def work(config: Any, context: TaskContext) -> Any:
+            if context.step == "slow":
+                await gate.wait()
+            return context.step
+
+        harness = await open_harness(work)
+        for step in ("slow", "a", "b"):
+            harness.dispatcher.dispatch(assignment(step))
+        await harness.report(2)
+        assert {report.step for report in harness.reports} == {"a", "b"}
+        gate.set()
+        assert (await harness.report(3)).result == "slow"
+
+    async def test_large_configurations_and_results_come_whole(self, open_harness: OpenHarness) -> None:
+        harness = await open_harness(echo)
+        texts = {f"t{number}": chr(ord("a") + number) * 1_200_000 for number in range(3)}
+        harness.dispatcher.dispatch(assignment("large", texts))
+        harness.dispatcher.dispatch(assignment("small", {"n": 1}))
+        await harness.report(2)
+        found = {report.step: report.result for report in harness.reports}
+        assert found == {"large": texts, "small": {"n": 1}}
 
     async def test_results_become_json_values(self, open_harness: OpenHarness) -> None:
         @dataclasses.dataclass
@@ -335,3 +416,105 @@ class DispatcherConformance:
         assert (error.type, error.retryable) == ("unknown_secret", False)
         assert "NOPE" in error.message
         assert not called
+
+
+class FetchedConformance(DispatcherConformance):
+    """The tests of what workers fetch. `open_harness` makes a `FetchedHarness`."""
+
+    async def test_work_of_a_lost_worker_is_done_by_another(self, open_harness: OpenHarness) -> None:
+        harness, begun = cast("FetchedHarness", await open_harness(_hang)), asyncio.Event()
+        harness.dispatcher.dispatch(assignment())
+        await harness.rest()
+        await harness.cut_off("w1")
+
+        async def work(config: Any, context: TaskContext) -> Any:
+            begun.set()
+            return "by w2"
+
+        await harness.add_worker("w2", work)
+        await harness.advance(LEASE - 2 * SECOND)
+        assert not begun.is_set()
+        await harness.advance(4 * SECOND)
+        assert (await harness.report()).result == "by w2"
+
+    async def test_the_first_report_counts_and_a_late_one_changes_nothing(self, open_harness: OpenHarness) -> None:
+        gates = {"w1": asyncio.Event(), "w2": asyncio.Event()}
+
+        async def first(config: Any, context: TaskContext) -> Any:
+            await gates["w1"].wait()
+            return "by w1"
+
+        async def second(config: Any, context: TaskContext) -> Any:
+            await gates["w2"].wait()
+            return "by w2"
+
+        harness = cast("FetchedHarness", await open_harness(first))
+        harness.dispatcher.dispatch(assignment())
+        await harness.rest()
+        await harness.cut_off("w1")
+        await harness.add_worker("w2", second)
+        await harness.advance(LEASE + SECOND)
+        gates["w2"].set()
+        assert (await harness.report()).result == "by w2"
+        gates["w1"].set()
+        await harness.rest()
+        await harness.reconnect("w1")
+        await harness.advance(LEASE)
+        assert [report.result for report in harness.reports] == ["by w2"]
+
+    async def test_a_worker_that_was_taken_for_lost_may_still_be_the_first(self, open_harness: OpenHarness) -> None:
+        gate = asyncio.Event()
+
+        async def work(config: Any, context: TaskContext) -> Any:
+            await gate.wait()
+            return "by w1"
+
+        harness = cast("FetchedHarness", await open_harness(work))
+        harness.dispatcher.dispatch(assignment())
+        await harness.rest()
+        await harness.cut_off("w1")
+        await harness.advance(LEASE + SECOND)
+        gate.set()
+        await harness.rest()
+        await harness.reconnect("w1")
+        await harness.advance(LEASE)
+        assert (await harness.report()).result == "by w1"
+        await harness.rest()
+        assert len(harness.reports) == 1
+
+    async def test_work_that_workers_are_lost_with_is_an_error(self, open_harness: OpenHarness) -> None:
+        harness = cast("FetchedHarness", await open_harness(_hang))
+        harness.dispatcher.dispatch(assignment())
+        for number in range(1, MOST_DELIVERIES + 1):
+            if number > 1:
+                await harness.add_worker(f"w{number}", _hang)
+            await harness.rest()
+            await harness.cut_off(f"w{number}")
+            await harness.advance(LEASE + SECOND)
+        error = (await harness.report()).error
+        assert error is not None
+        assert (error.type, error.retryable) == ("worker_lost", True)
+
+    async def test_a_worker_gets_only_what_its_labels_allow(self, open_harness: OpenHarness) -> None:
+        harness = cast("FetchedHarness", await open_harness(echo))
+        asks = {"gpu": "true", "zone": "eu"}
+        harness.dispatcher.dispatch(assignment("heavy", labels=asks))
+        harness.dispatcher.dispatch(assignment("light"))
+        assert (await harness.report()).step == "light"
+        await harness.add_worker("w2", echo, labels={"gpu": "true"})
+        await harness.rest()
+        assert len(harness.reports) == 1
+        await harness.add_worker("w3", echo, labels={"gpu": "true", "zone": "eu", "disk": "ssd"})
+        assert (await harness.report(2)).step == "heavy"
+
+    async def test_what_one_worker_does_not_know_goes_to_another(self, open_harness: OpenHarness) -> None:
+        harness = cast("FetchedHarness", await open_harness(echo))
+        harness.dispatcher.dispatch(assignment(type="rare"))
+        await harness.rest()
+        await harness.add_worker("w2", echo, type_="rare")
+        await harness.advance(2 * SECOND)
+        assert (await harness.report()).error is None
+
+
+async def _hang(config: Any, context: TaskContext) -> Any:
+    await asyncio.Event().wait()

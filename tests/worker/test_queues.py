@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,8 +20,9 @@ from stepwell.worker.routing import QueueDispatcher
 from tests.conformance.dispatcher import (
     PATIENCE,
     SECRETS,
-    DispatcherConformance,
     DispatcherHarness,
+    FetchedConformance,
+    FetchedHarness,
     KnownSecrets,
     OpenHarness,
     Work,
@@ -42,7 +43,10 @@ def everything(workflow: str) -> bool:
 class Direct(Fetching):
     """Asks queues in the same process; cut off, it does not get through."""
 
-    def __init__(self, queues: Queues, name: str = "w1", names: Sequence[str] = ("q",)) -> None:
+    def __init__(
+        self, queues: Queues, name: str = "w1", names: Sequence[str] = ("q",), labels: Mapping[str, str] = {}
+    ) -> None:
+        self.labels = labels
         self.queues = queues
         self.name = name
         self.names = names
@@ -50,11 +54,11 @@ class Direct(Fetching):
 
     async def poll(self, limit: int, wait: int) -> Polled:
         self._through()
-        return await self.queues.poll(self.name, self.names, limit, wait, everything)
+        return await self.queues.poll(self.name, self.names, limit, wait, everything, self.labels)
 
     async def heartbeat(self, ids: Collection[str]) -> Beat:
         self._through()
-        return self.queues.heartbeat(self.name, ids)
+        return self.queues.heartbeat(self.name, ids, everything)
 
     async def complete(self, id_: str, result: Any, scope: dict[str, Any] | None) -> None:
         self._through()
@@ -74,23 +78,35 @@ class Direct(Fetching):
             raise ConnectionError("cut off")
 
 
-class _AllQueued(QueueDispatcher):
+class AllQueued(QueueDispatcher):
     """Puts what names no queue into the queue `q`."""
 
     def dispatch(self, assignment: Assignment) -> None:
         super().dispatch(msgspec.structs.replace(assignment, queue=assignment.queue or "q"))
 
 
-class Harness(DispatcherHarness):
-    """An engine's side, and one worker."""
+class Harness(FetchedHarness):
+    """An engine's side, and workers."""
 
     def __init__(self, work: Work, slots: int = 1_000) -> None:
         super().__init__()
         self.clock = VirtualClock()
-        self.dispatcher = self.queued = _AllQueued(self.take, self.clock, KnownSecrets(SECRETS))
+        self.dispatcher = self.queued = AllQueued(self.take, self.clock, KnownSecrets(SECRETS))
         self.fetching = Direct(self.queued.queues)
         self.worker = RemoteWorker(self.fetching, {"work": WorkHandler(work)}, self.clock, slots)
         self.running = asyncio.create_task(self.worker.run())
+        self.workers = {"w1": (self.fetching, self.running)}
+
+    async def add_worker(self, name: str, work: Work, *, type_: str = "work", labels: Mapping[str, str] = {}) -> None:
+        fetching = Direct(self.queued.queues, name, labels=labels)
+        worker = RemoteWorker(fetching, {type_: WorkHandler(work)}, self.clock, 10)
+        self.workers[name] = (fetching, asyncio.create_task(worker.run()))
+
+    async def cut_off(self, name: str) -> None:
+        self.workers[name][0].cut = True
+
+    async def reconnect(self, name: str) -> None:
+        self.workers[name][0].cut = False
 
     async def advance(self, duration: int) -> None:
         await self.clock.settle()
@@ -100,18 +116,14 @@ class Harness(DispatcherHarness):
         await self.clock.settle()
 
     async def close(self) -> None:
-        self.running.cancel()
-        await asyncio.gather(self.running, return_exceptions=True)
+        running = [task for _, task in self.workers.values()]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self.queued.close()
 
 
-def _queued(work: Any) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(work, queue="q")
-
-
-class TestConformance(DispatcherConformance):
+class TestConformance(FetchedConformance):
     """A queue and a worker together do what every dispatcher does."""
 
     @pytest.fixture

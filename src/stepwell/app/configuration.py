@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stepwell.app.ai_sections import Ai
+from stepwell.app.broker_sections import BROKERS, Events
+from stepwell.app.remote_sections import ComputeSection, NatsSection
 from stepwell.app.sections import Duration, PositiveDuration, RateLimitSection
 from stepwell.app.security_sections import Security
 from stepwell.app.telemetry_sections import (
@@ -25,7 +27,7 @@ from stepwell.app.telemetry_sections import (
     SlaSection,
     TracingSection,
 )
-from stepwell.base.durations import DAY, format_duration
+from stepwell.base.durations import MINUTE, format_duration
 from stepwell.base.errors import ConfigurationError
 from stepwell.base.suggest import hint_for
 from stepwell.policy.limits import CircuitBreaker
@@ -48,6 +50,14 @@ _CHANNEL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|\{\{", re.ASCII)
 ChannelUrl = Annotated[str, AfterValidator(_checked_channel)]
 """Where notifications go. It may hold secrets, so it is never shown."""
 
+_KINDS_OF_STORE: Final = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "sqlite": "sqlite",
+    "memory": "memory",
+}
+"""By the scheme of its URL."""
+
 _BREAKER: Final = CircuitBreaker()
 _SHELL: Final = ShellLimits()
 
@@ -57,11 +67,25 @@ class _Section(BaseModel):
 
 
 class StateStore(_Section):
-    """Where executions are kept."""
+    """Where executions are kept: in the SQLite file `path`, or where `connection_string` says: `memory:`,
+    `sqlite:PATH`, `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`. `url` is another name for `connection_string`.
+
+    An outage of a server is sat out for `reconnect`.
+    """
 
     type: Literal["sqlite", "memory", "postgresql"] = "sqlite"
     path: str = DEFAULT_PATH
     connection_string: str | None = None
+    reconnect: PositiveDuration = 5 * MINUTE
+
+    @model_validator(mode="after")
+    def _is_of_its_type(self) -> StateStore:
+        kind = _KINDS_OF_STORE.get((self.connection_string or "").partition(":")[0].strip().lower())
+        if self.connection_string is None and self.type == "postgresql":
+            raise ValueError("`type: postgresql` needs `url`, which is postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        if "type" in self.model_fields_set and kind is not None and kind != self.type:
+            raise ValueError(f"the type is {self.type}, and `url` means a store of the type {kind}")
+        return self
 
     @property
     def url(self) -> str:
@@ -87,17 +111,6 @@ class Execution(_Section):
     max_workflows: int = Field(default=1_000, ge=1)
     default_timeout: Duration | None = None
     queuing: Queuing = Queuing()
-
-
-class Events(_Section):
-    """How long events are kept, at least, for waits that have not begun yet; and the broker they come from.
-
-    `kafka_servers` and `group_id` are accepted; this version has no connection to a broker, and says so when it starts.
-    """
-
-    keep: Duration = 7 * DAY
-    kafka_servers: list[str] = []
-    group_id: str | None = None
 
 
 class Files(_Section):
@@ -205,6 +218,8 @@ class Configuration(_Section):
     shell: Shell | None = None
     databases: dict[PolicyName, str] = {}
     ai: Ai | None = None
+    nats: NatsSection | None = None
+    compute: ComputeSection = ComputeSection()
     services: dict[str, ServiceSection] = {}
     policies: dict[PolicyName, PolicySection] = {}
     notifications: dict[PolicyName, ChannelUrl] = {}
@@ -234,8 +249,12 @@ def configuration_from(values: Mapping[str, Any], *, where: str = "the configura
 
 
 def _with_other_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`execution.max_activities` and a top-level `concurrency` block say the same as `execution`."""
+    """`execution.max_activities` and a top-level `concurrency` block say the same as `execution`, and `state_store.url`
+    as `state_store.connection_string`."""
     merged = dict(values)
+    if isinstance(store := merged.get("state_store"), Mapping) and "url" in store:
+        others = {name: value for name, value in store.items() if name != "url"}
+        merged["state_store"] = {"connection_string": store["url"], **others}
     execution = {**dict(merged.pop("concurrency", {}) or {}), **dict(merged.get("execution") or {})}
     if "max_activities" in execution:
         execution.setdefault("max_concurrent_tasks", execution.pop("max_activities"))
@@ -250,7 +269,13 @@ def _problem(detail: Any) -> str:
         return f"unknown key {path!r} ({hint_for(str(detail['loc'][-1]), _known_keys(detail['loc'][:-1]))})"
     message = detail["msg"].removeprefix("Value error, ")
     said = f"{path}: {message[0].lower()}{message[1:]}"
-    return said if detail["loc"][:1] == ("notifications",) else f"{said}, saw {_shown(detail.get('input'))}"
+    return said if _may_hold_secrets(detail["loc"]) else f"{said}, saw {_shown(detail.get('input'))}"
+
+
+def _may_hold_secrets(path: tuple[int | str, ...]) -> bool:
+    whole = (("notifications",), ("nats",), ("compute",))
+    is_broker = path[:1] == ("events",) and (len(path) == 1 or path[1] in BROKERS)
+    return path[:1] in whole or is_broker or path in (("state_store",), ("state_store", "connection_string"))
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
@@ -334,8 +359,23 @@ def load_configuration(
     configuration = configuration_from(values, where=where)
     url = store or environment.get("STEPWELL_STORE")
     if url:
-        configuration = configuration.model_copy(update={"state_store": StateStore(connection_string=url)})
+        given = StateStore(connection_string=url, reconnect=configuration.state_store.reconnect)
+        configuration = configuration.model_copy(update={"state_store": given})
+    nats = environment.get("STEPWELL_NATS")
+    if nats:
+        configuration = with_nats(configuration, nats, where="STEPWELL_NATS")
     return configuration
+
+
+def with_nats(configuration: Configuration, url: str, *, where: str) -> Configuration:
+    """The configuration, with NATS at that URL.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    written = configuration.nats.model_dump(exclude_unset=True) if configuration.nats is not None else {}
+    nats = configuration_from({"nats": {**written, "url": url}}, where=where).nats
+    return configuration.model_copy(update={"nats": nats})
 
 
 def completed(configuration: Configuration, more: Mapping[str, Any]) -> Configuration:

@@ -87,7 +87,7 @@ class Parts:
         self.workflows = Workflows(session.store, self.registry, session.definitions, configuration, clock)
         self.publishing = Publishing(session, self.reading, self.approval_care, clock)
         self.webhooks = Webhooks(session.store, session.engine, session.triggering, session.secrets.of, clock)
-        self.interventions = Interventions(session, self.operators, self.reading)
+        self.interventions = Interventions(session, self.operators, self.reading, clock)
         self.people = People(session.handlers["notify"], session.secrets, clock, "stepwell")
         self._services: list[object] = []
         self.health = Health(session.store, session.engine, clock, node_name(), lambda: self._services)
@@ -138,7 +138,7 @@ def _security(parts: Parts) -> AbstractAsyncContextManager[Security]:
 
 
 def _idempotency_keys(parts: Parts) -> AbstractAsyncContextManager[IdempotencyKeys]:
-    return IdempotencyKeys(parts.store, parts.clock).open()
+    return IdempotencyKeys(parts.store, parts.clock, parts.session.codec).open()
 
 
 def _policies(parts: Parts) -> AbstractAsyncContextManager[PolicySettings]:
@@ -237,6 +237,8 @@ async def open_server(
         )
         metrics.attach(session.engine.peek)
         parts = Parts(configuration, registries, session, clock, bell, metrics)
+        for watched in session.remote.services() if session.remote is not None else ():
+            parts.add(watched)
         with parts.health.watching():
             for service in services:
                 parts.add(await stack.enter_async_context(service(parts)))

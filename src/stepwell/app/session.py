@@ -16,6 +16,7 @@ import msgspec
 from stepwell.app.allowances import Allowances
 from stepwell.app.capabilities import capable_handlers, models_of
 from stepwell.app.checking import catalogue_of
+from stepwell.app.cluster_key import check_key
 from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import Definitions
 from stepwell.app.network import guard_of
@@ -25,6 +26,7 @@ from stepwell.app.plugins import plugins_of
 from stepwell.app.policies import policies_of, service_gates_of
 from stepwell.app.registries import Registries
 from stepwell.app.registry import Reference
+from stepwell.app.remote_work import RemoteWork
 from stepwell.app.secret_store import SecretStore, keys_of
 from stepwell.app.services import services_of
 from stepwell.app.telemetry import lines_of, show_traces, together, tracing_of
@@ -38,18 +40,17 @@ from stepwell.ports.measures import Measures
 from stepwell.ports.services import Cipher, SecretSource
 from stepwell.ports.store import Store
 from stepwell.ports.work import Observer, TaskHandler
-from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, RingCipher, environment_keys
+from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, MissingCipher, RingCipher, environment_keys
 from stepwell.services.registry import ServiceTable
 from stepwell.services.secret_table import KeyRing, SecretTable
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
-from stepwell.store.factory import sqlite_path, store_for
+from stepwell.store.factory import is_on_server, sqlite_path, store_for, without_password
 from stepwell.tasks.builtin import builtin_handlers
 from stepwell.tasks.emit_event import EmitEventHandler
 from stepwell.telemetry.tracing import Tracing
 from stepwell.worker.local import LocalWorker
 from stepwell.worker.opening import opened
 from stepwell.worker.queues import Queues
-from stepwell.worker.routing import QueueDispatcher, RoutingDispatcher
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +74,18 @@ class Session(msgspec.Struct, frozen=True):
     tracing: Tracing | None = None
     handlers: Mapping[str, TaskHandler] = {}
     queues: Queues | None = None
+    remote: RemoteWork | None = None
+
+
+def configured_store(configuration: Configuration) -> Store:
+    """The configured store, not yet open.
+
+    Raises:
+        ConfigurationError: (code `invalid-store`) there is no such store; (code `missing-library`) it needs something
+            that is not installed.
+    """
+    section = configuration.state_store
+    return store_for(section.url, plugins_of(configuration.plugins).stores(), reconnect=section.reconnect)
 
 
 @asynccontextmanager
@@ -82,7 +95,7 @@ async def open_store(configuration: Configuration, *, migrate: bool = True) -> A
     Raises:
         StoreError: it cannot be used; see `ports.Store.open`.
     """
-    store = store_for(configuration.state_store.url, plugins_of(configuration.plugins).stores())
+    store = configured_store(configuration)
     await store.open(migrate=migrate)
     try:
         yield store
@@ -110,7 +123,8 @@ async def open_session(
     Args:
         shard: the shard to own; None for a free one.
         take_over: also go on with what other engines, now gone, left unfinished.
-        has_queues: steps that name a queue are fetched by workers elsewhere; otherwise they are done here.
+        has_queues: steps that name a queue are fetched by workers elsewhere; otherwise they are done here, unless the
+            configuration says otherwise.
         measures: told what the engine measures of itself.
         keeps_logs: somebody keeps what tasks log; see `telemetry.logs.TaskLines`.
     """
@@ -134,6 +148,7 @@ async def open_session(
             yield session
         return
     clock = clock or SystemClock()
+    await check_key(store, configuration.state_store.url, clock.now(), os.environ)
     codec = Codec(cipher_for(configuration, announce))
     services = ServiceTable(services_of(configuration), clock)
     channels = channels_of(configuration)
@@ -193,8 +208,10 @@ async def open_session(
         traceparent=traceparent,
         is_known=keeps_logs,
     )
-    fetched = QueueDispatcher(engine.report, clock, secret_source, traceparent) if has_queues else None
-    engine.connect(worker if fetched is None else RoutingDispatcher(worker, fetched))
+    remote = RemoteWork(
+        configuration, worker, handlers, engine.report, clock, secret_source, traceparent, has_queues=has_queues
+    )
+    engine.connect(remote.dispatcher)
     if tracing is not None:
         tracing.attach(engine.peek)
         show_traces(tracing)
@@ -206,6 +223,7 @@ async def open_session(
     try:
         packs = [pack for folder in configuration.packs for pack in registries.packs[folder]]
         await register_workflows(packs, definitions, clock.now(), this_user())
+        await remote.open()
         await engine.open(shard, take_over=take_over)
         yield Session(
             engine,
@@ -220,9 +238,11 @@ async def open_session(
             services,
             tracing,
             handlers,
-            fetched.queues if fetched is not None else None,
+            remote.queues,
+            remote,
         )
     finally:
+        await asyncio.shield(remote.close())
         await asyncio.shield(engine.close())
         if tracing is not None:
             await asyncio.shield(asyncio.to_thread(tracing.close))
@@ -251,11 +271,15 @@ def owner_name() -> str:
 
 
 def cipher_for(configuration: Configuration, announce: Announce) -> Cipher:
-    """Encrypts secret values: with the key of the environment, else of a file beside the database, made when needed."""
+    """Encrypts secret values: with the key of the environment, else of a file beside the database, made when needed. A
+    database that is shared has no such place: without a key, what is secret is neither written nor read."""
     keys = environment_keys(os.environ)
     if keys:
         return RingCipher(keys)
-    path = sqlite_path(configuration.state_store.url)
+    url = configuration.state_store.url
+    if is_on_server(url):
+        return MissingCipher(without_password(url))
+    path = sqlite_path(url)
     if path is None:
         return AesCipher(secrets.token_bytes(32))
     return LazyCipher(LazyKeyFile(Path(f"{path.expanduser()}.key"), announce))

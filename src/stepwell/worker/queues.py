@@ -4,14 +4,16 @@ A job stands in its queue until somebody takes it. Whoever takes it holds a leas
 when it runs out, the worker is taken for lost and the job stands at the head of its queue again. The first report on an
 attempt counts, whoever it comes from: a worker that was taken for lost and reports all the same has done the work.
 
+A worker that does not know how to do a job says so; it then goes to others, and fails when none is found in time.
+
 Nothing here is durable, and need not be: an attempt is recorded as scheduled, so after a crash it is dispatched again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,13 +21,19 @@ import msgspec
 from stepwell.base.clock import Clock, Timer
 from stepwell.base.durations import MINUTE, SECOND, format_duration
 from stepwell.base.errors import Conflict
-from stepwell.execution.work import Assignment
 from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.worker.jobs import Job, Labels, Lines, Onlooker, labels_of
 
 LEASE: Final = 30 * SECOND
 """Without a sign of life for so long a worker is taken for lost, in microseconds."""
 MOST_DELIVERIES: Final = 5
 """A job that so many workers were lost with is given up."""
+MOST_REFUSALS: Final = 5
+"""A job that so many workers do not know how to do fails."""
+REFUSED_FOR: Final = 10 * SECOND
+"""So long a job that some worker does not know how to do may wait for one that does, in microseconds."""
+NOT_KNOWN: Final = frozenset({"unknown_task", "unknown_type"})
+"""Types of errors that say that the worker does not know how: another one may."""
 WORKER_KEPT: Final = 10 * MINUTE
 """How long a worker that is not heard of is listed."""
 
@@ -80,6 +88,16 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     queues: Sequence[str]
     running: int
     last_seen_at: int
+    labels: Mapping[str, str] = {}
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a worker that asks for certain jobs: what it gets, those that nobody waits for (any more, or that
+    somebody else has), and those that it has said it cannot do."""
+
+    assignments: list[Handed]
+    gone: list[str]
+    not_yours: list[str]
 
 
 class QueueState(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,21 +109,6 @@ class QueueState(msgspec.Struct, frozen=True, kw_only=True):
     idle_workers: int
 
 
-class _Job:
-    """An attempt that is to be done elsewhere."""
-
-    def __init__(self, assignment: Assignment, config: Any, timeout: int | None) -> None:
-        self.assignment = assignment
-        self.config = config
-        self.timeout = timeout
-        self.ended: asyncio.Future[TaskResult] = asyncio.get_running_loop().create_future()
-        self.deliveries = 0
-        self.worker: str | None = None
-        self.lease_until = 0
-        self.deadline: int | None = None
-        self.traceparent: str | None = None
-
-
 class _Seeker(NamedTuple):
     """A worker that waits for work."""
 
@@ -113,6 +116,7 @@ class _Seeker(NamedTuple):
     queues: Sequence[str]
     sees: Sees
     limit: int
+    labels: Labels
     found: asyncio.Future[Polled]
 
 
@@ -126,13 +130,19 @@ class Queues(TaskHandler):
     def __init__(self, clock: Clock, timeout_of: Callable[[str], int | None]) -> None:
         self._clock = clock
         self._timeout_of = timeout_of
-        self._waiting: dict[str, deque[_Job]] = {}
-        self._jobs: dict[str, _Job] = {}
-        self._handed_out: dict[str, _Job] = {}  # those that somebody has, or had and was lost with
+        self._waiting = Lines()
+        self._jobs: dict[str, Job] = {}
+        self._handed_out: dict[str, Job] = {}  # those that somebody has or had
+        self._onlooker: Onlooker | None = None
         self._seekers: list[_Seeker] = []
         self._workers: dict[str, WorkerState] = {}
         self._to_stop: dict[str, list[str]] = {}
         self._timer: Timer | None = None
+        self._timer_at = 0
+
+    def show(self, onlooker: Onlooker) -> None:
+        """Have it told how jobs fare from now on."""
+        self._onlooker = onlooker
 
     async def run(self, config: Any, context: TaskContext) -> TaskResult:
         """Have a worker do the work.
@@ -141,10 +151,9 @@ class Queues(TaskHandler):
             TaskError: what the worker says; `timeout`; `worker_lost` (may be tried again).
         """
         assignment = context.assignment
-        job = _Job(assignment, config, self._timeout_of(assignment.id))
-        job.traceparent = context.traceparent
-        self._jobs[assignment.id] = job
-        self._waiting.setdefault(_queue(job), deque()).append(job)
+        job = Job(assignment, config, self._timeout_of(assignment.id), context.traceparent)
+        self._jobs[job.id] = job
+        self._wait(job)
         self._hand_out()
         try:
             return await job.ended
@@ -153,16 +162,25 @@ class Queues(TaskHandler):
 
     # ── What workers ask for ─────────────────────────────────────────────────────────────────────────────────────────
 
-    async def poll(self, worker: str, queues: Sequence[str], limit: int, wait: int, sees: Sees) -> Polled:
+    async def poll(
+        self,
+        worker: str,
+        queues: Sequence[str],
+        limit: int,
+        wait: int,
+        sees: Sees,
+        labels: Mapping[str, str] | None = None,
+    ) -> Polled:
         """Up to `limit` jobs, as soon as there is one, or one of those that the worker has is to be stopped; none after
         `wait` microseconds.
 
         Args:
             worker: its name, for people.
+            labels: what it is labelled with.
         """
-        self._note(worker, queues)
+        self.note(worker, queues, labels)
         found: asyncio.Future[Polled] = asyncio.get_running_loop().create_future()
-        seeker = _Seeker(worker, queues, sees, limit, found)
+        seeker = _Seeker(worker, queues, sees, limit, labels_of(labels), found)
         self._seekers.append(seeker)
         self._hand_out()
         timer = self._clock.call_at(self._clock.now() + wait, lambda: _settle(found))
@@ -177,20 +195,42 @@ class Queues(TaskHandler):
             if seeker in self._seekers:
                 self._seekers.remove(seeker)
 
-    def heartbeat(self, worker: str, ids: Collection[str]) -> Beat:
-        """The worker lives, and is at work on these."""
+    def take(self, worker: str, ids: Iterable[str]) -> Taken:
+        """These jobs, as far as they wait."""
+        handed, gone, not_yours = list[Handed](), list[str](), list[str]()
+        for id_ in ids:
+            job = self._jobs.get(id_)
+            if job is not None and worker in job.refused_by:
+                not_yours.append(id_)
+            elif job is not None and self._waiting.remove(job):
+                self._tell_left(job, by_name=True)
+                handed.append(self._handed(job, worker))
+            else:
+                gone.append(id_)
+        self.note(worker)
+        return Taken(assignments=handed, gone=gone, not_yours=not_yours)
+
+    def heartbeat(self, worker: str, ids: Collection[str], sees: Sees | None = None) -> Beat:
+        """The worker lives, and is at work on these.
+
+        Args:
+            sees: with it, those that wait for a worker are its own from now on: it was given them by an engine that
+                is gone, or was taken for lost.
+        """
         now = self._clock.now()
         kept, lost = [], []
         for id_ in ids:
             job = self._jobs.get(id_)
+            if job is not None and sees is not None and sees(job.assignment.workflow) and self._waiting.remove(job):
+                self._tell_left(job, by_name=False)
+                self._give(job, worker)
             if job is not None and job.worker == worker:
                 job.lease_until = now + LEASE
                 kept.append(id_)
             else:
                 lost.append(id_)
         self._to_stop.pop(worker, None)
-        self._note(worker, None)
-        self._watch()
+        self.note(worker)
         return Beat(kept=kept, lost=lost, lease_expires_at=now + LEASE)
 
     def complete(self, id_: str, result: Any, scope: dict[str, Any] | None, sees: Sees) -> None:
@@ -205,12 +245,34 @@ class Queues(TaskHandler):
         self._job(id_, sees).ended.set_result(TaskResult(result, scope))
 
     def fail(self, id_: str, error: TaskError, sees: Sees) -> None:
-        """The work has failed.
+        """The work has failed; or, with an error of `NOT_KNOWN`, was not begun, and others may know how to do it.
 
         Raises:
             Conflict: as `complete` does.
         """
-        self._job(id_, sees).ended.set_exception(error)
+        job = self._job(id_, sees)
+        if error.type in NOT_KNOWN and job.worker is not None and self._goes_to_others(job, error):
+            self._put_back(job)
+            self._hand_out()
+        else:
+            job.ended.set_exception(error)
+
+    def knows(self, id_: str) -> bool:
+        """Whether somebody waits for a report on it."""
+        return id_ in self._jobs
+
+    def note(self, worker: str, queues: Sequence[str] | None = None, labels: Mapping[str, str] | None = None) -> None:
+        """A worker was heard of. What is None is as it was known before."""
+        known = self._workers.get(worker)
+        if known is None:  # one comes, others may have gone
+            self._forget_workers()
+            known = WorkerState(name=worker, queues=(), running=0, last_seen_at=0)
+        self._workers[worker] = msgspec.structs.replace(
+            known,
+            queues=known.queues if queues is None else queues,
+            labels=known.labels if labels is None else labels,
+            last_seen_at=self._clock.now(),
+        )
 
     def release(self, worker: str, ids: Collection[str]) -> None:
         """The worker gives these back, undone: others may take them at once."""
@@ -232,16 +294,17 @@ class Queues(TaskHandler):
 
     def states(self) -> list[QueueState]:
         """The queues that have work or workers, in order of name."""
-        running = Counter(_queue(job) for job in self._handed_out.values() if job.worker is not None)
+        running = Counter(job.queue for job in self._handed_out.values() if job.worker is not None)
+        waiting = self._waiting.lengths()
         idle = Counter(name for each in self._seekers for name in each.queues)
         return [
             QueueState(
                 name=name,
-                waiting=len(self._waiting.get(name, ())),
+                waiting=waiting[name],
                 running=running[name],
                 idle_workers=idle[name],
             )
-            for name in sorted(self._waiting.keys() | running.keys() | idle.keys())
+            for name in sorted(waiting.keys() | running.keys() | idle.keys())
         ]
 
     async def close(self) -> None:
@@ -262,29 +325,35 @@ class Queues(TaskHandler):
                 self._seekers.remove(seeker)
                 handed = [self._handed(job, seeker.worker) for job in jobs]
                 seeker.found.set_result(Polled(assignments=handed, stop=stop))
-        self._watch()
 
-    def _taken(self, seeker: _Seeker) -> list[_Job]:
-        taken: list[_Job] = []
-        for name in seeker.queues:
-            waiting = self._waiting.get(name, deque())
-            passed: list[_Job] = []
-            while waiting and len(taken) < seeker.limit:
-                job = waiting.popleft()
-                (taken if seeker.sees(job.assignment.workflow) else passed).append(job)
-            waiting.extendleft(reversed(passed))
+    def _taken(self, seeker: _Seeker) -> list[Job]:
+        taken: list[Job] = []
+        for job in self._waiting.open_to(seeker.queues, seeker.labels):
+            if len(taken) == seeker.limit:
+                break
+            if seeker.sees(job.assignment.workflow) and seeker.worker not in job.refused_by:
+                self._waiting.remove(job)
+                self._tell_left(job, by_name=False)
+                taken.append(job)
         return taken
 
-    def _handed(self, job: _Job, worker: str) -> Handed:
-        now, assignment = self._clock.now(), job.assignment
+    def _give(self, job: Job, worker: str) -> None:
+        """It is that worker's from now on."""
+        now = self._clock.now()
         job.worker, job.lease_until = worker, now + LEASE
         job.deliveries += 1
-        self._handed_out[assignment.id] = job
+        self._handed_out[job.id] = job
         if job.timeout is not None and job.deadline is None:
             job.deadline = now + job.timeout
+            self._watch(job.deadline)
+        self._watch(job.lease_until)
+
+    def _handed(self, job: Job, worker: str) -> Handed:
+        self._give(job, worker)
+        assignment = job.assignment
         return Handed(
-            id=assignment.id,
-            queue=_queue(job),
+            id=job.id,
+            queue=job.queue,
             type=assignment.type,
             config=job.config,
             execution_id=assignment.execution,
@@ -293,7 +362,7 @@ class Queues(TaskHandler):
             step=assignment.step,
             attempt=assignment.attempt,
             idempotency_key=assignment.idempotency_key,
-            timeout=(job.deadline - now) / SECOND if job.deadline is not None else None,
+            timeout=(job.deadline - self._clock.now()) / SECOND if job.deadline is not None else None,
             lease_expires_at=job.lease_until,
             traceparent=job.traceparent,
         )
@@ -306,23 +375,33 @@ class Queues(TaskHandler):
                 self._put_back(job)
         self._hand_out()
 
-    def _put_back(self, job: _Job) -> None:
+    def _put_back(self, job: Job) -> None:
         job.worker = None
-        self._waiting.setdefault(_queue(job), deque()).appendleft(job)
+        self._wait(job, first=True)
+
+    def _wait(self, job: Job, *, first: bool = False) -> None:
+        self._waiting.put(job, first=first)
+        if self._onlooker is not None:
+            self._onlooker.waits(job)
+
+    def _tell_left(self, job: Job, *, by_name: bool) -> None:
+        if self._onlooker is not None:
+            self._onlooker.left(job, by_name=by_name)
 
     # ── Losing workers ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _watch(self) -> None:
-        """Look again when the first lease or time runs out."""
+    def _watch(self, instant: int | None) -> None:
+        """Look again then, or before."""
+        if instant is None or (self._timer is not None and self._timer_at <= instant):
+            return
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        ends = [job.lease_until for job in self._handed_out.values() if job.worker is not None]
-        ends += [job.deadline for job in self._handed_out.values() if job.deadline is not None]
-        if ends:
-            self._timer = self._clock.call_at(min(ends), self._expire)
+        self._timer_at = instant
+        self._timer = self._clock.call_at(instant, self._expire)
 
     def _expire(self) -> None:
+        """Deal with the leases and times that have run out, and look again when the next one does."""
+        self._timer = None
         now = self._clock.now()
         for job in list(self._handed_out.values()):
             if job.ended.done():
@@ -333,9 +412,15 @@ class Queues(TaskHandler):
                 job.ended.set_exception(TaskError("timeout", message, retryable=True))
             elif job.worker is not None and job.lease_until <= now:
                 self._lose(job)
+            elif job.worker is None and job.give_up_at is not None and job.give_up_at <= now:
+                assert job.refusal is not None, "somebody has refused it"
+                job.ended.set_exception(job.refusal)
+            for end in (job.deadline, job.lease_until if job.worker is not None else job.give_up_at):
+                if not job.ended.done():
+                    self._watch(end)
         self._hand_out()
 
-    def _lose(self, job: _Job) -> None:
+    def _lose(self, job: Job) -> None:
         worker = job.worker
         if job.deliveries < MOST_DELIVERIES:
             self._put_back(job)
@@ -346,22 +431,32 @@ class Queues(TaskHandler):
         )
         job.ended.set_exception(TaskError("worker_lost", message, retryable=True))
 
-    def _forget(self, job: _Job) -> None:
+    def _goes_to_others(self, job: Job, refusal: TaskError) -> bool:
+        """Note that its worker does not know how to do it; whether another may be looked for."""
+        assert job.worker is not None, "somebody has it"
+        job.refused_by.add(job.worker)
+        job.refusal = refusal
+        job.deliveries -= 1
+        if job.give_up_at is None:
+            job.give_up_at = self._clock.now() + REFUSED_FOR
+            self._watch(job.give_up_at)
+        return len(job.refused_by) < MOST_REFUSALS and self._clock.now() < job.give_up_at
+
+    def _forget(self, job: Job) -> None:
         if job.worker is not None and job.ended.cancelled():
-            self._to_stop.setdefault(job.worker, []).append(job.assignment.id)
-        if self._jobs.get(job.assignment.id) is job:
-            del self._jobs[job.assignment.id]
-            self._handed_out.pop(job.assignment.id, None)
-        waiting = self._waiting.get(_queue(job), deque())
-        if job.worker is None and job in waiting:
-            waiting.remove(job)
-        if not waiting:
-            self._waiting.pop(_queue(job), None)
+            self._to_stop.setdefault(job.worker, []).append(job.id)
+            if self._onlooker is not None:
+                self._onlooker.unwanted(job.worker, job.id)
+        if self._jobs.get(job.id) is job:
+            del self._jobs[job.id]
+            self._handed_out.pop(job.id, None)
+        if self._waiting.remove(job):
+            self._tell_left(job, by_name=False)
         self._hand_out()
 
     # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _job(self, id_: str, sees: Sees) -> _Job:
+    def _job(self, id_: str, sees: Sees) -> Job:
         job = self._jobs.get(id_)
         if job is None or job.ended.done() or not sees(job.assignment.workflow):
             message = f"nobody waits for a report on {id_!r}: it was reported, stopped or timed out before"
@@ -373,19 +468,6 @@ class Queues(TaskHandler):
         since = self._clock.now() - WORKER_KEPT
         self._workers = {name: each for name, each in self._workers.items() if each.last_seen_at >= since}
         self._to_stop = {name: ids for name, ids in self._to_stop.items() if name in self._workers}
-
-    def _note(self, worker: str, queues: Sequence[str] | None) -> None:
-        known = self._workers.get(worker)
-        if known is None:  # one comes, others may have gone
-            self._forget_workers()
-        if queues is None:
-            queues = known.queues if known is not None else ()
-        self._workers[worker] = WorkerState(name=worker, queues=queues, running=0, last_seen_at=self._clock.now())
-
-
-def _queue(job: _Job) -> str:
-    assert job.assignment.queue is not None, "what names no queue is done here"
-    return job.assignment.queue
 
 
 def _settle(found: asyncio.Future[Polled]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
 from stepwell.base.clock import Clock
@@ -43,6 +43,10 @@ class Fetching(Protocol):
 
     async def release(self, ids: Collection[str]) -> None: ...
 
+    def on_stop(self, stop: Callable[[Collection[str]], None]) -> None:
+        """Have it called with the ids of work that nobody wants any more, if that is heard of at once."""
+        return
+
 
 class RemoteWorker:
     """Does what it fetches, so many attempts at once.
@@ -67,6 +71,7 @@ class RemoteWorker:
         )
         self._running: set[str] = set()
         self._reporting: set[asyncio.Task[None]] = set()
+        fetching.on_stop(self.stop)
         self._free = asyncio.Event()
         self._draining = asyncio.Event()
         self._giving_up = False
@@ -108,6 +113,11 @@ class RemoteWorker:
         self._giving_up = True
         self.drain()
 
+    def stop(self, ids: Collection[str]) -> None:
+        """Stop these: nobody waits for them any more."""
+        for id_ in ids:
+            self._stop(id_)
+
     async def _give_back(self) -> None:
         ids = list(self._running)
         for id_ in ids:
@@ -139,12 +149,13 @@ class RemoteWorker:
                 self._take(handed)
 
     async def _polled(self, limit: int) -> Polled:
-        pause = FIRST_PAUSE
+        pause, log = FIRST_PAUSE, _log.warning
         while True:
             try:
                 return await self._fetching.poll(limit, POLL_FOR)
             except ConnectionError as error:
-                _log.warning("the engine cannot be asked for work: %s; it is tried again", error)
+                log("the engine cannot be asked for work: %s; it is tried again", error)
+                log = _log.debug
                 await self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -174,7 +185,7 @@ class RemoteWorker:
 
     async def _report(self, report: Report) -> None:
         id_ = f"{report.execution}/{report.step}/{report.attempt}"
-        pause = FIRST_PAUSE
+        pause, log = FIRST_PAUSE, _log.warning
         while id_ in self._running:
             try:
                 if report.error is None:
@@ -182,7 +193,8 @@ class RemoteWorker:
                 else:
                     await self._fetching.fail(id_, report.error)
             except ConnectionError as error:
-                _log.warning("%s cannot be reported: %s; it is tried again", id_, error)
+                log("%s cannot be reported: %s; it is tried again", id_, error)
+                log = _log.debug
                 await self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue

@@ -1,8 +1,8 @@
-"""One dispatcher out of two: what names a queue is fetched by workers elsewhere, the rest is done here."""
+"""One dispatcher out of several, and the one whose work is fetched by workers elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -64,22 +64,27 @@ class QueueDispatcher(Dispatcher):
 
 
 class RoutingDispatcher(Dispatcher):
-    """Has what names a queue fetched, and the rest done here."""
+    """Gives each assignment to one of several dispatchers.
 
-    def __init__(self, here: Dispatcher, fetched: QueueDispatcher) -> None:
-        self._here = here
-        self._fetched = fetched
+    Args:
+        choose: says to which.
+        all_: every one of them.
+    """
+
+    def __init__(self, choose: Callable[[Assignment], Dispatcher], all_: Sequence[Dispatcher]) -> None:
+        self._choose = choose
+        self._all = tuple(all_)
 
     def dispatch(self, assignment: Assignment) -> None:
-        (self._here if assignment.queue is None else self._fetched).dispatch(assignment)
+        self._choose(assignment).dispatch(assignment)
 
     def stop(self, assignment_id: str) -> None:
-        self._here.stop(assignment_id)
-        self._fetched.stop(assignment_id)
+        for dispatcher in self._all:
+            dispatcher.stop(assignment_id)
 
     async def close(self) -> None:
-        await self._here.close()
-        await self._fetched.close()
+        for dispatcher in self._all:
+            await dispatcher.close()
 
 
 class _AnyType(Mapping[str, TaskHandler]):

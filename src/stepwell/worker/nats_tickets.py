@@ -1,0 +1,299 @@
+"""The tickets of a node: messages of a work queue stream that say that a job waits here.
+
+A ticket holds no more than the job's id and the node's: whoever fetches it asks the node for the job itself. So the
+broker's disk holds nothing that is secret, large, or not known elsewhere, and a ticket too many or too late is answered
+with "nobody waits for it". All of them can be written again, at any time, from what the node knows; and the node, after
+a crash, from its history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from stepwell.worker.jobs import Job, Onlooker, Place
+from stepwell.worker.nats_link import FIRST_PAUSE, LONGEST_PAUSE, Link
+from stepwell.worker.nats_messages import LineSaid, Ticket
+from stepwell.worker.nats_names import Names
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+    from nats.js.api import PubAck
+
+MOST_OUT: Final = 1_000
+"""So many tickets of a node stand in a line of the stream at once; other jobs have theirs written later."""
+AT_ONCE: Final = 250
+"""So many are written before it is waited for the stream to say that it has them."""
+ACK_SECONDS: Final = 10
+"""A worker that fetched a ticket asks for the job within this time, or another one gets the ticket."""
+TICKET_AGE_SECONDS: Final = 24 * 60 * 60
+"""Tickets of nodes that are gone, in lines that no worker serves, are forgotten then."""
+LOOK_SECONDS: Final = 15.0
+"""So often it is looked whether the oldest ticket of a line that does not move is still there."""
+PATIENCE: Final = 5.0
+
+_log = logging.getLogger("stepwell.worker")
+
+
+class _Line:
+    """The jobs of one place: those with a ticket, and those that wait for theirs."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.out: OrderedDict[str, int | None] = OrderedDict()  # the ticket's number in the stream, once it is there
+        self.behind: OrderedDict[str, None] = OrderedDict()
+        self.seen_first: str | None = None
+
+
+class Tickets(Onlooker):
+    """Writes a ticket for each job that waits, and takes back those that are not needed.
+
+    Args:
+        node: tells this process from all others.
+        on_unwanted: called with a worker and the id of a job that it need not do any more.
+    """
+
+    def __init__(
+        self, link: Link, names: Names, node: str, *, most_out: int = MOST_OUT, look_seconds: float = LOOK_SECONDS
+    ) -> None:
+        self._link = link
+        self._names = names
+        self._node = node
+        self._most_out = most_out
+        self._look_seconds = look_seconds
+        self._lines: dict[Place, _Line] = {}
+        self._to_send: deque[tuple[_Line, str]] = deque()
+        self._wake = asyncio.Event()
+        self._ready: set[Place] = set()  # those that have a consumer, on this connection
+        self._js: JetStreamContext | None = None
+        self._generation = 0
+        self._deleting: set[asyncio.Task[None]] = set()
+        self._refusal: str | None = None
+
+    def problem(self) -> str | None:
+        """What keeps tickets from being written, although there is a connection; None when nothing does."""
+        return self._refusal
+
+    @property
+    def outstanding(self) -> int:
+        """How many tickets are in the stream, or on their way there."""
+        return sum(len(line.out) for line in self._lines.values())
+
+    # ── What is told ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def waits(self, job: Job) -> None:
+        line = self._lines.get(job.place)
+        if line is None:
+            line = self._lines[job.place] = _Line(job.place)
+        line.behind[job.id] = None
+        self._fill(line)
+
+    def left(self, job: Job, *, by_name: bool) -> None:
+        line = self._lines.get(job.place)
+        if line is None:
+            return
+        line.behind.pop(job.id, None)
+        number = line.out.pop(job.id, None)
+        if number is not None and not by_name:
+            self._delete(number)
+        self._fill(line)
+
+    def unwanted(self, worker: str, id_: str) -> None:
+        """Nothing of its own: what a worker has has no ticket."""
+
+    # ── Writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def open(self, client: Client) -> None:
+        """Make sure on a new connection that there is a stream, and that it holds what it should."""
+        self._js = client.jetstream(timeout=PATIENCE)
+        await self._make_stream(self._js)
+        self._ready.clear()
+        self._generation += 1
+        for line in self._lines.values():
+            await self._verify(self._js, line)
+
+    async def run(self) -> None:
+        """Write what is to be written until cancelled."""
+        looking = asyncio.create_task(self._look())
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                await self._wake.wait()
+                await self._link.up()
+                try:
+                    await self._send_some()
+                except Exception as error:  # whatever the library raises: what was not written is written later
+                    self._note_refusal(error)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
+                else:
+                    self._refusal = None
+                    pause = FIRST_PAUSE
+        finally:
+            looking.cancel()
+            for task in tuple(self._deleting):
+                task.cancel()
+            await asyncio.gather(looking, *self._deleting, return_exceptions=True)
+
+    async def take_back(self) -> None:
+        """Delete all tickets of this node, as far as that can be done now."""
+        if self._js is not None and self._link.is_up:
+            with suppress(Exception):
+                await self._js.purge_stream(self._names.stream, subject=self._names.tickets_of(self._node))
+
+    def _fill(self, line: _Line) -> None:
+        while line.behind and len(line.out) < self._most_out:
+            id_, _ = line.behind.popitem(last=False)
+            line.out[id_] = None
+            self._to_send.append((line, id_))
+        if self._to_send:
+            self._wake.set()
+        elif not line.out:
+            self._lines.pop(line.place, None)
+
+    async def _send_some(self) -> None:
+        """Write as many tickets as go at once.
+
+        Raises:
+            Exception: they were not, and are still to be written.
+        """
+        js = self._js
+        assert js is not None, "there is a connection"
+        some: list[tuple[_Line, str]] = []
+        while self._to_send and len(some) < AT_ONCE:
+            line, id_ = self._to_send.popleft()
+            if id_ in line.out and line.out[id_] is None:
+                some.append((line, id_))
+        try:
+            for place in {line.place: None for line, _ in some}:
+                await self._make_consumer(js, place)
+            futures = [await self._publish(js, line, id_) for line, id_ in some]
+            acks = await asyncio.wait_for(asyncio.gather(*futures), PATIENCE) if futures else []
+        except BaseException:
+            self._to_send.extendleft(reversed(some))
+            raise
+        for (line, id_), ack in zip(some, acks, strict=True):
+            if id_ in line.out:
+                line.out[id_] = ack.seq
+        if not self._to_send:
+            self._wake.clear()
+
+    async def _publish(self, js: JetStreamContext, line: _Line, id_: str) -> asyncio.Future[PubAck]:
+        body = msgspec.json.encode(Ticket(id_, self._node))
+        return await js.publish_async(self._names.ticket(line.place, self._node), body)
+
+    def _note_refusal(self, error: Exception) -> None:
+        words = str(error) or type(error).__name__
+        if self._refusal is None and self._link.is_up:
+            _log.warning("tickets cannot be written to the stream %s: %s; it is tried again", self._names.stream, words)
+        self._refusal = f"tickets cannot be written: {words}"
+        self._ready.clear()  # the stream may have been deleted, and its consumers with it
+
+    # ── Stream and consumers ─────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _make_stream(self, js: JetStreamContext) -> None:
+        from nats.js.api import RetentionPolicy, StorageType, StreamConfig
+        from nats.js.errors import NotFoundError
+
+        try:
+            await js.stream_info(self._names.stream)
+        except NotFoundError:
+            await js.add_stream(
+                StreamConfig(
+                    name=self._names.stream,
+                    subjects=[self._names.tickets],
+                    retention=RetentionPolicy.WORK_QUEUE,
+                    storage=StorageType.FILE,
+                    max_age=TICKET_AGE_SECONDS,
+                    num_replicas=self._link.options.replicas,
+                )
+            )
+
+    async def _make_consumer(self, js: JetStreamContext, place: Place) -> None:
+        if place in self._ready:
+            return
+        await self._make_stream(js)
+        await make_consumer(js, self._names, place)
+        self._ready.add(place)
+        queue, labels = place
+        await self._link.client.publish(self._names.places, msgspec.json.encode(LineSaid(queue, dict(labels))))
+
+    # ── Looking after them ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _look(self) -> None:
+        """Write again what is missing from the stream, although nobody has asked for the job."""
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            for line in list(self._lines.values()):
+                first = next(iter(line.out), None)
+                stands_still, line.seen_first = first is not None and first == line.seen_first, first
+                if stands_still and self._js is not None and self._link.is_up:
+                    with suppress(Exception):  # it is looked again
+                        await self._verify(self._js, line)
+
+    async def _verify(self, js: JetStreamContext, line: _Line) -> None:
+        """Have the tickets of a line written again if the first or the last of them is gone."""
+        out = [id_ for id_, number in line.out.items() if number is not None]
+        for id_ in dict.fromkeys(out[:1] + out[-1:]):
+            number = line.out.get(id_)
+            if number is not None and not await self._is_there(js, number, id_) and id_ in line.out:
+                self._write_again(line, out)
+                return
+
+    async def _is_there(self, js: JetStreamContext, number: int, id_: str) -> bool:
+        from nats.js.errors import NotFoundError
+
+        try:
+            found = await js.get_msg(self._names.stream, number)
+        except NotFoundError:
+            return False
+        return found.data == msgspec.json.encode(Ticket(id_, self._node))
+
+    def _write_again(self, line: _Line, ids: Iterable[str]) -> None:
+        count = 0
+        for id_ in ids:
+            if id_ in line.out:
+                line.out[id_] = None
+                self._to_send.append((line, id_))
+                count += 1
+        if count:
+            _log.warning("%d tickets of queue %s were lost by NATS, and are written again", count, line.place[0])
+            self._wake.set()
+
+    def _delete(self, number: int) -> None:
+        if self._js is None or not self._link.is_up:
+            return  # whoever fetches it is told that nobody waits
+        task = asyncio.create_task(self._deleted(self._js, number))
+        self._deleting.add(task)
+        task.add_done_callback(self._deleting.discard)
+
+    async def _deleted(self, js: JetStreamContext, number: int) -> None:
+        with suppress(Exception):  # the same
+            await js.delete_msg(self._names.stream, number)
+
+
+async def make_consumer(js: JetStreamContext, names: Names, place: Place) -> None:
+    """Make sure that a line has a consumer, from which all its workers fetch."""
+    from nats.js.api import AckPolicy, ConsumerConfig
+
+    queue, labels = place
+    said = msgspec.json.encode(LineSaid(queue, dict(labels))).decode()
+    await js.add_consumer(
+        names.stream,
+        ConsumerConfig(
+            durable_name=names.consumer(place),
+            filter_subject=names.ticket(place, "*"),
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=ACK_SECONDS,
+            max_ack_pending=-1,
+            max_waiting=100_000,
+            metadata={"line": said},
+        ),
+    )
