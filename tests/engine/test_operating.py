@@ -111,7 +111,7 @@ async def test_a_paused_execution_with_nothing_at_work_needs_no_memory_and_no_al
         assert world.engine._loaded.get(id_) is None
         await world.clock.advance(10 * SECOND)
         assert await world.statuses(id_) == {"w": "waiting"}
-        assert await world.store.next_wake(0) is None
+        assert await world.store.next_wake([0]) is None
         await ask(world, id_, Resume(**BY))
         assert (await world.state(id_)).steps["w"].held == ""
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.simulation.campaign import Summary, be_quiet, simulate_in_parallel
+from tests.simulation.cluster import ClusterWorld
 from tests.simulation.mutations import MUTATIONS, hunt
 from tests.simulation.shrink import shrink
 from tests.simulation.telling import counted, saved, told
@@ -26,6 +27,8 @@ def main() -> int:
     be_quiet()
     if asked.mutations:
         return _hunt_mutations(asked.seeds)
+    if asked.cluster:
+        return _simulate_cluster(asked.start, asked.seeds if asked.seed is None else 1, asked.processes, asked.seed)
     if asked.seed is not None:
         return _show(asked.seed, asked.save, shrinking=not asked.whole)
     return _simulate(asked.start, asked.seeds, asked.processes, asked.save)
@@ -37,6 +40,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--from", type=int, default=0, dest="start", help="the first seed")
     parser.add_argument("--seed", type=int, help="this one alone; when it fails, it is made small and shown")
     parser.add_argument("--whole", action="store_true", help="with --seed: show it as it is")
+    parser.add_argument(
+        "--cluster", action="store_true", help="several nodes at once; a failing seed is not made small"
+    )
     parser.add_argument("--save", type=Path, help="a folder for the documents of a failing seed")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--mutations", action="store_true", help="put deliberate bugs in, one by one, and find them")
@@ -54,6 +60,17 @@ def _simulate(first: int, count: int, processes: int, save: Path | None) -> int:
     for seed, _ in whole.violations[:SHOWN]:
         print()
         _show(seed, save, shrinking=True)
+    return 1 if whole.violations else 0
+
+
+def _simulate_cluster(first: int, count: int, processes: int, seed: int | None) -> int:
+    whole, began = Summary(), time.monotonic()
+    for summary in simulate_in_parallel(seed if seed is not None else first, count, processes, ClusterWorld):
+        whole.merge(summary)
+        for failed, violation in summary.violations:
+            print(f"seed {failed}: {violation}", flush=True)
+    whole.seconds = time.monotonic() - began
+    _print_summary(whole)
     return 1 if whole.violations else 0
 
 

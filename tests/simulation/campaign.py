@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 
 from tests.simulation.invariants import Violation
 from tests.simulation.ledger import ALL_MOVES, Move
 from tests.simulation.trial import Outcome, try_seed
+from tests.simulation.world import World
 
 CHUNK = 50
 
@@ -50,11 +52,11 @@ class Summary:
         return sorted(ALL_MOVES - set(self.moves))
 
 
-def simulate(seeds: Iterable[int]) -> Summary:
-    """Simulate these seeds here."""
+def simulate(seeds: Iterable[int], world_of: type[World] = World) -> Summary:
+    """Simulate these seeds here; see `try_scenario`."""
     summary, began = Summary(), time.monotonic()
     for seed in seeds:
-        summary.add(try_seed(seed))
+        summary.add(try_seed(seed, world_of))
     summary.seconds = time.monotonic() - began
     return summary
 
@@ -64,8 +66,8 @@ def be_quiet() -> None:
     logging.disable(logging.CRITICAL)
 
 
-def simulate_in_parallel(first: int, count: int, processes: int) -> Iterator[Summary]:
+def simulate_in_parallel(first: int, count: int, processes: int, world_of: type[World] = World) -> Iterator[Summary]:
     """Simulate `count` seeds from `first` on; a summary for every chunk as it is done."""
     chunks = [range(start, min(start + CHUNK, first + count)) for start in range(first, first + count, CHUNK)]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=be_quiet) as pool:
-        yield from pool.map(simulate, chunks)
+        yield from pool.map(partial(simulate, world_of=world_of), chunks)

@@ -194,14 +194,14 @@ def nothing_lies_in_an_inbox(world: World) -> None:
     assert world.life is not None
     engine = world.life.engine
     if engine._committer._idle.is_set():
-        left = [item for item in world.content.inbox.values() if item.shard in engine._ownership.fences]
+        left = [item for item in world.content.inbox.values() if item.shard in engine.shards]
         assert not left, f"{len(left)} items lie in the inbox, and nobody looks"
 
 
 def who_is_not_in_memory_needs_nothing(world: World) -> None:
     """An execution that was dropped from memory has ended or is parked, and its row says when it is due."""
     assert world.life is not None
-    for ledger in world.ledgers.values():
+    for ledger in filter(world.is_here, world.ledgers.values()):
         if world.life.engine._loaded.get(ledger.id) is None:
             assert not ledger.state.untold, f"execution {ledger.number} is not in memory, and somebody is to be told"
         if world.life.engine._loaded.get(ledger.id) is None and not ledger.ended:

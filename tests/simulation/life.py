@@ -104,7 +104,7 @@ class Workers:
 
     def _deliver(self, assignment_id: str, report: Report, stubborn: bool) -> None:
         known = self.out.pop(assignment_id, None) is not None and not self._life.over
-        life = self._life.world.life
+        life = self._life.world.life_for(self._life)
         if life is not None and (known or stubborn):
             if known or life is not self._life:
                 life.work.out.pop(assignment_id, None)
@@ -121,9 +121,10 @@ class Life:
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world
+        self.number = number
         self.loop = new_loop()
         self.clock = Clock(self)
-        self.disk = Disk(self)
+        self.disk = self.new_disk()
         self.work = Workers(self)
         self.over = False
         self.begun: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -141,8 +142,13 @@ class Life:
             limits,
             entropy=world.entropy,
             named_plans=world.named_plan,
+            joins=world.joins,
         )
         self.engine.connect(self.work)
+
+    def new_disk(self) -> Disk:
+        """Its way to the store."""
+        return Disk(self)
 
     def open(self) -> None:
         """Take up what is there."""

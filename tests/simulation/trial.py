@@ -39,22 +39,25 @@ def scenario_of(seed: int) -> Scenario:
     return scenario(seed, spoken(), known_verbs())
 
 
-def try_seed(seed: int) -> Outcome:
+def try_seed(seed: int, world_of: type[World] = World) -> Outcome:
     """Simulate the scenario of a seed."""
     try:
-        return try_scenario(scenario_of(seed))
+        return try_scenario(scenario_of(seed), world_of=world_of)
     except Exception as error:
         return Outcome(seed, _defect(error))
 
 
-def try_scenario(tried: Scenario, *, thorough: bool = False) -> Outcome:
+def try_scenario(tried: Scenario, *, thorough: bool = False, world_of: type[World] = World) -> Outcome:
     """Simulate; whatever goes wrong is in the outcome.
+
+    Args:
+        world_of: of one engine after the other, or of several at once (`ClusterWorld`).
 
     Raises:
         InvalidDefinition: the scenario is none.
     """
     outcome = Outcome(tried.seed, used=tried.used)
-    world = World(tried, thorough=thorough)
+    world = world_of(tried, thorough=thorough)
     try:
         world.run()
     except Violation as violation:

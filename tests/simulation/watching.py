@@ -99,7 +99,12 @@ class Watcher:
         it.
         """
         ledger = self._world.ledgers.get(run.state.id)
-        if ledger is None or ledger.state.seq != run.state.seq or run.state.status is ExecutionStatus.PENDING:
+        if (
+            ledger is None
+            or not self._world.is_here(ledger)
+            or ledger.state.seq != run.state.seq
+            or run.state.status is ExecutionStatus.PENDING
+        ):
             return None
         if ledger.state != run.state:
             self._break("what_is_in_memory_is_what_is_recorded", f"before {came_in}")

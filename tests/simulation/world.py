@@ -17,6 +17,7 @@ from stepwell.decider.plan import Plan
 from stepwell.decider.unsupported import unsupported
 from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.engine.hot import Hot
+from stepwell.engine.membership import Joining
 from stepwell.engine.requests import StartRequest, item_of
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import ANSWER, SIGNAL, Event
@@ -93,6 +94,7 @@ class World:
         self.locks = Locks()
         self.tried = Counter[str]()
         self.life: Life | None = None
+        self.joins: Joining | None = None
         self._resumed = Counter[str]()
         self._lives = self._commits = self._drawn = self._asked = self._happened = 0
         self.begun = self.agenda.now
@@ -486,6 +488,10 @@ class World:
             return behaviour._replace(result={"deliveries": [{"delivered": True}]})
         return behaviour
 
+    def life_for(self, life: Life) -> Life | None:
+        """The engine that a worker of this one reports to now."""
+        return self.life
+
     # ── Looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def settled(self) -> Iterator[Hot]:
@@ -495,6 +501,10 @@ class World:
             record = self.content.records.get(hot.handle.id)
             if record is not None and not hot.uncommitted and not hot.refused:
                 yield hot
+
+    def is_here(self, ledger: Ledger) -> bool:
+        """Whether the engine that is looked at runs the execution."""
+        return True
 
     def digest(self) -> str:
         """A digest of everything that was recorded."""

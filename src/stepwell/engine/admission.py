@@ -37,6 +37,7 @@ class Admission:
         self._dispatch = dispatch
         self._take = take
         self._alarm = Alarm(clock, self._give_up_queueing)
+        self._retired = set[Hot]()
 
     def close(self) -> None:
         """Nobody is told any more that it has waited too long."""
@@ -52,6 +53,8 @@ class Admission:
         A place that is free while others stand in line is theirs; one who is in line has to wait for his turn, or what
         is held for him would be left lying.
         """
+        if hot.leaving:
+            return False
         if hot.has_place or (self._places.waiting_since() is None and self._places.take(hot)):
             return True
         self._places.stand_in_line(hot, self._clock.now())
@@ -61,10 +64,31 @@ class Admission:
 
     def leave(self, hot: Hot) -> None:
         """The execution needs its place no more."""
+        if hot.leaving and hot in self._retired:
+            self._retired.discard(hot)
+            hot.has_place = True
         self._places.give_up(hot)
 
+    def withdraw(self, hot: Hot) -> None:
+        """The execution needs no place here, now or later."""
+        self.leave(hot)
+        hot.queued_at = None
+        hot.held = ()
+
+    def retire(self, hot: Hot) -> None:
+        """Begin no attempt of the execution any more. A place that it has it keeps, for what is at work, until it is
+        withdrawn."""
+        hot.leaving = True
+        hot.queued_at = None
+        hot.held = ()
+        if hot.has_place:
+            hot.has_place = False
+            self._retired.add(hot)
+
     def run_step(self, hot: Hot, command: RunStep) -> None:
-        """Dispatch the attempt, or hold it until the execution has a place."""
+        """Dispatch the attempt, or hold it until the execution has a place; not at all when another engine is to."""
+        if hot.leaving:
+            return
         if hot.has_place or self.enter(hot):
             self._dispatch(command)
         else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from stepwell.base.clock import Clock
 from stepwell.base.durations import MINUTE
 from stepwell.base.errors import FenceLost, StepwellError, StoreError
 from stepwell.engine.alarm import Alarm
-from stepwell.engine.ownership import RENEW_EVERY, Ownership
+from stepwell.engine.ownership import RENEW_EVERY
 from stepwell.ports.store import Store
 
 FORGET_EVERY: Final = 10 * MINUTE
@@ -37,6 +37,10 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 
+    def spawn_kept(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Have work done that is done again before long: when the store cannot do it now, that is no failure."""
+        self.spawn(_tried_again_later(work))
+
     async def close(self) -> None:
         """Stop everything, and wait until it has ended."""
         for task in list(self._tasks):
@@ -57,17 +61,24 @@ class Upkeep:
     """Renews the leases and forgets what is not needed any more, every so often.
 
     Args:
-        renewed: called whenever leases are renewed.
+        renew: renews the leases.
+
+    Attributes:
+        renewed: called whenever that is done.
     """
 
     def __init__(
-        self, store: Store, ownership: Ownership, clock: Clock, background: Background, renewed: Callable[[], None]
+        self,
+        store: Store,
+        renew: Callable[[], Coroutine[Any, Any, None]],
+        clock: Clock,
+        background: Background,
     ) -> None:
         self._store = store
-        self._ownership = ownership
+        self._renew_leases = renew
         self._clock = clock
         self._background = background
-        self._renewed = renewed
+        self.renewed: Callable[[], None] = lambda: None
         self._renew_alarm = Alarm(clock, self._renew)
         self._forget_alarm = Alarm(clock, self._forget)
 
@@ -84,17 +95,17 @@ class Upkeep:
 
     def _renew(self) -> None:
         self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
-        self._background.spawn(_tried_again_later(self._ownership.renew()))
-        self._renewed()
+        self._background.spawn_kept(self._renew_leases())
+        self.renewed()
 
     def _forget(self) -> None:
         now = self._clock.now()
         self._forget_alarm.set(now + FORGET_EVERY)
-        self._background.spawn(_tried_again_later(self._store.forget_events(now)))
-        self._background.spawn(_tried_again_later(self._store.forget_results(now)))
+        self._background.spawn_kept(self._store.forget_events(now))
+        self._background.spawn_kept(self._store.forget_results(now))
 
 
-async def _tried_again_later(work: Awaitable[Any]) -> None:
+async def _tried_again_later(work: Coroutine[Any, Any, Any]) -> None:
     """Do what is done every so often anyway: a store that is busy now will do it the next time.
 
     Raises:

@@ -15,8 +15,10 @@ from stepwell.decider.plan import Plan
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
 from stepwell.engine.admission import Admission
+from stepwell.engine.committer import SHARD_LOST
 from stepwell.engine.hot import Hot
 from stepwell.engine.loaded import Loaded
+from stepwell.engine.ownership import Ownership
 from stepwell.execution.evolve import begin
 from stepwell.execution.history import ExecutionCreated
 from stepwell.execution.inputs import Begin
@@ -51,7 +53,7 @@ class Beginning:
     """Creates executions.
 
     Args:
-        home: gives the shard in which those that a caller starts live.
+        ownership: knows in which shards those that a caller starts may live.
         state: what is recorded of an execution.
         default_timeout: the bound on active time of workflows that name none, in microseconds.
     """
@@ -64,7 +66,7 @@ class Beginning:
         loaded: Loaded,
         admission: Admission,
         submit: Submit,
-        home: Callable[[], int],
+        ownership: Ownership,
         state: Callable[[str], Awaitable[ExecutionState]],
         default_timeout: int | None,
     ) -> None:
@@ -74,7 +76,7 @@ class Beginning:
         self._loaded = loaded
         self._admission = admission
         self._submit = submit
-        self._home = home
+        self._ownership = ownership
         self._state = state
         self._default_timeout = default_timeout
         self._turns: dict[str, _Turns] = {}
@@ -158,7 +160,15 @@ class Beginning:
             default_timeout=self._default_timeout,
             trace=trace,
         )
-        return await self._durable(plan, start, self._home(), (), tags)
+        while True:
+            shard = self._ownership.somewhere()
+            try:
+                return await self._durable(
+                    plan, start, shard if shard is not None else await self._ownership.soon_somewhere(), (), tags
+                )
+            except Conflict as conflict:
+                if conflict.code != SHARD_LOST:
+                    raise  # else nothing of it was written, and there may be another shard
 
     async def _durable(
         self, plan: Plan, start: Start, shard: int, consumed: Sequence[int], tags: Sequence[str] = ()

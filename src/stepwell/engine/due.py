@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from stepwell.base.clock import Clock
@@ -69,8 +69,12 @@ class Due:
 
     async def open(self) -> None:
         """Set the alarm for what is parked."""
-        for shard in self._ownership.shards():
-            self._alarm.set(await self._store.next_wake(shard))
+        await self.look(self._ownership.shards())
+
+    async def look(self, shards: Collection[int]) -> None:
+        """Set the alarm for what is parked in the shards."""
+        if shards:
+            self._alarm.set(await self._store.next_wake(shards))
 
     def close(self) -> None:
         """Ring no more."""
@@ -82,8 +86,7 @@ class Due:
             await self._rung.wait()
             self._rung.clear()
             self._fire_loaded(self._clock.now())
-            for shard in list(self._ownership.shards()):
-                await self._fire_parked(shard)
+            await self._fire_parked()
             if self._heap:
                 self._alarm.set(self._heap[0][0])
             await self.open()
@@ -109,16 +112,20 @@ class Due:
             self._take(hot, TimersDue())
             self.arm(hot, now)
 
-    async def _fire_parked(self, shard: int) -> None:
+    async def _fire_parked(self) -> None:
         # What was taken must be stored before looking again: its row says until then that it is due.
         await self._committer.drained()
         handed = set[str]()
-        while executions := [one for one in await self._store.due(shard, self._clock.now(), PAGE) if one not in handed]:
+        while shards := {shard: self._ownership.fences[shard] for shard in self._ownership.shards()}:
+            found = await self._store.due(shards, self._clock.now(), PAGE)
+            executions = [execution for execution in found if execution not in handed]
             for execution in executions:
                 hot = await self._loaded.load(execution)
-                if hot is not None:
+                if hot is not None and self._ownership.is_still_open(hot.handle.shard, shards):
                     now = self._clock.now()
                     self._measures.timer_fired(max(0, now - (hot.run.next_due() or now)))
                     self._take(hot, TimersDue())
+            if not executions:
+                return
             handed.update(executions)
             await self._committer.drained()

@@ -35,6 +35,8 @@ from stepwell.engine.gates import GateState
 from stepwell.engine.hot import Hot
 from stepwell.engine.inbox import Inbox, input_of
 from stepwell.engine.loaded import Loaded, PlanSource, state_of, stored_execution
+from stepwell.engine.membership import Joining, Membership
+from stepwell.engine.moving import Moving
 from stepwell.engine.operating import VERB, Answer, Operating
 from stepwell.engine.ownership import Ownership
 from stepwell.engine.requests import REQUEST, Requests, StartRequest, item_of
@@ -67,13 +69,15 @@ from stepwell.execution.verbs import Verb
 from stepwell.execution.work import Report
 from stepwell.policy.gates import Gates
 from stepwell.policy.limits import Policy
-from stepwell.ports.ledger import JournalEntry
+from stepwell.ports.ledger import JournalEntry, Write
 from stepwell.ports.measures import Measures, Unmeasured
 from stepwell.ports.records import (
+    ANYWHERE,
     Change,
     InboxItem,
     NewExecution,
     NewVersion,
+    Presence,
     Published,
 )
 from stepwell.ports.store import Store
@@ -108,6 +112,7 @@ class Engine:
         entropy: gives that many random bytes.
         service_gates: what stands before every call of a service, beside the gates of the step, by the service's name.
         measures: told what the engine measures of itself; None for nobody.
+        joins: how it shares shards with other engines on the store; None for one with a shard of its own.
 
     Give it a dispatcher with `connect`, then `open` it. Everything else may be called from the event loop only.
     """
@@ -125,7 +130,9 @@ class Engine:
         service_gates: Mapping[str, Gates] | None = None,
         named_plans: NamedPlans | None = None,
         measures: Measures | None = None,
+        joins: Joining | None = None,
     ) -> None:
+        self.name = owner
         self._measures = measures or Unmeasured()
         self._entropy = entropy
         self._store = store
@@ -133,11 +140,21 @@ class Engine:
         self._clock = clock
         self._limits = limits
         self._observer = observer
-        self._loaded = Loaded(store, codec, plans)
         self._ownership = Ownership(store, clock, owner)
-        self._committer = Committer(store, self._ownership, self._on_committed, self._on_failure, clock, self._measures)
+        self._loaded = Loaded(store, codec, plans, self._ownership.fences)
+        self._committer = Committer(
+            store,
+            self._ownership,
+            self._on_committed,
+            self._on_failure,
+            clock,
+            self._measures,
+            on_lost=(lambda fences: self._moving.lose(fences)) if joins is not None else None,
+            dropped=lambda entry: self._moving.dropped(entry),
+            refused=self._loaded.drop,
+        )
         self._due = Due(self._loaded, store, clock, self._committer, self._ownership, self._take, self._measures)
-        self._inbox = Inbox(store, self._ownership.shards, self._hand_over)
+        self._inbox = Inbox(store, self._ownership, self._hand_over)
         self._service_gates = service_gates or {}
         self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
         self._telling = Telling(clock, lambda work: self._work().dispatch(work))
@@ -154,15 +171,37 @@ class Engine:
             self._loaded,
             self._admission,
             self._submit,
-            lambda: self._ownership.home,
+            self._ownership,
             self.state,
             limits.default_timeout,
         )
         self._children = Children(codec, named_plans, self._beginning.asked, self._refuse_child)
         self._requests = Requests(store, codec, self._loaded.plan, self._beginning.requested, self._consume)
-        # The inbox is looked at then, too, in case a call went astray.
-        self._upkeep = Upkeep(store, self._ownership, clock, self._background, self._inbox.look)
         self._waiters = Waiters()
+        self._moving = Moving(
+            store,
+            clock,
+            self._ownership,
+            self._loaded,
+            self._committer,
+            self._admission,
+            self._gatekeeper,
+            self._reuse,
+            self._telling,
+            self._inbox,
+            self._due,
+            self._requests,
+            self._waiters,
+            self._measures,
+            lambda id_: self._work().stop(id_),
+            self._recover,
+        )
+        self._membership = (
+            Membership(store, self._ownership, clock, self._background, self._moving, owner, joins) if joins else None
+        )
+        renew = self._membership.attend if self._membership is not None else self._ownership.renew
+        self._upkeep = Upkeep(store, renew, clock, self._background)
+        self._draining = False
         self._dispatcher: Dispatcher | None = None
         self._failure: StepwellError | None = None
 
@@ -172,30 +211,47 @@ class Engine:
         """Have work done by this dispatcher, whose reports come to `report`."""
         self._dispatcher = dispatcher
 
-    async def open(self, shard: int | None = None, *, take_over: bool = False) -> None:
-        """Own a shard (any free one when None) and go on with what was interrupted there.
+    async def open(self, shard: int | None = None, *, take_over: bool = False, behind: int = 0) -> None:
+        """Own a shard (any free one when None) and go on with what was interrupted there; as a node, own a fair share.
 
         Args:
             take_over: also own every other shard with unfinished executions whose engine is gone.
+            behind: the lowest number that a free shard may have.
 
         Raises:
-            Conflict: code `shard-owned`: another engine owns the shard.
+            Conflict: code `shard-owned`: another engine owns the shard; `cluster-mismatch`: see `Membership.open`.
         """
-        await self._ownership.take_home(shard)
-        owned = [self._ownership.home]
-        if take_over:
-            owned += await self._ownership.take_over_orphans()
+        claimed = await self._membership.open() if self._membership is not None else ()
+        if self._membership is None:
+            await self._ownership.take_home(shard, behind)
+            if take_over:
+                await self._ownership.take_over_orphans()
         self._committer.open()
-        self._store.listen(self._inbox.look)
+        if not self._store.listen(self._inbox.look):  # a call may go astray
+            self._upkeep.renewed = self._inbox.look
         self._background.spawn(self._due.run())
-        for owned_shard in owned:
-            await self._recover(owned_shard)
+        for owned in self._ownership.shards():
+            await self._recover(owned)
+        await self._moving.take_up(claimed)
         self._background.spawn(
             self._inbox.run()
         )  # only now: what it has decided is outstanding, and not yet to be acted on
         await self._due.open()
         self._upkeep.open()
         self._inbox.look()
+
+    async def drain(self, within: int) -> None:
+        """Begin nothing new, let the attempts at work end, for `within` microseconds at most, and give up every shard
+        as soon as nothing is at work in it. What is left to do, others do; the engine can only be closed after that."""
+        self._draining = True
+        if self._membership is not None and self._failure is None:
+            await self._membership.leave()
+        if self._failure is None:
+            await self._moving.hand_over(list(self._ownership.fences), within)
+
+    def hurry(self) -> None:
+        """Drain at once: wait for no attempt any more."""
+        self._moving.hurry()
 
     async def close(self) -> None:
         """Stop: work in flight is stopped without a result, and goes on when the execution is next resumed."""
@@ -211,6 +267,8 @@ class Engine:
         await self._background.close()
         self._loaded.clear()
         self._fail_waiters(StepwellError("the engine was closed", code="engine-closed"))
+        if self._membership is not None:
+            await self._membership.close()
         if self._failure is None:
             await self._ownership.release()
 
@@ -233,7 +291,7 @@ class Engine:
             Conflict: code `start-key-reused`: the key was used with another workflow or input.
             StoreError: the start could not be stored.
         """
-        self._check_alive()
+        self._check_open()
         return await self._beginning.start(plan, given, start_key, tags, trace)
 
     async def ended(self, execution: str) -> ExecutionState:
@@ -243,20 +301,24 @@ class Engine:
             NotFound: there is no such execution.
             Conflict: (code `run-elsewhere`) it has not ended, and another engine runs it or nobody does.
         """
-        with self._waiters.waiting(execution) as future:
-            hot = self._loaded.get(execution)
-            if hot is not None and hot.run.state.status in ENDED_EXECUTION and not hot.uncommitted:
-                return hot.run.state  # it is in memory still, for somebody is being told
-            if hot is None:
-                stored = await stored_execution(self._store, execution)
-                if stored.summary.status in ENDED_EXECUTION:
-                    return state_of(self._codec, stored)
-                if stored.handle.shard not in self._ownership.fences:
-                    raise Conflict(
-                        f"execution {execution} has not ended, and this engine does not run it", code="run-elsewhere"
-                    )
-            self._check_alive()
-            return await future
+        while True:
+            with self._waiters.waiting(execution) as future:
+                hot = self._loaded.get(execution)
+                if hot is not None and hot.run.state.status in ENDED_EXECUTION and not hot.uncommitted:
+                    return hot.run.state  # it is in memory still, for somebody is being told
+                if hot is None:
+                    stored = await stored_execution(self._store, execution)
+                    if stored.summary.status in ENDED_EXECUTION:
+                        return state_of(self._codec, stored)
+                    if stored.handle.shard not in self._ownership.fences:
+                        raise Conflict(
+                            f"execution {execution} has not ended, and this engine does not run it",
+                            code="run-elsewhere",
+                        )
+                self._check_alive()
+                state = await future
+            if state is not None:
+                return state
 
     async def told(self) -> None:
         """Wait until nobody is being told anything, and that is recorded; but not for long."""
@@ -282,7 +344,7 @@ class Engine:
         Raises:
             NotFound: (code `unknown-execution`, `unknown-event`). Conflict: there is nothing to go on with there.
         """
-        self._check_alive()
+        self._check_open()
         prepared = await prepare_fork(
             self._store,
             self._codec,
@@ -294,7 +356,7 @@ class Engine:
             by,
             reason,
         )
-        prepared.hot.handle.shard = self._ownership.home
+        prepared.hot.handle.shard = await self._ownership.soon_somewhere()
         started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._loaded.add(prepared.hot)
         self._submit(prepared.hot, prepared.decision, prepared.at, create=prepared.create, started=started)
@@ -310,21 +372,30 @@ class Engine:
         return state_of(self._codec, await stored_execution(self._store, execution))
 
     async def publish(
-        self, event: Event, requests: Sequence[StartRequest] = (), entries: Sequence[JournalEntry] = ()
+        self,
+        event: Event,
+        requests: Sequence[StartRequest] = (),
+        entries: Sequence[JournalEntry] = (),
+        writes: Sequence[Write] = (),
     ) -> Published:
         """Store an event and wake what waits for it. Durable when it returns.
 
         Args:
             requests: what it starts, unless it is a duplicate; started, and durable, when this returns.
             entries: what is noted of it, unless it is a duplicate.
+            writes: of documents, in the same transaction, unless it is a duplicate.
+
+        Raises:
+            Conflict: (code `changed-meanwhile`) a document is not as it was expected; nothing was stored.
         """
         self._check_alive()
         now = self._clock.now()
-        posts = [item_of(request, self._codec, self._ownership.home) for request in requests]
-        begun = self._requests.expect(requests)
+        shard = self._ownership.somewhere()
+        posts = [item_of(request, self._codec, ANYWHERE if shard is None else shard) for request in requests]
+        begun = self._requests.expect(requests, shard) if shard is not None else ()
         published: Published | None = None
         try:
-            published = await self._store.publish(event, now, now + self._limits.keep_events, posts, entries)
+            published = await self._store.publish(event, now, now + self._limits.keep_events, posts, entries, writes)
         finally:
             if published is None or published.duplicate:
                 self._requests.forget(requests)
@@ -345,9 +416,19 @@ class Engine:
         return self._failure
 
     @property
+    def codec(self) -> Codec:
+        """Writes and reads what it keeps."""
+        return self._codec
+
+    @property
     def shards(self) -> Collection[int]:
         """The shards that it owns."""
         return tuple(self._ownership.shards())
+
+    @property
+    def nodes(self) -> Sequence[Presence]:
+        """The nodes that share shards out, as this one saw them last; none when it is no node."""
+        return self._membership.nodes if self._membership is not None else ()
 
     def load(self) -> dict[str, int | None]:
         """Executions at work, in line for a place, and the limit."""
@@ -371,6 +452,8 @@ class Engine:
             self._gatekeeper.ended(report)
         if self._telling.under_way:
             self._telling.ended(report)
+        if self._moving.leaving:
+            self._moving.ended(report)
         hot = self._loaded.get(report.execution)
         if hot is not None and self._failure is None:
             self._take(hot, report)
@@ -394,7 +477,7 @@ class Engine:
         if decision.events or decision.commands:
             self._submit(hot, decision, now, consumed)
         elif consumed:
-            self._committer.submit(Entry(None, None, None, consumed))
+            self._committer.submit(Entry(None, None, None, consumed, shard=hot.handle.shard))
 
     def _submit(
         self,
@@ -451,6 +534,8 @@ class Engine:
         run = hot.run
         if self._observer is not None:
             self._observer.committed(hot.handle.id, run.plan.definition, decision.events)
+        if hot.lost:
+            return  # whoever has its shard now carries it out
         for command in decision.commands:
             if type(command) is not RunStep:
                 self._carry_out(hot, command)
@@ -478,6 +563,7 @@ class Engine:
                 self._work().stop(command.assignment_id)
                 self._gatekeeper.stop(command.assignment_id)  # only now is its place free
                 self._reuse.stop(command.assignment_id)
+                self._moving.stopped(command.assignment_id)
             case StartChild() | TellChild() | CompensateChild() | AnswerParent():
                 pass  # it was put into an inbox, with the events
             case ResolveDeadLetter() | KeepResult():
@@ -515,7 +601,7 @@ class Engine:
         came_in = input_of(item, self._codec)
         if hot is None or came_in is None:
             posts = [unknown_child(item, self._codec)] if item.kind == UNDO else []
-            self._committer.submit(Entry(None, None, None, (item.id,), posts=posts))
+            self._committer.submit(Entry(None, None, None, (item.id,), posts=posts, shard=item.shard))
             return
         self._take(hot, came_in, (item.id,))
         self._let_leave(item.execution or "")
@@ -524,21 +610,23 @@ class Engine:
         """An execution of a shard owned here; None when there is none of that id.
 
         Raises:
-            Conflict: (code `run-elsewhere`) it is of another shard.
+            Conflict: (code `run-elsewhere`) it is of another shard, or of one that is taken up or handed over just now.
         """
         hot = self._loaded.get(execution)
-        if hot is not None:
-            return hot
-        stored = await self._store.load(execution)
-        if stored is not None and stored.handle.shard not in self._ownership.fences:
+        if hot is None:
+            stored = await self._store.load(execution)
+            if stored is None:
+                return None
+            hot = await self._loaded.load(execution)
+        if hot is None or not self._ownership.is_open(hot.handle.shard):
             raise Conflict(f"this engine does not run execution {execution}", code="run-elsewhere")
-        return await self._loaded.load(execution) if stored is not None else None
+        return hot
 
     def _consume(self, item: InboxItem) -> None:
-        self._committer.submit(Entry(None, None, None, (item.id,)))
+        self._committer.submit(Entry(None, None, None, (item.id,), shard=item.shard))
 
     def _refuse_child(self, item: InboxItem, told: InboxItem) -> None:
-        self._committer.submit(Entry(None, None, None, (item.id,), posts=[told]))
+        self._committer.submit(Entry(None, None, None, (item.id,), posts=[told], shard=item.shard))
 
     def _let_leave(self, execution: str) -> None:
         """Forget the execution, if it was only looked at."""
@@ -591,6 +679,11 @@ class Engine:
     def _check_alive(self) -> None:
         if self._failure is not None:
             raise self._failure
+
+    def _check_open(self) -> None:
+        self._check_alive()
+        if self._draining:
+            raise StepwellError("this engine is about to end, and starts nothing new", code="draining")
 
     # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
 

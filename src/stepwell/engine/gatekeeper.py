@@ -249,6 +249,11 @@ class Gatekeeper(Keeper):
             self._leave(passage, None, self._clock.now())
             self.settle()
 
+    def is_waiting(self, attempt: str) -> bool:
+        """Whether the attempt waits at a gate."""
+        passage = self.passages.get(attempt)
+        return passage is not None and passage.dispatched_at is None
+
     def close(self) -> None:
         """Let nobody through any more."""
         self._closed = True

@@ -36,6 +36,8 @@ class Hot:
         has_place: it holds one of the places under the engine's limit of workflows.
         held: work that waits for such a place.
         refused: its creation was refused by the store; it does not exist.
+        lost: its shard is not owned any more: what is in memory counts for nothing.
+        leaving: its shard is handed over: no attempt of it begins any more.
         queued_at: since when it waits for a place, or None.
     """
 
@@ -44,6 +46,8 @@ class Hot:
         "handle",
         "has_place",
         "held",
+        "leaving",
+        "lost",
         "queued_at",
         "refused",
         "run",
@@ -63,6 +67,8 @@ class Hot:
         self.has_place = False
         self.held: Sequence[RunStep] = ()
         self.refused = False
+        self.lost = False
+        self.leaving = False
         self.queued_at: int | None = None
         self.timer_due: int | None = None
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 import msgspec
 
 from stepwell.engine.children import child_compensated, child_ended, compensate_self
+from stepwell.engine.ownership import Ownership
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.execution.inputs import EventArrived, Input, LockGranted, LockRefused
@@ -53,14 +54,13 @@ class Inbox:
     """Hands every item over once, in order. Looks only when told that there may be something.
 
     Args:
+        ownership: of the shards that are owned, and not at rest.
         hand_over: acts on one item and has it deleted together with its effects.
     """
 
-    def __init__(
-        self, store: Store, shards: Callable[[], Collection[int]], hand_over: Callable[[InboxItem], Awaitable[None]]
-    ) -> None:
+    def __init__(self, store: Store, ownership: Ownership, hand_over: Callable[[InboxItem], Awaitable[None]]) -> None:
         self._store = store
-        self._shards = shards
+        self._ownership = ownership
         self._hand_over = hand_over
         self._seen: dict[int, int] = {}
         self._look = asyncio.Event()
@@ -69,16 +69,25 @@ class Inbox:
         """There may be something new."""
         self._look.set()
 
+    def forget(self, shards: Collection[int]) -> None:
+        """These are owned no more; when they are again, they are read from the beginning."""
+        for shard in shards:
+            self._seen.pop(shard, None)
+
     async def run(self) -> None:
         """Look whenever told to, until cancelled."""
         while True:
             await self._look.wait()
             self._look.clear()
-            for shard in list(self._shards()):
-                await self._empty(shard)
+            await self._empty()
 
-    async def _empty(self, shard: int) -> None:
-        while items := await self._store.inbox(shard, self._seen.get(shard, 0), PAGE):
+    async def _empty(self) -> None:
+        """Hand over what is there, and what comes meanwhile."""
+        while fences := {shard: self._ownership.fences[shard] for shard in self._ownership.shards()}:
+            items = await self._store.inboxes({shard: self._seen.get(shard, 0) for shard in fences}, PAGE)
             for item in items:
-                self._seen[shard] = item.id
-                await self._hand_over(item)
+                if self._ownership.is_still_open(item.shard, fences):  # else it was lost, or is handed over
+                    self._seen[item.shard] = item.id
+                    await self._hand_over(item)
+            if len(items) < PAGE:
+                return

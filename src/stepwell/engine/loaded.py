@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from stepwell.base.errors import NotFound
 from stepwell.decider.plan import Plan
@@ -21,10 +21,16 @@ PlanSource = Callable[[str], Awaitable[Plan]]
 
 
 class Loaded:
-    """At most one `Hot` for every execution: two would be two writers."""
+    """At most one `Hot` for every execution: two would be two writers.
 
-    def __init__(self, store: Store, codec: Codec, plans: PlanSource) -> None:
+    Args:
+        owned: the shards that may be written: what is of others is not loaded.
+    """
+
+    def __init__(self, store: Store, codec: Codec, plans: PlanSource, owned: Mapping[int, int]) -> None:
         self._store = store
+        self._owned = owned
+        self._losses = 0
         self._codec = codec
         self._plans = plans
         self._hot: dict[str, Hot] = {}
@@ -45,15 +51,20 @@ class Loaded:
 
     def drop(self, hot: Hot) -> None:
         """Forget it. Everything decided must be stored."""
-        self._hot.pop(hot.handle.id, None)
+        if self._hot.get(hot.handle.id) is hot:
+            del self._hot[hot.handle.id]
         hot.run.dissolve()
 
     def clear(self) -> None:
         """Forget all."""
         self._hot.clear()
 
+    def note_loss(self) -> None:
+        """A shard was lost: what is being read at this moment may be of it, and is read again."""
+        self._losses += 1
+
     async def load(self, execution: str) -> Hot | None:
-        """The execution, read from the store when it is not in memory; None when there is no such execution."""
+        """The execution, read from the store when it is not in memory; None when there is none in an owned shard."""
         while (hot := self._hot.get(execution)) is None:
             # Who comes while it is being read waits for the same reading, and then looks again: what was read may have
             # been changed, stored and dropped already.
@@ -66,10 +77,13 @@ class Loaded:
 
     async def _read(self, execution: str) -> bool:
         try:
+            losses = self._losses
             stored = await self._store.load(execution)
-            if stored is None:
+            if stored is None or stored.handle.shard not in self._owned:
                 return False
             plan = await self._plans(stored.created.digest)
+            if losses != self._losses:
+                return True
             run = run_of(self._codec, plan, stored)
             self._hot[execution] = Hot(stored.handle, run, stored.summary, stored.snapshot_seq)
             return True

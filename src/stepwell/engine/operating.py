@@ -19,7 +19,7 @@ from stepwell.base.values import Sealed
 from stepwell.decider.decide import decide
 from stepwell.decider.plan import Plan
 from stepwell.decider.turn import Decision
-from stepwell.engine.committer import Entry
+from stepwell.engine.committer import SHARD_LOST, Entry
 from stepwell.engine.hot import Hot
 from stepwell.engine.loaded import PlanSource
 from stepwell.execution.codec import Codec
@@ -167,7 +167,8 @@ class Operating:
     """Acts on what operators ask for.
 
     Args:
-        load: an execution of a shard owned here; None when there is none of that id.
+        load: an execution of a shard owned here; None when there is none of that id; raises Conflict `run-elsewhere`
+            when it is of another shard.
         submit: has a decision committed.
         consume: has inbox items deleted, and others put there.
         spoilt: told of a defect in deciding on an execution.
@@ -207,7 +208,12 @@ class Operating:
         if decision.events or decision.commands:
             done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
             self._submit(hot, decision, at, moved_to=new_version(verb), started=done)
-            await done
+            try:
+                await done
+            except Conflict as conflict:
+                if conflict.code != SHARD_LOST:
+                    raise
+                raise Conflict(conflict.message, code="run-elsewhere") from None
         return answer
 
     async def take(self, item: InboxItem) -> None:
@@ -230,13 +236,16 @@ class Operating:
         except StepwellError as error:
             if isinstance(error, StoreError) and error.code != "unusable-definition":
                 raise
-            self._consume(Entry(None, None, None, (item.id,), posts=self._posts(request, error)))
+            if error.code == "run-elsewhere":
+                return  # its shard is not owned any more; the item stays for whoever owns it
+            entry = Entry(None, None, None, (item.id,), posts=self._posts(request, error), shard=item.shard)
+            self._consume(entry)
             return
         posts = self._posts(request, answer_of(hot, request.verb, decision))
         if decision.events or decision.commands:
             self._submit(hot, decision, at, (item.id,), posts=posts, moved_to=new_version(request.verb))
         else:
-            self._consume(Entry(None, None, None, (item.id,), posts=posts))
+            self._consume(Entry(None, None, None, (item.id,), posts=posts, shard=item.shard))
 
     async def _plan_for(self, verb: Verb) -> Plan | None:
         return await self._plans(verb.digest) if isinstance(verb, Migrate) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from stepwell.base.errors import Conflict, InvalidInput, StepwellError, StoreError
 from stepwell.decider.create import Start
 from stepwell.decider.plan import Plan
+from stepwell.engine.committer import SHARD_LOST
 from stepwell.engine.loaded import PlanSource
 from stepwell.execution.codec import Codec
 from stepwell.ports.records import ANYWHERE, DuplicateStart, InboxItem
@@ -33,12 +34,14 @@ class StartRequest(msgspec.Struct, frozen=True, array_like=True):
         execution: the id that the execution will have.
         digest: of a stored definition.
         start_key: at most one execution is ever started with it.
+        trace: see `Start`.
     """
 
     execution: str
     digest: str
     input: Any
     start_key: str
+    trace: str = ""
 
 
 def item_of(request: StartRequest, codec: Codec, shard: int = ANYWHERE) -> InboxItem:
@@ -66,12 +69,12 @@ class Requests:
         self._plans = plans
         self._begin = begin
         self._consume = consume
-        self._expected: dict[str, asyncio.Future[None]] = {}
+        self._expected: dict[str, tuple[int, asyncio.Future[None]]] = {}
 
-    def expect(self, requests: Sequence[StartRequest]) -> Sequence[asyncio.Future[None]]:
-        """Futures that are done once the requests are dealt with."""
+    def expect(self, requests: Sequence[StartRequest], shard: int) -> Sequence[asyncio.Future[None]]:
+        """Futures that are done once the requests, put into the inbox of that shard, are dealt with."""
         loop = asyncio.get_running_loop()
-        return [self._expected.setdefault(request.execution, loop.create_future()) for request in requests]
+        return [self._expected.setdefault(each.execution, (shard, loop.create_future()))[1] for each in requests]
 
     def forget(self, requests: Sequence[StartRequest]) -> None:
         """The requests were not stored."""
@@ -81,10 +84,15 @@ class Requests:
     def fail(self, error: StepwellError) -> None:
         """The engine has stopped: nothing more is dealt with."""
         expected, self._expected = self._expected, {}
-        for future in expected.values():
+        for _, future in expected.values():
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # retrieved here: nobody may be waiting any more
+
+    def lose(self, shards: Collection[int]) -> None:
+        """Others have these shards, and deal with what was put there."""
+        for execution in [execution for execution, (shard, _) in self._expected.items() if shard in shards]:
+            self._dealt_with(execution)
 
     async def take(self, item: InboxItem, seed: bytes, default_timeout: int | None) -> None:
         """Start what the item asks for.
@@ -98,6 +106,8 @@ class Requests:
         try:
             await self._start(request, item, seed, default_timeout)
         except (InvalidInput, Conflict) as error:
+            if error.code == SHARD_LOST:
+                return  # whoever has it now starts it
             _log.error("execution %s cannot be started: %s", request.execution, error)
             self._consume(item)
         except StoreError as error:
@@ -118,6 +128,7 @@ class Requests:
             seed=seed,
             start_key=request.start_key,
             default_timeout=default_timeout,
+            trace=request.trace,
         )
         try:
             await self._begin(plan, start, item)
@@ -126,6 +137,6 @@ class Requests:
 
     def _dealt_with(self, execution: str) -> None:
         """Nobody has to wait for the request any more."""
-        future = self._expected.pop(execution, None)
+        _, future = self._expected.pop(execution, (0, None))
         if future is not None and not future.done():
             future.set_result(None)

@@ -48,6 +48,13 @@ class Telling:
         if not self.under_way:
             self._all_back.set()
 
+    def forget(self, assignment_id: str) -> None:
+        """Wait for this delivery no more."""
+        if assignment_id in self.under_way:
+            self.under_way.discard(assignment_id)
+            if not self.under_way:
+                self._all_back.set()
+
     async def settle(self) -> None:
         """Wait until all are back, but not for long. The others are sent again by whoever goes on with the shard."""
         if not self.under_way:

@@ -14,15 +14,16 @@ class Waiters:
     """Futures of those who wait, by the id of the execution."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[asyncio.Future[ExecutionState]]] = {}
+        self._waiting: dict[str, list[asyncio.Future[ExecutionState | None]]] = {}
 
     def __contains__(self, execution: str) -> bool:
         return execution in self._waiting
 
     @contextmanager
-    def waiting(self, execution: str) -> Iterator[asyncio.Future[ExecutionState]]:
-        """A future that is done once the execution has ended; forgotten when the block is left."""
-        future: asyncio.Future[ExecutionState] = asyncio.get_running_loop().create_future()
+    def waiting(self, execution: str) -> Iterator[asyncio.Future[ExecutionState | None]]:
+        """A future that is done once the execution has ended, with its state, or with None when it may not be seen here
+        any more; forgotten when the block is left."""
+        future: asyncio.Future[ExecutionState | None] = asyncio.get_running_loop().create_future()
         futures = self._waiting.setdefault(execution, [])
         futures.append(future)
         try:
@@ -37,6 +38,13 @@ class Waiters:
         for future in self._waiting.get(state.id, ()):
             if not future.done():
                 future.set_result(state)
+
+    def look_again(self, execution: str | None = None) -> None:
+        """Shards were lost, or the execution (any, when None) has changed hands: who waits for it looks where it is."""
+        waiting = self._waiting.values() if execution is None else [self._waiting.get(execution, [])]
+        for future in [future for futures in waiting for future in futures]:
+            if not future.done():
+                future.set_result(None)
 
     def fail(self, execution: str, error: StepwellError) -> None:
         """The end of this execution will not be seen here."""

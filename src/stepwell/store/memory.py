@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from stepwell.base.errors import Conflict, StoreError
@@ -57,6 +57,7 @@ class MemoryStore(Store):
     def __init__(self, content: Content | None = None) -> None:
         self.content = content if content is not None else Content()
         self._is_open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._leases: dict[int, int] = {}
         self._callbacks: list[tuple[int | None, Callable[[], None]]] = []
         self._rung = set[int | None]()
@@ -68,6 +69,7 @@ class MemoryStore(Store):
     async def open(self, *, migrate: bool = True) -> None:
         if not self._is_open:
             self._is_open = True
+            self._loop = asyncio.get_running_loop()
             self.content.connected.append(self._on_posted)
             self.content.cluster.listeners.append(self._on_node)
 
@@ -133,9 +135,9 @@ class MemoryStore(Store):
         self._of_nodes.append(callback)
 
     def _on_node(self, name: str) -> None:
-        if name not in self._names:
+        if name not in self._names and self._loop is not None:
             for callback in self._of_nodes:
-                asyncio.get_running_loop().call_soon(callback)
+                self._loop.call_soon(callback)
 
     # ── Executions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,10 +161,10 @@ class MemoryStore(Store):
         return self._opened().start_keys.get(start_key)
 
     async def hot(self, shard: int) -> Sequence[str]:
-        return [record.handle.id for record in self._of(shard) if record.summary.hot]
+        return [record.handle.id for record in self._of((shard,)) if record.summary.hot]
 
     async def unfinished(self, shard: int) -> int:
-        return sum(not record.has_ended for record in self._of(shard))
+        return sum(not record.has_ended for record in self._of((shard,)))
 
     async def shards(self) -> Sequence[int]:
         content = self._opened()
@@ -170,12 +172,12 @@ class MemoryStore(Store):
         unfinished = {record.handle.shard for record in records if not record.has_ended or record.summary.hot}
         return sorted(unfinished | content.asked())
 
-    async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
-        due = sorted((at, record.key, record.handle.id) for at, record in self._parked(shard) if at <= now)
+    async def due(self, shards: Collection[int], now: int, limit: int) -> Sequence[str]:
+        due = sorted((at, record.key, record.handle.id) for at, record in self._parked(shards) if at <= now)
         return [id_ for _, _, id_ in due[:limit]]
 
-    async def next_wake(self, shard: int) -> int | None:
-        return min((at for at, _ in self._parked(shard)), default=None)
+    async def next_wake(self, shards: Collection[int]) -> int | None:
+        return min((at for at, _ in self._parked(shards)), default=None)
 
     async def list(self, query: ExecutionQuery) -> Page:
         before = place_of(query)
@@ -186,11 +188,11 @@ class MemoryStore(Store):
         more = len(found) > query.limit
         return Page([record.listed() for record in shown], cursor_of(*found[query.limit - 1]) if more else None)
 
-    def _of(self, shard: int) -> Iterator[Record]:
-        return (record for record in self._opened().by_key.values() if record.handle.shard == shard)
+    def _of(self, shards: Collection[int]) -> Iterator[Record]:
+        return (record for record in self._opened().by_key.values() if record.handle.shard in shards)
 
-    def _parked(self, shard: int) -> Iterator[tuple[int, Record]]:
-        for record in self._of(shard):
+    def _parked(self, shards: Collection[int]) -> Iterator[tuple[int, Record]]:
+        for record in self._of(shards):
             if not record.summary.hot and record.summary.wake_at is not None:
                 yield record.summary.wake_at, record
 
@@ -274,6 +276,10 @@ class MemoryStore(Store):
         items = self._opened().inbox.values()
         return [item for item in items if item.shard == shard and item.id > after][:limit]
 
+    async def inboxes(self, after: Mapping[int, int], limit: int = 1_000) -> Sequence[InboxItem]:
+        items = self._opened().inbox.values()
+        return [item for item in items if item.id > after.get(item.shard, item.id)][:limit]
+
     def listen(self, callback: Callable[[], None], inbox: int | None = None) -> bool:
         self._callbacks.append((inbox, callback))
         return True
@@ -291,9 +297,9 @@ class MemoryStore(Store):
                 self._call_soon(inbox)
 
     def _call_soon(self, inbox: int | None) -> None:
-        if inbox not in self._rung:
+        if inbox not in self._rung and self._loop is not None:  # that of this store, whoever rings
             self._rung.add(inbox)
-            asyncio.get_running_loop().call_soon(self._call, inbox)
+            self._loop.call_soon(self._call, inbox)
 
     def _call(self, inbox: int | None) -> None:
         self._rung.discard(inbox)
