@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 Fate = Literal["passes", "is lost", "arrives", "arrives late"]
-"""What becomes of what a client sends: it goes its way; or the connection breaks before it arrives, after it arrived and
-was answered, though the answer did not, or a while before it arrives all the same."""
+"""What becomes of what a client sends: it goes its way; or the connection breaks before it arrives, or after it was
+answered but before the answer arrives, or a while before it arrives all the same."""
 
 LATE = 0.15
 """Seconds."""
@@ -82,15 +82,12 @@ class Proxy:
                         to_server.write(sent)
                     case "is lost":
                         break
-                    case "arrives":
+                    case "arrives" | "arrives late" as fate:
                         answers.cancel()
-                        to_server.write(sent)
-                        await from_server.read(1)
-                        break
-                    case "arrives late":
-                        answers.cancel()
-                        writer.transport.abort()
-                        await asyncio.sleep(LATE)
+                        await asyncio.wait([answers])
+                        if fate == "arrives late":
+                            writer.transport.abort()
+                            await asyncio.sleep(LATE)
                         to_server.write(sent)
                         await from_server.read(1)
                         break

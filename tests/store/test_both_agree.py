@@ -214,7 +214,7 @@ class Actor:
         for shard in range(SHARDS + 2):
             seen.append(await self.store.inbox(shard))
             seen.append((await self.store.hot(shard), await self.store.unfinished(shard)))
-            seen.append((await self.store.due(shard, 6, 10), await self.store.next_wake(shard)))
+            seen.append((await self.store.due([shard], 6, 10), await self.store.next_wake([shard])))
         seen += [await self.store.find_start(name) for name in "abcdefghij"]
         status = await self.store.status()
         seen.append((await self.store.shards(), status.executions, status.waits, status.events, status.inbox))

@@ -18,7 +18,8 @@ from stepwell.store.postgres_catalog import expected_parts, parts_of
 from stepwell.store.postgres_database import Connection, connect, database_of
 from stepwell.store.postgres_schema import MIGRATIONS
 from stepwell.store.statements import Migration, load_migrations, load_statements
-from tests.conformance.store import NOW
+from tests.conformance.ledger import entry
+from tests.conformance.store import NOW, event, scene_on
 from tests.servers.postgres import postgres_server
 
 FOLDER = Path(postgres_schema.__file__).parent / "sql" / "postgres"
@@ -242,6 +243,38 @@ async def test_without_the_right_to_make_temporary_tables_the_rest_is_checked(ur
     assert "TEMPORARY on the database is needed" in problems[0]
     assert problems[1:] == ["table snapshots: refers to the execution number 77, which does not exist"]
     assert await PostgresStore(restricted).check() == problems[1:]
+
+
+async def test_a_user_with_no_more_rights_than_are_named_uses_a_store_that_another_made(url: str) -> None:
+    await make(url)
+    schema = database_of(url).schema
+    user = f"{schema}_user"
+    await run(url, f"CREATE ROLE {user} LOGIN")
+    as_user = postgres_server().url(schema=schema, user=user)
+    for error in (await refusal(as_user), await _error(PostgresStore(as_user).status())):
+        assert error.code == "store-permission"
+        assert error.message == f"the user of {database_of(as_user).location} lacks the right USAGE on its schema"
+    await run(url, f"GRANT USAGE ON SCHEMA {schema} TO {user}")
+    assert (await refusal(as_user)).code == "store-permission"
+    await run(
+        url,
+        f"""
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {user};
+        GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {user}
+        """,
+    )
+    store = PostgresStore(as_user)
+    await store.open()
+    scene = await scene_on(store)
+    await scene.create("a")
+    await store.publish(event(), NOW, NOW)
+    await store.forget_events(NOW)
+    await store.write([Write(kind="k", key="a", body=b"")], NOW, entries=[entry(chained=True)])
+    await store.forget_journal("audit", NOW)
+    assert await store.check() == ["execution a: its definition d1 is not stored"]
+    await store.close()
+    missing = postgres_server().url(schema=f"{schema}_other", user=user)
+    assert (await refusal(missing)).code == "store-permission"
 
 
 async def _error(call: object) -> StoreError:

@@ -60,13 +60,18 @@ def sqlite_path(url: str) -> Path | None:
         ConfigurationError: (code `invalid-store`) it is nothing of these.
     """
     scheme, rest = _split(url.strip())
-    if (scheme == "memory" and rest in ("", "//")) or is_on_server(url):
+    if is_in_memory(url) or is_on_server(url):
         return None
     if scheme == "sqlite" and (path := _path_of(rest)):
         return Path(path)
     if scheme is None and rest.endswith(_SUFFIXES):
         return Path(rest)
     raise ConfigurationError(_problem(scheme, url), code="invalid-store", hint=_FORMS)
+
+
+def is_in_memory(url: str) -> bool:
+    """Whether it means a store that ends with its process."""
+    return _split(url.strip()) in (("memory", ""), ("memory", "//"))
 
 
 def is_on_server(url: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from zlib import crc32
 
 from msgspec.structs import replace
 
@@ -10,10 +11,16 @@ from stepwell.ports.records import ANYWHERE, InboxItem
 
 
 def placed(items: Sequence[InboxItem], owned: Collection[int], known: Collection[int]) -> Sequence[InboxItem]:
-    """The items with a shard each: those for anywhere go where somebody is at work, the lowest such shard.
+    """The items with a shard each: those for anywhere are spread, by what they hold, over the shards where somebody is
+    at work; when nobody is, the lowest shard gets them.
 
     Args:
         owned: the shards with a living owner; `known`: all shards.
     """
-    somewhere = min(owned or known, default=0)
-    return [replace(item, shard=somewhere) if item.shard == ANYWHERE else item for item in items]
+    if all(item.shard != ANYWHERE for item in items):
+        return items
+    somewhere = sorted(owned) or [min(known, default=0)]
+    return [
+        replace(item, shard=somewhere[crc32(item.payload) % len(somewhere)]) if item.shard == ANYWHERE else item
+        for item in items
+    ]

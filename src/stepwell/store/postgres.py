@@ -7,7 +7,7 @@ into inboxes. What happens when connections break is in `postgres_writer`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from stepwell.base.errors import StepwellError
 from stepwell.execution.event import Event
@@ -160,11 +160,11 @@ class PostgresStore(PostgresKept, Store):
     async def shards(self) -> Sequence[int]:
         return await self._read(lambda connection: postgres_reads.values(connection, "unfinished_shards"))
 
-    async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
-        return await self._read(lambda connection: postgres_reads.values(connection, "due", shard, now, limit))
+    async def due(self, shards: Collection[int], now: int, limit: int) -> Sequence[str]:
+        return await self._read(lambda connection: postgres_reads.values(connection, "due", list(shards), now, limit))
 
-    async def next_wake(self, shard: int) -> int | None:
-        (at,) = await self._read(lambda connection: postgres_reads.values(connection, "next_wake", shard))
+    async def next_wake(self, shards: Collection[int]) -> int | None:
+        (at,) = await self._read(lambda connection: postgres_reads.values(connection, "next_wake", list(shards)))
         return None if at is None else int(at)
 
     async def locks(self, name: str | None = None) -> Sequence[Lock]:
@@ -201,10 +201,13 @@ class PostgresStore(PostgresKept, Store):
         self._ring({item.shard for item in items})
 
     async def inbox(self, shard: int, after: int = 0, limit: int = 1_000) -> Sequence[InboxItem]:
-        return await self._read(lambda connection: postgres_inbox.inbox(connection, shard, after, limit))
+        return await self.inboxes({shard: after}, limit)
+
+    async def inboxes(self, after: Mapping[int, int], limit: int = 1_000) -> Sequence[InboxItem]:
+        return await self._read(lambda connection: postgres_inbox.inboxes(connection, after, limit))
 
     def listen(self, callback: Callable[[], None], inbox: int | None = None) -> bool:
         self._bell.listen(callback, inbox)
         if self._is_open:
             self._bell.begin()
-        return True
+        return False  # who put something there may have died before it could tell

@@ -20,12 +20,15 @@ class _Meaning(NamedTuple):
     hint: str | None
 
 
-_GRANT: Final = "the user needs USAGE and CREATE on the schema, and all rights on its tables"
+GRANT: Final = (
+    "who uses it needs USAGE on the schema and on its sequences, and SELECT, INSERT, UPDATE and DELETE on its tables; "
+    "who makes or migrates it needs CREATE on the database, or on the schema"
+)
 _MEANINGS: Final[dict[str, _Meaning]] = {
     "28P01": _Meaning("refused the password of the user", "store-permission", "check user and password in its URL"),
     "28000": _Meaning("refused the user", "store-permission", "check the user in its URL, and pg_hba.conf"),
     "3D000": _Meaning("is not there", "store-missing", "make the database, for instance with `createdb`"),
-    "42501": _Meaning("may not be used so", "store-permission", _GRANT),
+    "42501": _Meaning("may not be used so", "store-permission", GRANT),
     "25006": _Meaning("cannot be written", "store-read-only", "name the server that takes writes, not a standby"),
     "53100": _Meaning("cannot grow: the server's disk is full", "store-full", "make room; nothing is lost"),
     "42P01": _Meaning("lacks a table", "store-damaged", "`stepwell db verify` says what is missing"),
@@ -46,12 +49,16 @@ def is_outage(error: BaseException) -> bool:
         return state in _OUTAGES or state.startswith("08")
     if isinstance(error, ssl.SSLCertVerificationError | socket.gaierror):
         return False
+    if isinstance(error, asyncpg.InternalClientError):  # the connection ended where asyncpg did not expect it
+        return True
     return isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError)
 
 
 def is_broken(connection: asyncpg.Connection, error: BaseException) -> bool:
     """Whether what failed so may be tried again on another connection."""
-    return is_outage(error) or (connection.is_closed() and not isinstance(error, StepwellError))
+    return is_outage(error) or (
+        connection.is_closed() and isinstance(error, Exception) and not isinstance(error, StepwellError)
+    )
 
 
 def is_to_be_redone(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from stepwell.ports.records import InboxItem
@@ -42,9 +42,10 @@ def inbox_columns(items: Sequence[InboxItem]) -> tuple[list[Any], ...]:
     )
 
 
-async def inbox(connection: Connection, shard: int, after: int, limit: int) -> Sequence[InboxItem]:
-    """See `ports.Store.inbox`."""
+async def inboxes(connection: Connection, after: Mapping[int, int], limit: int) -> Sequence[InboxItem]:
+    """See `ports.Store.inboxes`."""
+    rows = await connection.fetch(SQL["inboxes"], list(after), list(after.values()), limit)
     return [
-        InboxItem(id=number, shard=of, kind=kind, payload=payload, execution=given(execution), step=given(step))
-        for number, of, kind, payload, execution, step in await connection.fetch(SQL["inbox"], shard, after, limit)
+        InboxItem(id=number, shard=shard, kind=kind, payload=payload, execution=given(execution), step=given(step))
+        for number, shard, kind, payload, execution, step in rows
     ]

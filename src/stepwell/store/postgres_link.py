@@ -10,7 +10,7 @@ from typing import Final
 from stepwell.base.durations import SECOND
 from stepwell.base.errors import StoreError
 from stepwell.store.postgres_database import Connection, PostgresDatabase, connect
-from stepwell.store.postgres_errors import connection_error, is_outage
+from stepwell.store.postgres_errors import connection_error, is_broken, is_outage
 from stepwell.store.postgres_schema import use
 
 _log = logging.getLogger(__name__)
@@ -77,8 +77,11 @@ class Link:
         connection = await connect(self.database)
         try:
             await use(connection, self.database)
-        except BaseException:
+        except BaseException as error:
+            is_lost = is_broken(connection, error)
             connection.terminate()
+            if is_lost and not is_outage(error):
+                raise ConnectionResetError(_said(error)) from error
             raise
         return connection
 

@@ -17,6 +17,7 @@ from stepwell.base.version import VERSION
 from stepwell.store.migrations import Applied, outdated, pending
 from stepwell.store.postgres_advisory import hold, lock_key
 from stepwell.store.postgres_database import Connection, PostgresDatabase
+from stepwell.store.postgres_errors import GRANT
 from stepwell.store.postgres_statements import SQL
 from stepwell.store.statements import Migration, load_migrations
 
@@ -32,7 +33,8 @@ async def applied_migrations(connection: Connection, database: PostgresDatabase)
     """What the schema has had, in order; nothing when it is new.
 
     Raises:
-        StoreError: (code `not-a-store`) its tables are those of another program.
+        StoreError: (code `not-a-store`) its tables are those of another program; (code `store-permission`) they cannot
+            be seen.
     """
     tables: list[str] = await connection.fetchval(SQL["some_tables"], database.schema)
     if not tables:
@@ -40,6 +42,9 @@ async def applied_migrations(connection: Connection, database: PostgresDatabase)
     try:
         return [Applied(*row) for row in await connection.fetch(SQL["migrations"])]
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError):
+        if not await connection.fetchval(SQL["may_use_schema"], database.schema):
+            message = f"the user of {database.location} lacks the right USAGE on its schema"
+            raise StoreError(message, code="store-permission", hint=GRANT) from None
         raise StoreError(
             f"the schema {database.schema} of {database.location} is another program's: it has the tables "
             + ", ".join(tables),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -207,12 +207,11 @@ class SqliteStore(Store):
     async def shards(self) -> Sequence[int]:
         return self._values("unfinished_shards")
 
-    async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
-        return self._values("due", shard, now, limit)
+    async def due(self, shards: Collection[int], now: int, limit: int) -> Sequence[str]:
+        return self._read(lambda connection: sqlite_reads.due(connection, shards, now, limit))
 
-    async def next_wake(self, shard: int) -> int | None:
-        found = self._values("next_wake", shard)[0]
-        return None if found is None else int(found)
+    async def next_wake(self, shards: Collection[int]) -> int | None:
+        return min((found for shard in shards for found in self._values("next_wake", shard) if found), default=None)
 
     async def list(self, query: ExecutionQuery) -> Page:
         return await self._read_aside(lambda connection: sqlite_reads.page(connection, query))
@@ -287,9 +286,12 @@ class SqliteStore(Store):
     async def inbox(self, shard: int, after: int = 0, limit: int = 1_000) -> Sequence[InboxItem]:
         return self._read(lambda connection: sqlite_events.inbox(connection, shard, after, limit))
 
+    async def inboxes(self, after: Mapping[int, int], limit: int = 1_000) -> Sequence[InboxItem]:
+        return self._read(lambda connection: sqlite_events.inboxes(connection, after, limit))
+
     def listen(self, callback: Callable[[], None], inbox: int | None = None) -> bool:
         self._wake.listen(callback)
-        return inbox is None  # who owns no shard is not known to those who put something there
+        return False  # a datagram may get lost; and who owns no shard is not known to those who put something there
 
     # ── Definitions ──────────────────────────────────────────────────────────────────────────────────────────────────
 

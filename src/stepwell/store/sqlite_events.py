@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import apsw
@@ -93,6 +93,12 @@ def forget(connection: apsw.Connection, now: int) -> int:
         connection.execute(SQL["keep_payloads"], (now,))
         connection.execute(SQL["forget_events"], (now, FORGET_AT_ONCE))
         return connection.changes()
+
+
+def inboxes(connection: apsw.Connection, after: Mapping[int, int], limit: int) -> Sequence[InboxItem]:
+    """See `ports.Store.inboxes`."""
+    items = [item for shard, behind in after.items() for item in inbox(connection, shard, behind, limit)]
+    return sorted(items, key=lambda item: item.id)[:limit]
 
 
 def inbox(connection: apsw.Connection, shard: int, after: int, limit: int) -> Sequence[InboxItem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -150,3 +150,11 @@ def _one_moment(connection: apsw.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
+
+
+def due(connection: apsw.Connection, shards: Collection[int], now: int, limit: int) -> Sequence[str]:
+    """See `ports.Store.due`."""
+    found = [row for shard in shards for row in select(connection, "due", (shard, now, limit))]
+    if len(shards) > 1:
+        found.sort(key=lambda row: row[1:])
+    return [row[0] for row in found[:limit]]

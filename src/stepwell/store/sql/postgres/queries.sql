@@ -4,6 +4,9 @@
 -- name: some_tables
 SELECT array(SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename LIMIT 3)::text[]
 
+-- name: may_use_schema
+SELECT has_schema_privilege($1, 'USAGE')
+
 -- name: migrations
 SELECT number, name, checksum, applied_by FROM migrations ORDER BY number
 
@@ -137,10 +140,12 @@ FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[]) WITH ORD
     AS item (shard, kind, execution, step, payload, place)
 ORDER BY place
 
--- name: inbox
+-- name: inboxes
 SELECT i.id, i.shard, i.kind, coalesce(i.payload, e.body), i.execution, i.step
-FROM inbox AS i LEFT JOIN events AS e ON e.number = i.event
-WHERE i.shard = $1 AND i.id > $2 ORDER BY i.id LIMIT $3
+FROM unnest($1::int[], $2::bigint[]) AS seen (shard, id),
+     LATERAL (SELECT * FROM inbox WHERE inbox.shard = seen.shard AND inbox.id > seen.id ORDER BY inbox.id LIMIT $3) AS i
+     LEFT JOIN events AS e ON e.number = i.event
+ORDER BY i.id LIMIT $3
 
 -- ── Executions: writing ──────────────────────────────────────────────────────────────────────────────────────────────
 -- Each of the two statements that append is a transaction by itself, or the main part of one. It does nothing unless
@@ -288,10 +293,17 @@ SELECT shard FROM inbox WHERE kind IN ('start', 'start_child', 'compensate_self'
 ORDER BY shard
 
 -- name: due
-SELECT id FROM executions WHERE shard = $1 AND NOT hot AND wake_at <= $2 ORDER BY wake_at, key LIMIT $3
+SELECT due.id
+FROM unnest($1::int[]) AS shard,
+     LATERAL (SELECT id, wake_at, key FROM executions AS e WHERE e.shard = shard.shard AND NOT hot AND wake_at <= $2
+              ORDER BY wake_at, key LIMIT $3) AS due
+ORDER BY due.wake_at, due.key LIMIT $3
 
 -- name: next_wake
-SELECT min(wake_at) FROM executions WHERE shard = $1 AND NOT hot AND wake_at IS NOT NULL
+SELECT min(at)
+FROM unnest($1::int[]) AS shard,
+     LATERAL (SELECT min(wake_at) AS at FROM executions AS e
+              WHERE e.shard = shard.shard AND NOT hot AND wake_at IS NOT NULL) AS next
 
 -- ── Events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

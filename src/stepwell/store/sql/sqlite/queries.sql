@@ -150,7 +150,7 @@ SELECT shard FROM inbox WHERE kind IN ('start', 'start_child', 'compensate_self'
 ORDER BY shard
 
 -- name: due
-SELECT id FROM executions WHERE shard = ? AND hot = 0 AND wake_at <= ? ORDER BY wake_at, key LIMIT ?
+SELECT id, wake_at, key FROM executions WHERE shard = ? AND hot = 0 AND wake_at <= ? ORDER BY wake_at, key LIMIT ?
 
 -- name: next_wake
 SELECT min(wake_at) FROM executions WHERE shard = ? AND hot = 0 AND wake_at IS NOT NULL
