@@ -1,9 +1,15 @@
-"""A worker whose steps are done by a Dask cluster: its scheduler and one worker run in this process, over TCP."""
+"""A worker whose steps are done by a Dask cluster: its scheduler and one worker run in this process, over TCP.
+
+Run as a program, it is such a cluster, prints its address, and ends with its standard input.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from stepwell.ports.work import TaskContext
@@ -23,7 +29,7 @@ def started_cluster(threads: int = 8) -> Any:
     import distributed
 
     return distributed.LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=1, threads_per_worker=threads, processes=False, dashboard_address=None, protocol="tcp://",
+        n_workers=1, threads_per_worker=threads, processes=False, dashboard_address="127.0.0.1:0", protocol="tcp://",
         silence_logs=50,
     )  # fmt: skip
 
@@ -38,17 +44,31 @@ def do(number: int, config: Any, context: TaskContext) -> Any:
     return asyncio.run_coroutine_threadsafe(working(), loop).result()
 
 
-class DaskHarness(DispatcherHarness):
-    """The worker under test."""
+def slow(seconds: float) -> str:
+    """Takes so long."""
+    time.sleep(seconds)
+    return "slept"
 
-    def __init__(self, address: str, work: Work) -> None:
+
+class DaskHarness(DispatcherHarness):
+    """The worker under test.
+
+    Args:
+        function: what the cluster calls with the configuration; what the test does when None.
+    """
+
+    def __init__(self, address: str, work: Work, function: Callable[[Any], Any] | None = None) -> None:
         super().__init__()
         number = next(_numbers)
         _WORKS[number] = (work, asyncio.get_running_loop())
         self.clock = VirtualClock()
         self.cluster = DaskCluster(DaskOptions(scheduler=address))
         self.cluster.check()
-        handler = DaskHandler(self.cluster, lambda config, context: Call(do, (number, config, context), {}))
+
+        def prepare(config: Any, context: TaskContext) -> Call:
+            return Call(function, (config,), {}) if function is not None else Call(do, (number, config, context), {})
+
+        handler = DaskHandler(self.cluster, prepare)
         self.dispatcher = self.worker = LocalWorker(
             {"work": handler}, self.take, self.clock, KnownSecrets(SECRETS), max_concurrent=1_000
         )
@@ -62,3 +82,8 @@ class DaskHarness(DispatcherHarness):
         for _ in range(3):
             await self.clock.settle()
             await asyncio.sleep(QUIET)
+
+
+if __name__ == "__main__":
+    print(started_cluster().scheduler_address, flush=True)
+    sys.stdin.read()

@@ -12,8 +12,9 @@ from stepwell.execution.event import Event, EventTooLarge, check_size, reserved_
 from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
 from stepwell.tasks.settings import invalid_config, read_settings
 
-Publish = Callable[[Event], Awaitable[bool]]
-"""Stores an event, and all that it starts; whether it was new. Durable when it returns."""
+Publish = Callable[[Event, str], Awaitable[bool]]
+"""Stores an event that came in a trace (as the W3C writes it; empty for none), and all that it starts; whether it was
+new. Durable when it returns."""
 
 
 class _EmitEventSettings(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,5 +58,5 @@ class EmitEventHandler(TaskHandler):
             check_size(event.data)
         except EventTooLarge as error:
             raise TaskError("event_too_large", str(error)) from None
-        await self._publish(event)
+        await self._publish(event, context.traceparent or "")
         return TaskResult({"id": event.id, "type": event.type, "source": event.source})

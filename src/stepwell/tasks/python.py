@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -33,12 +34,21 @@ class PythonHandler(TaskHandler):
             NotFound: (code `unknown-task`). TaskError: (type `invalid_config`, `invalid_arguments`).
             Exception: whatever the function raises.
         """
+        function, arguments = self.chosen(config)
+        return TaskResult(await function.call(arguments, context))
+
+    def chosen(self, config: Any) -> tuple[TaskFunction, Mapping[str, Any]]:
+        """The function that a configuration names, and its arguments, not yet checked.
+
+        Raises:
+            NotFound: (code `unknown-task`). TaskError: (type `invalid_config`).
+        """
         settings = read_settings(config, _PythonSettings, "python")
         function = self._tasks.get(settings.task)
         arguments = settings.args or {}
         if settings.available:
             arguments = {**function.signature.taken_from(settings.available), **arguments}
-        return TaskResult(await function.call(arguments, context))
+        return function, arguments
 
 
 class TaskFunctionHandler(TaskHandler):
@@ -53,6 +63,15 @@ class TaskFunctionHandler(TaskHandler):
         Raises:
             TaskError: (type `invalid_arguments`). Exception: whatever the function raises.
         """
+        function, arguments = self.chosen(config)
+        return TaskResult(await function.call(arguments, context))
+
+    def chosen(self, config: Any) -> tuple[TaskFunction, Mapping[str, Any]]:
+        """The function, and its arguments, not yet checked.
+
+        Raises:
+            TaskError: (type `invalid_arguments`).
+        """
         if config is not None and not isinstance(config, dict):
             raise TaskError("invalid_arguments", f"{self._function.name!r} takes its arguments by name, in an object")
-        return TaskResult(await self._function.call(config or {}, context))
+        return self._function, config or {}

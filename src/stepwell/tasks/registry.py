@@ -83,6 +83,19 @@ class TaskFunction:
         """Its parameters, read at the first call: annotations may name what is defined after the function."""
         return Signature(self.function, check_first=self._check_first)
 
+    def bound(self, arguments: Mapping[str, Any], context: TaskContext) -> tuple[Sequence[Any], Mapping[str, Any]]:
+        """What the function is called with, by position and by name.
+
+        Raises:
+            TaskError: (type `invalid_arguments`) listing everything that does not fit the signature.
+        """
+        try:
+            return self.signature.bind(arguments, context)
+        except WrongArguments as wrong:
+            details = {"problems": [{"argument": each.argument, "message": each.message} for each in wrong.problems]}
+            message = f"{self.name!r} cannot be called like this: {wrong}"
+            raise TaskError("invalid_arguments", message, details=details) from None
+
     def call(self, arguments: Mapping[str, Any], context: TaskContext) -> Awaitable[Any]:
         """Call the function with checked arguments; gives what it returns.
 
@@ -90,12 +103,7 @@ class TaskFunction:
             TaskError: (type `invalid_arguments`) listing everything that does not fit the signature.
             Exception: whatever the function raises.
         """
-        try:
-            positional, named = self.signature.bind(arguments, context)
-        except WrongArguments as wrong:
-            details = {"problems": [{"argument": each.argument, "message": each.message} for each in wrong.problems]}
-            message = f"{self.name!r} cannot be called like this: {wrong}"
-            raise TaskError("invalid_arguments", message, details=details) from None
+        positional, named = self.bound(arguments, context)
         if self._is_async:
             return cast("Awaitable[Any]", self.function(*positional, **named))
         return _called_in_thread(context, self.function, positional, named)

@@ -44,7 +44,13 @@ class DaskOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DaskCluster:
-    """The connection to a scheduler: made when it is first needed, and again after it was lost."""
+    """The connection to a scheduler: made when it is first needed, and again after it was lost.
+
+    Attributes:
+        grave: not being able to reach it keeps no server from being ready.
+    """
+
+    grave = False
 
     def __init__(self, options: DaskOptions) -> None:
         self._options = options

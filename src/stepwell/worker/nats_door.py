@@ -58,7 +58,10 @@ class NatsDoor(Onlooker):
     Attributes:
         node: tells this process from all others.
         garbage: how many messages were none that anybody here understands.
+        grave: not being able to reach NATS keeps no server from being ready: workers may still fetch over HTTP.
     """
+
+    grave = False
 
     def __init__(
         self, queues: Queues, options: NatsOptions, *, most_out: int = MOST_OUT, look_seconds: float = LOOK_SECONDS

@@ -119,13 +119,18 @@ class NatsFetching(Fetching):
     # ── What a worker asks ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def poll(self, limit: int, wait: int) -> Polled:
-        until = asyncio.get_running_loop().time() + wait / SECOND
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait / SECOND
         taking: asyncio.Task[list[Handed]] | None = None
         try:
             while True:
                 tickets = await self._pull.fetched(limit, until)
-                if not tickets:
+                if not tickets and self.link.is_up:
                     return Polled(assignments=[], stop=[])
+                if not tickets:
+                    await self.link.up()
+                    until = loop.time() + wait / SECOND
+                    continue
                 taking = self._spawn(self._take(tickets))
                 handed = await asyncio.shield(taking)
                 taking = None

@@ -75,6 +75,7 @@ class RemoteWorker:
         self._free = asyncio.Event()
         self._draining = asyncio.Event()
         self._giving_up = False
+        self._is_cut_off = False
 
     @property
     def running(self) -> int:
@@ -149,17 +150,21 @@ class RemoteWorker:
                 self._take(handed)
 
     async def _polled(self, limit: int) -> Polled:
-        pause, log = FIRST_PAUSE, _log.warning
+        pause = FIRST_PAUSE
         while True:
             try:
-                return await self._fetching.poll(limit, POLL_FOR)
+                polled = await self._fetching.poll(limit, POLL_FOR)
             except ConnectionError as error:
-                log("the engine cannot be asked for work: %s; it is tried again", error)
-                log = _log.debug
+                self._note_silence("the engine cannot be asked for work", error)
                 await self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+            else:
+                self._is_cut_off = False
+                return polled
 
     def _take(self, handed: Handed) -> None:
+        if handed.id in self._running:
+            return  # another engine has it now, and hears of its end
         self._running.add(handed.id)
         self._traces[handed.id] = handed.traceparent
         self._worker.dispatch(
@@ -185,7 +190,7 @@ class RemoteWorker:
 
     async def _report(self, report: Report) -> None:
         id_ = f"{report.execution}/{report.step}/{report.attempt}"
-        pause, log = FIRST_PAUSE, _log.warning
+        pause = FIRST_PAUSE
         while id_ in self._running:
             try:
                 if report.error is None:
@@ -193,8 +198,7 @@ class RemoteWorker:
                 else:
                     await self._fetching.fail(id_, report.error)
             except ConnectionError as error:
-                log("%s cannot be reported: %s; it is tried again", id_, error)
-                log = _log.debug
+                self._note_silence(f"{id_} cannot be reported", error)
                 await self._pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
@@ -212,10 +216,16 @@ class RemoteWorker:
             try:
                 beat = await self._fetching.heartbeat(list(self._running))
             except (ConnectionError, StepwellError) as error:
-                _log.warning("the engine did not take the sign of life: %s", error)
+                self._note_silence("the engine did not take the sign of life", error)
                 continue
             for id_ in beat.lost:
                 self._stop(id_)
+
+    def _note_silence(self, what: str, error: Exception) -> None:
+        """There is no answer: said once, until there is one to a question for work."""
+        log = _log.debug if self._is_cut_off else _log.warning
+        self._is_cut_off = True
+        log("%s: %s; it is tried again", what, error)
 
     def _stop(self, id_: str) -> None:
         self._worker.stop(id_)
