@@ -25,7 +25,7 @@ def main() -> int:
     """Run once; returns the exit status."""
     options, passed_on = arguments()
     options.folder.mkdir(parents=True, exist_ok=True)
-    store = f"sqlite:{options.folder / 'executions.db'}"
+    store = options.store or f"sqlite:{options.folder / 'executions.db'}"
     with running_services(options, store) as addresses:
         configuration = options.folder / "services.yaml"
         configuration.write_text(configuration_text(addresses), "utf-8")
@@ -37,6 +37,7 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fail-email", action="store_true", help="the mail server is down: a failure that is handled")
     parser.add_argument("--no-event", action="store_true", help="the user never verifies: the account is deleted again")
+    parser.add_argument("--store", help="the URL of the store (default: a file in the folder)")
     parser.add_argument(
         "--folder",
         type=Path,

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +30,20 @@ class Done(NamedTuple):
         return report
 
 
-def run(*command: str | Path, folder: Path, given: str | None = None, path: str | None = None) -> Done:
-    """Run a command in a folder and wait for its end. `path`: where it finds other commands, when not as usual."""
-    surroundings = environment() if path is None else {**environment(), "PATH": path}
+def run(
+    *command: str | Path,
+    folder: Path,
+    given: str | None = None,
+    path: str | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Done:
+    """Run a command in a folder and wait for its end.
+
+    Args:
+        path: where it finds other commands, when not as usual.
+        settings: more for its environment.
+    """
+    surroundings = {**environment(), **({} if path is None else {"PATH": path}), **(settings or {})}
     done = subprocess.run(
         command,
         cwd=folder,
@@ -45,9 +57,9 @@ def run(*command: str | Path, folder: Path, given: str | None = None, path: str 
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def python(script: Path, *arguments: str | Path, folder: Path) -> Done:
+def python(script: Path, *arguments: str | Path, folder: Path, settings: Mapping[str, str] | None = None) -> Done:
     """Run a Python script."""
-    return run(sys.executable, script, *arguments, folder=folder)
+    return run(sys.executable, script, *arguments, folder=folder, settings=settings)
 
 
 def stepwell(*arguments: str | Path, folder: Path, given: str | None = None) -> Done:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from stepwell.app.ai_sections import Ai
 from stepwell.app.broker_sections import BROKERS, Events
+from stepwell.app.cluster_sections import ClusterSection
 from stepwell.app.remote_sections import ComputeSection, NatsSection
 from stepwell.app.sections import Duration, PositiveDuration, RateLimitSection
 from stepwell.app.security_sections import Security
@@ -219,6 +220,7 @@ class Configuration(_Section):
     databases: dict[PolicyName, str] = {}
     ai: Ai | None = None
     nats: NatsSection | None = None
+    cluster: ClusterSection = ClusterSection()
     compute: ComputeSection = ComputeSection()
     services: dict[str, ServiceSection] = {}
     policies: dict[PolicyName, PolicySection] = {}
@@ -253,6 +255,8 @@ def _with_other_names(values: Mapping[str, Any]) -> dict[str, Any]:
     as `state_store.connection_string`."""
     merged = dict(values)
     if isinstance(store := merged.get("state_store"), Mapping) and "url" in store:
+        if "connection_string" in store:
+            raise ConfigurationError("state_store: `url` and `connection_string` are two names of one thing: give one")
         others = {name: value for name, value in store.items() if name != "url"}
         merged["state_store"] = {"connection_string": store["url"], **others}
     execution = {**dict(merged.pop("concurrency", {}) or {}), **dict(merged.get("execution") or {})}
@@ -359,7 +363,8 @@ def load_configuration(
     configuration = configuration_from(values, where=where)
     url = store or environment.get("STEPWELL_STORE")
     if url:
-        given = StateStore(connection_string=url, reconnect=configuration.state_store.reconnect)
+        rest = {"reconnect": configuration.state_store.reconnect}
+        given = StateStore(connection_string=url).model_copy(update=rest)
         configuration = configuration.model_copy(update={"state_store": given})
     nats = environment.get("STEPWELL_NATS")
     if nats:

@@ -60,6 +60,8 @@ LOOK_EVERY: Final = SECOND
 """Between two looks at what other processes committed."""
 
 LOOK_FOR_OTHERS: Final = 5 * SECOND
+LOOK_SELDOM: Final = MINUTE
+"""The same where the store tells of new subscriptions: in case that it could not."""
 CLAIM: Final = MINUTE
 """A process that says nothing for so long delivers a subscription no more."""
 
@@ -392,6 +394,7 @@ class Deliverer:
         self._reading = reading
         self._send = send
         self._node = node
+        self._look_for_others = LOOK_FOR_OTHERS
         self._couriers: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
         self._changed = asyncio.Event()
         self._alarm = Alarm(clock, self._changed.set)
@@ -399,6 +402,8 @@ class Deliverer:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        if self._looks and self._store.listen_to_documents([SUBSCRIPTION], self.look):
+            self._look_for_others = LOOK_SELDOM
         self._changed.set()
         self._tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._listen())]
         return self
@@ -437,7 +442,7 @@ class Deliverer:
                 _log.warning("subscriptions cannot be read at the moment: %s", error)
                 self._alarm.set(now + _AGAIN_AFTER)
             if self._looks:
-                self._alarm.set(now + (LOOK_EVERY if self._couriers else LOOK_FOR_OTHERS))
+                self._alarm.set(now + (LOOK_EVERY if self._couriers else self._look_for_others))
 
     async def _arrange(self, now: int) -> None:
         active = {each.key for each in await _all(self._store) if read_subscription(each).active}

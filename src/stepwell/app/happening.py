@@ -17,6 +17,7 @@ from stepwell.app.schedules import Schedules
 from stepwell.app.session import Session
 from stepwell.app.subscriptions import Subscriptions
 from stepwell.base.clock import Clock
+from stepwell.store.factory import is_in_memory
 from stepwell.tasks.client import HttpClient
 
 
@@ -48,4 +49,4 @@ async def open_subscriptions(
 
 def is_shared(configuration: Configuration) -> bool:
     """Whether other processes may use the store too."""
-    return not configuration.state_store.url.startswith("memory:")
+    return not is_in_memory(configuration.state_store.url)

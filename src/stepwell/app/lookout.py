@@ -1,4 +1,4 @@
-"""Looking every few seconds at what other processes may have changed in the store."""
+"""Looking now and then at what other processes may have changed in the store."""
 
 from __future__ import annotations
 
@@ -8,23 +8,31 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from stepwell.base.clock import Clock
-from stepwell.base.durations import SECOND
+from stepwell.base.durations import MINUTE, SECOND
 from stepwell.base.errors import StoreError
 from stepwell.engine.alarm import Alarm
+from stepwell.ports.ledger import Ledger
 
 LOOK_EVERY: Final = 5 * SECOND
 """What was changed elsewhere is known here after about this, in microseconds."""
+LOOK_SELDOM: Final = MINUTE
+"""Where the store tells of changes: in case that it could not."""
 
 _log = logging.getLogger(__name__)
 
 
 class Lookout:
-    """Calls `look` when opened and then every `LOOK_EVERY`. A store that cannot be read is looked at again."""
+    """Calls `look` when opened, and then whenever documents of a kind were changed; where the store does not tell of
+    that, every `LOOK_EVERY`. A store that cannot be read is looked at again."""
 
-    def __init__(self, look: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    def __init__(self, look: Callable[[], Awaitable[None]], ledger: Ledger, kind: str, clock: Clock) -> None:
         self._look = look
+        self._ledger = ledger
+        self._kind = kind
         self._clock = clock
-        self._alarm = Alarm(clock, self._ring)
+        self._pause = LOOK_EVERY
+        self._rung = asyncio.Event()
+        self._alarm = Alarm(clock, self._rung.set)
         self._looking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -33,8 +41,11 @@ class Lookout:
         Raises:
             StoreError: the store cannot be read.
         """
+        if self._ledger.listen_to_documents([self._kind], self._rung.set):
+            self._pause = LOOK_SELDOM
         await self._look()
-        self._alarm.set(self._clock.now() + LOOK_EVERY)
+        self._alarm.set(self._clock.now() + self._pause)
+        self._looking = asyncio.create_task(self._go_on())
 
     async def close(self) -> None:
         """Look no more."""
@@ -43,12 +54,14 @@ class Lookout:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
 
-    def _ring(self) -> None:
-        self._looking = asyncio.create_task(self._look_again())
-
-    async def _look_again(self) -> None:
-        try:
-            await self._look()
-        except StoreError as error:
-            _log.warning("%s; it is tried again", error)
-        self._alarm.set(self._clock.now() + LOOK_EVERY)
+    async def _go_on(self) -> None:
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            pause = self._pause
+            try:
+                await self._look()
+            except StoreError as error:
+                _log.warning("%s; it is tried again", error)
+                pause = LOOK_EVERY
+            self._alarm.set(self._clock.now() + pause)

@@ -45,7 +45,7 @@ class PolicySettings:
         self._ledger = ledger
         self._configuration = configuration
         self._clock = clock
-        self.lookout = Lookout(self._look, clock)
+        self.lookout = Lookout(self._look, ledger, KIND, clock)
         self._set: dict[tuple[PolicyKind, str], SetPolicy] = {}
 
     def list(self) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from stepwell.app.schedule_documents import (
 from stepwell.app.schedule_firing import ScheduleFiring
 from stepwell.app.triggers import ActiveTrigger, ActiveTriggers
 from stepwell.base.clock import Clock
-from stepwell.base.durations import DAY, SECOND
+from stepwell.base.durations import DAY, MINUTE, SECOND
 from stepwell.base.errors import Conflict, StepwellError
 from stepwell.engine.alarm import Alarm
 from stepwell.ports.ledger import Document, Write
@@ -35,6 +35,8 @@ from stepwell.triggers.schedules import BadSchedule, Timing, what_is_due
 
 LOOK_EVERY: Final = 2 * SECOND
 """Between two looks at what other processes may have changed."""
+LOOK_SELDOM: Final = MINUTE
+"""The same where the store tells of changes: in case that it could not."""
 
 AGAIN_AFTER: Final = 30 * SECOND
 """After something went wrong."""
@@ -74,6 +76,8 @@ class ScheduleRunner:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        if self._look_every is not None and self._store.listen_to_documents((SCHEDULE, "registration"), self.look):
+            self._look_every = LOOK_SELDOM
         self._rung.set()
         self._task = asyncio.create_task(self._run(), name="stepwell schedules")
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,10 +17,10 @@ from stepwell.base.clock import Clock
 from stepwell.base.errors import ConfigurationError, NotFound, UsageError
 from stepwell.base.instants import to_rfc3339
 from stepwell.ports.ledger import Document, Ledger, Write
-from stepwell.services.cipher import KEY_VARIABLE, OLD_KEYS_VARIABLE, LazyKeyFile, environment_keys
+from stepwell.services.cipher import KEY_VARIABLE, OLD_KEYS_VARIABLE, LazyKeyFile, environment_keys, missing_key
 from stepwell.services.secret_table import KIND, Keys, StoredSecret, decoded, key_name, opened, sealed
 from stepwell.services.secrets import LARGEST, is_secret_name
-from stepwell.store.factory import sqlite_path
+from stepwell.store.factory import is_on_server, sqlite_path, without_password
 
 _BATCH: Final = 100
 
@@ -132,6 +133,8 @@ def keys_of(
 ) -> Keys:
     """The keys for the secrets of a store: those of the environment, else of the file beside the database.
 
+    A database that is shared has no such file: asking for its keys then raises ConfigurationError (code `missing-key`).
+
     Args:
         url: of the store.
         announce: told when the file was made.
@@ -140,6 +143,8 @@ def keys_of(
     path = sqlite_path(url)
     if given:
         return lambda: given
+    if is_on_server(url):
+        return partial(_no_keys, url)
     if path is None:
         made = [secrets.token_bytes(32)]
         return lambda: made
@@ -154,6 +159,8 @@ def add_key(url: str, environment: Mapping[str, str] = os.environ) -> None:
         ConfigurationError: (code `invalid-key`) there is no new key in the environment, or the file cannot be written.
     """
     path = sqlite_path(url)
+    if is_on_server(url) and not environment_keys(environment):
+        raise missing_key(without_password(url))
     if environment_keys(environment):
         if len(environment_keys(environment)) == 1:
             hint = f"put the old key into {OLD_KEYS_VARIABLE} and a new one into {KEY_VARIABLE}, then say it again"
@@ -161,6 +168,10 @@ def add_key(url: str, environment: Mapping[str, str] = os.environ) -> None:
             raise ConfigurationError(message, code="invalid-key", hint=hint)
     elif path is not None:
         LazyKeyFile(Path(f"{path.expanduser()}.key"), lambda message: None).add()
+
+
+def _no_keys(url: str) -> Sequence[bytes]:
+    raise missing_key(without_password(url))
 
 
 def _check(name: str, value: str) -> None:

@@ -34,7 +34,7 @@ class ServiceSettings:
         self._ledger = ledger
         self._configured = services_of(configuration)
         self._clock = clock
-        self.lookout = Lookout(self._look, clock)
+        self.lookout = Lookout(self._look, ledger, KIND, clock)
         self._set: dict[str, Document] = {}
 
     def list(self) -> list[dict[str, Any]]:

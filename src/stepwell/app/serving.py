@@ -7,11 +7,15 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
+
 from stepwell.app.alert_rules import Figures
 from stepwell.app.alerting import Alerts
 from stepwell.app.approval_care import ApprovalCare
 from stepwell.app.approval_minding import ApprovalMinder
 from stepwell.app.approvals import Approvals
+from stepwell.app.brokers import Brokers, open_brokers
+from stepwell.app.cluster import Cluster, is_cluster, joining_of
 from stepwell.app.configuration import Configuration
 from stepwell.app.dead_letters import DeadLetters
 from stepwell.app.feed import LifecycleFeed
@@ -90,6 +94,7 @@ class Parts:
         self.interventions = Interventions(session, self.operators, self.reading, clock)
         self.people = People(session.handlers["notify"], session.secrets, clock, "stepwell")
         self._services: list[object] = []
+        self.cluster = Cluster(session.store, session.engine, clock, configuration)
         self.health = Health(session.store, session.engine, clock, node_name(), lambda: self._services)
 
     @property
@@ -110,7 +115,9 @@ class Parts:
         in_line = worker.load()["in_line"] or 0
         if self.session.queues is not None:
             in_line += sum(queue.waiting for queue in self.session.queues.states())
-        return gauges_of(await self.monitoring.census(), engine.gates(), engine.load()["in_line"] or 0, in_line)
+        gauges = gauges_of(await self.monitoring.census(), engine.gates(), engine.load()["in_line"] or 0, in_line)
+        figures = [figure for each in self._services if isinstance(each, Brokers) for figure in each.figures()]
+        return msgspec.structs.replace(gauges, brokers=figures)
 
     def service(self, kind: type[T]) -> T:
         """The service of this class, which `SERVICES` opened.
@@ -175,6 +182,10 @@ def _minder(parts: Parts) -> AbstractAsyncContextManager[ApprovalMinder]:
     return minder.open()
 
 
+def _brokers(parts: Parts) -> AbstractAsyncContextManager[Brokers]:
+    return open_brokers(parts.configuration, parts.session, parts.reading, parts.bell, parts.clock, parts.owner)
+
+
 def _subscriptions(parts: Parts) -> AbstractAsyncContextManager[Subscriptions]:
     return open_subscriptions(parts.session, parts.clock, parts.configuration, parts.reading, parts.bell, parts.owner)
 
@@ -189,6 +200,7 @@ SERVICES: Final[Sequence[Service]] = (
     _alerts,
     _schedules,
     _subscriptions,
+    _brokers,
     _minder,
 )
 """In the order in which they are opened; closed in reverse."""
@@ -233,6 +245,7 @@ async def open_server(
                 clock=clock,
                 measures=metrics,
                 keeps_logs=True,
+                joins=joining_of(configuration, metrics.node) if is_cluster(configuration) else None,
             )
         )
         metrics.attach(session.engine.peek)

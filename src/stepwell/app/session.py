@@ -16,9 +16,11 @@ import msgspec
 from stepwell.app.allowances import Allowances
 from stepwell.app.capabilities import capable_handlers, models_of
 from stepwell.app.checking import catalogue_of
+from stepwell.app.cluster import shards_shared
 from stepwell.app.cluster_key import check_key
 from stepwell.app.configuration import Configuration
 from stepwell.app.definitions import Definitions
+from stepwell.app.emitted import Outbox
 from stepwell.app.network import guard_of
 from stepwell.app.notifications import channels_of
 from stepwell.app.packs import add_packs, register_workflows
@@ -34,6 +36,7 @@ from stepwell.app.triggering import Triggering
 from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.engine.engine import Engine, Limits
+from stepwell.engine.membership import Joining
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.ports.measures import Measures
@@ -117,6 +120,7 @@ async def open_session(
     clock: Clock | None = None,
     measures: Measures | None = None,
     keeps_logs: bool = False,
+    joins: Joining | None = None,
 ) -> AsyncIterator[Session]:
     """An engine on the configured store, or on `store`, which stays open then.
 
@@ -127,6 +131,7 @@ async def open_session(
             configuration says otherwise.
         measures: told what the engine measures of itself.
         keeps_logs: somebody keeps what tasks log; see `telemetry.logs.TaskLines`.
+        joins: how the engine shares shards with others on the store; None for one with a shard of its own.
     """
     if store is None:
         async with (
@@ -143,6 +148,7 @@ async def open_session(
                 clock=clock,
                 measures=measures,
                 keeps_logs=keeps_logs,
+                joins=joins,
             ) as session,
         ):
             yield session
@@ -156,8 +162,12 @@ async def open_session(
     plugins.register(registries)
     add_packs(configuration.packs, registries)
 
-    async def publish(event: Event) -> bool:
-        return not (await triggering.publish_by(engine, event, clock.now())).duplicate
+    outbox = Outbox(configuration.events.sinks, codec)
+
+    async def publish(event: Event, trace: str) -> bool:
+        now = clock.now()
+        told = outbox.writes(event, trace, now)
+        return not (await triggering.publish_by(engine, event, now, writes=told, trace=trace)).duplicate
 
     keys = keys_of(configuration.state_store.url, announce)
     secret_store = SecretStore(store, keys, clock)
@@ -180,7 +190,8 @@ async def open_session(
         **plugins.handlers(),
     }
     names, policies = services.names(), policies_of(configuration)
-    catalogue = catalogue_of(registries, set(handlers), names, policies, channels.keys(), plugins)
+    brokers = configuration.events.brokers().keys()
+    catalogue = catalogue_of(registries, set(handlers), names, policies, channels.keys(), plugins, brokers)
     allowances = Allowances(configuration.security, store, clock)
     definitions = Definitions(store, catalogue, allowances.check_start)
     execution = configuration.execution
@@ -196,6 +207,7 @@ async def open_session(
         service_gates=service_gates_of(configuration),
         named_plans=lambda name, version: definitions.plan_named(Reference(name, version)),
         measures=measures,
+        joins=joins,
     )
     traceparent = tracing.traceparent if tracing is not None else None
     worker = LocalWorker(
@@ -216,15 +228,13 @@ async def open_session(
         tracing.attach(engine.peek)
         show_traces(tracing)
     triggering = Triggering(store, definitions.stored, allowances.check_start)
-    if configuration.events.kafka_servers:
-        _log.warning(
-            "events.kafka_servers is set, but this version has no connection to a broker: events come by calls"
-        )
+    if configuration.events.brokers() and not has_queues:
+        _log.warning("brokers are configured: only a server (stepwell serve) reads topics and tells sinks")
     try:
         packs = [pack for folder in configuration.packs for pack in registries.packs[folder]]
         await register_workflows(packs, definitions, clock.now(), this_user())
         await remote.open()
-        await engine.open(shard, take_over=take_over)
+        await engine.open(shard, take_over=take_over, behind=shards_shared(configuration))
         yield Session(
             engine,
             definitions,

@@ -29,6 +29,7 @@ from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.dialects.loading import load
 from stepwell.ports.store import Store
+from stepwell.store.factory import is_in_memory
 
 Report = Mapping[str, Any]
 T = TypeVar("T")
@@ -103,7 +104,7 @@ def _line(applied: Applied) -> str:
 def _apply_here(files: Sequence[Path], setup: Setup, draft: bool, reason: str | None) -> list[Applied] | None:
     with output_kept_clean():
         configuration = configuration_of(setup)
-        if store_file(configuration) is None:
+        if is_in_memory(configuration.state_store.url):
             require_store(configuration)  # what is registered in memory is gone at once
         definitions = _definitions(files, setup)
     if definitions is None:

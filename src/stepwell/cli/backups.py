@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
+from stepwell.app.configuration import Configuration
 from stepwell.base.errors import StoreError
 from stepwell.cli.documents import emit
 from stepwell.cli.opening import configuration_of, require_store, store_file
 from stepwell.cli.options import Setup
+from stepwell.services.cipher import KEY_VARIABLE
+from stepwell.store.factory import is_on_server, without_password
 from stepwell.store.sqlite import BUSY_TIMEOUT
 from stepwell.store.sqlite_backup import back_up
 from stepwell.store.sqlite_file import Database
@@ -20,6 +24,8 @@ def back_up_store(target: Path, setup: Setup, output: str) -> int:
     """Copy the store, and the file of its key when there is one."""
     configuration = configuration_of(setup)
     require_store(configuration)
+    if is_on_server(configuration.state_store.url):
+        raise _done_by_the_server(configuration, target)
     path = store_file(configuration)
     assert path is not None, "a store in memory was refused"
     key = Path(f"{path}.key")
@@ -32,6 +38,24 @@ def back_up_store(target: Path, setup: Setup, output: str) -> int:
     report = {"store": str(path), "backup": str(target), "bytes": size, "key": str(kept) if key.exists() else None}
     emit(report, output, lambda: _line(report))
     return 0
+
+
+def _done_by_the_server(configuration: Configuration, target: Path) -> StoreError:
+    from stepwell.store.postgres_database import database_of
+
+    database = database_of(configuration.state_store.url)
+    words = [
+        "pg_dump",
+        "--format=custom",
+        f"--schema={database.schema}",
+        f"--file={target}",
+        without_password(database.dsn),
+    ]
+    return StoreError(
+        f"{database.location} is backed up with PostgreSQL's own tools, which can do so while engines are at work",
+        code="backup-elsewhere",
+        hint=f"{shlex.join(words)}  (pg_restore brings it back; keep {KEY_VARIABLE} elsewhere)",
+    )
 
 
 def _copy_key(key: Path, target: Path) -> None:

@@ -17,7 +17,8 @@ from stepwell.base.clock import SystemClock
 from stepwell.base.instants import from_rfc3339, to_rfc3339
 from stepwell.base.version import VERSION
 from stepwell.cli.opening import store_file
-from stepwell.services.cipher import KEY_VARIABLE, LazyKeyFile, environment_key
+from stepwell.services.cipher import KEY_VARIABLE, LazyKeyFile, environment_key, missing_key
+from stepwell.store.factory import is_on_server, without_password
 
 OLDEST_PYTHON: Final = (3, 11)
 OLDEST_SQLITE: Final = (3, 51, 3)
@@ -77,10 +78,13 @@ def key_check(configuration: Configuration) -> Check:
     """The key that encrypts secret values in the store.
 
     Raises:
-        ConfigurationError: there is one, and it is none.
+        ConfigurationError: there is one, and it is none; there is none, and the store needs one (code `missing-key`).
     """
     if environment_key(os.environ) is not None:
         return Check("key", "ok", f"from the environment variable {KEY_VARIABLE}")
+    url = configuration.state_store.url
+    if is_on_server(url):
+        raise missing_key(without_password(url))
     database = store_file(configuration)
     if database is None:
         return Check("key", "ok", "made anew for every process: the store is in memory")

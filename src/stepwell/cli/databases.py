@@ -3,40 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from rich.console import RenderableType
 
 from stepwell.app.configuration import Configuration
-from stepwell.app.session import open_store
+from stepwell.app.session import configured_store
 from stepwell.base.errors import StoreError
+from stepwell.base.instants import to_rfc3339
 from stepwell.cli.documents import emit
 from stepwell.cli.opening import configuration_of, existing_store, reading_of, require_store, store_file
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
 from stepwell.cli.tables import facts, rendered
-from stepwell.cli.words import count, size
+from stepwell.cli.words import count, ranges, size
 from stepwell.ports.records import StoreStatus
-from stepwell.store.factory import store_for
+from stepwell.ports.store import Store
+from stepwell.store.factory import is_on_server, without_password
 
 
 def migrate_store(setup: Setup, output: str) -> int:
     """Make the store or bring it up to date."""
     configuration = configuration_of(setup)
-    path = store_file(configuration)
-    is_new = path is not None and not path.exists()
 
-    async def migrate() -> StoreStatus:
-        async with open_store(configuration, migrate=True) as store:
-            return await store.status()
+    async def migrate() -> tuple[bool, StoreStatus]:
+        store = configured_store(configuration)
+        is_new = await _is_new(configuration, store)
+        await store.migrate()
+        await store.open(migrate=False)
+        try:
+            return is_new, await store.status()
+        finally:
+            await store.close()
 
-    status = asyncio.run(migrate())
+    is_new, status = asyncio.run(migrate())
     document = {"location": status.location, "schema_version": status.schema_version, "created": is_new}
     made = "made" if is_new else "up to date"
     emit(document, output, lambda: f"{status.location}: {made}, schema {status.schema_version}")
     return 0
+
+
+async def _is_new(configuration: Configuration, store: Store) -> bool:
+    """Whether there is nothing yet where the store is to be."""
+    if not is_on_server(configuration.state_store.url):
+        path = store_file(configuration)
+        return path is not None and not path.exists()
+    try:
+        await store.status()
+    except StoreError as error:
+        if error.code != "store-missing":
+            raise
+        return True
+    return False
 
 
 def show_status(setup: Setup, output: str) -> int:
@@ -44,7 +64,7 @@ def show_status(setup: Setup, output: str) -> int:
     configuration = configuration_of(setup)
 
     require_store(configuration)
-    status = asyncio.run(store_for(configuration.state_store.url).status())  # not opened: it may be of any version
+    status = asyncio.run(configured_store(configuration).status())  # not opened: it may be of any version
     document: dict[str, Any] = msgspec.to_builtins(status)
     emit(document, output, lambda: rendered(facts(_facts(status))))
     return 0
@@ -65,7 +85,7 @@ def _facts(status: StoreStatus) -> Iterator[tuple[str, RenderableType]]:
     yield "locks", f"{status.locks:,}"
     yield "documents", f"{status.documents:,}"
     yield "journal", count(status.journal, "entry", "entries")
-    yield "engines", "\n".join(_owner(owner) for owner in status.owners) or "none"
+    yield "engines", "\n".join(_engines(status.owners)) or "none"
 
 
 def _by_status(executions: Mapping[str, int]) -> str:
@@ -74,8 +94,16 @@ def _by_status(executions: Mapping[str, int]) -> str:
     return f"{total:,} ({parts})" if parts else "0"
 
 
-def _owner(owner: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in owner.items())
+def _engines(owners: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each engine, with its shards, and when its leases end."""
+    shards: dict[str, list[int]] = {}
+    ends: dict[str, int] = {}
+    for owner in owners:
+        name = f"{owner['owner']}, host {owner['host']}, pid {owner['pid']}" + (", gone" if owner["gone"] else "")
+        shards.setdefault(name, []).append(owner["shard"])
+        ends[name] = min(ends.get(name, owner["expires_at"]), owner["expires_at"])
+    for name, owned in shards.items():
+        yield f"{name}: shards {ranges(owned)} until {to_rfc3339(ends[name])}"
 
 
 def verify_store(setup: Setup, output: str, *, quiet: bool) -> int:
@@ -85,7 +113,7 @@ def verify_store(setup: Setup, output: str, *, quiet: bool) -> int:
     problems = asyncio.run(_problems(configuration))
     emit({"ok": not problems, "problems": problems}, output, lambda: "\n".join(problems))
     if not quiet:
-        location = configuration.state_store.url
+        location = without_password(configuration.state_store.url)
         say(f"{location}: {count(len(problems), 'problem')}" if problems else f"{location}: all is well")
     return 1 if problems else 0
 
@@ -98,4 +126,4 @@ async def _problems(configuration: Configuration) -> list[str]:
     except StoreError as error:
         if error.code != "store-damaged":
             raise
-        return [error.message, *await store_for(configuration.state_store.url).check()]
+        return [error.message, *await configured_store(configuration).check()]

@@ -30,7 +30,7 @@ from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, WorkflowDefinit
 from stepwell.dialects.loading import settings_in
 from stepwell.ports.services import Cipher
 from stepwell.ports.store import Store
-from stepwell.store.factory import sqlite_path
+from stepwell.store.factory import is_on_server, sqlite_path
 from stepwell.tasks.builtin import builtin_types
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def catalogue_for(configuration: Configuration, registries: Registries) -> Catal
     types = builtin_types(registries.tasks, registries.rules) | capable_handlers(configuration).keys() | {"emit_event"}
     types |= plugins.handlers().keys()
     services, policies, channels = services_of(configuration), policies_of(configuration), channels_of(configuration)
-    catalogue = catalogue_of(registries, types, services.keys(), policies, channels.keys(), plugins)
+    brokers = configuration.events.brokers().keys()
+    catalogue = catalogue_of(registries, types, services.keys(), policies, channels.keys(), plugins, brokers)
     registered = _registered_names(configuration)
     catalogue.workflows = registered | brought if registered is not None else brought or None
     return catalogue
@@ -98,7 +99,7 @@ def _brought_by_packs(configuration: Configuration, registries: Registries) -> S
 def _registered_names(configuration: Configuration) -> Set[str] | None:
     """The names of the workflows that are registered; None when there is no store that can be read as it is."""
     file = store_file(configuration)
-    if file is None or not file.exists():
+    if not (is_on_server(configuration.state_store.url) or (file is not None and file.exists())):
         return None
 
     import asyncio
@@ -179,7 +180,7 @@ def checked(source: Source, catalogue: Catalogue) -> tuple[WorkflowDefinition, L
 
 
 def store_file(configuration: Configuration) -> Path | None:
-    """The file of the configured store, or None when it is in memory.
+    """The file of the configured store, or None when it is in memory or on a server.
 
     Raises:
         ConfigurationError: code `invalid-store`.
@@ -189,12 +190,14 @@ def store_file(configuration: Configuration) -> Path | None:
 
 
 def require_store(configuration: Configuration) -> None:
-    """Refuse to go on when there is no store yet: looking must not make one.
+    """Refuse to go on when there is no store yet: looking must not make one. One on a server is asked later.
 
     Raises:
         StoreError: code `store-missing`.
     """
     path = store_file(configuration)
+    if is_on_server(configuration.state_store.url):
+        return
     if path is None:
         raise StoreError(
             "a store in memory ends with the process that made it: there is nothing to look at",

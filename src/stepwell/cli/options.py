@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from stepwell.store.factory import without_password
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -43,9 +45,9 @@ class Setup(NamedTuple):
     token: Token | None = None
 
     def again(self) -> str:
-        """The options that say the same in another call, with a space before them. The token is not among them."""
+        """The options that say the same in another call, with a space before them; without token and passwords."""
         words = ["--server", self.server] if self.server is not None else []
-        words += ["--store", self.store] if self.store is not None else []
+        words += ["--store", without_password(self.store)] if self.store is not None else []
         words += ["--config", str(self.config)] if self.config is not None else []
         for module in self.modules:
             words += ["--import", module]
@@ -56,7 +58,7 @@ class Setup(NamedTuple):
         if self.server is not None:
             return _options(["--server", self.server])
         if self.store is not None:
-            return _options(["--store", self.store])
+            return _options(["--store", without_password(self.store)])
         return _options(["--config", str(self.config)] if self.config is not None else [])
 
 
@@ -164,7 +166,8 @@ def _setup_options(*, store: bool, server: bool, modules: bool, dialect: str | N
     options: list[Decorator] = []
     if store:
         help_ = (
-            "The store: sqlite:PATH, a path ending in .db, or memory:.  [env var: STEPWELL_STORE; default: stepwell.db]"
+            "The store: sqlite:PATH, a path ending in .db, postgresql://USER@HOST/DATABASE, or memory:.  "
+            "[env var: STEPWELL_STORE; default: stepwell.db]"
         )
         options.append(click.option("--store", metavar="URL", help=help_))
     if server:

@@ -33,7 +33,6 @@ from stepwell.cli.opening import (
     reading_of,
     registries_of,
     require_store,
-    store_file,
 )
 from stepwell.cli.options import Setup
 from stepwell.cli.progress import Progress, Watcher
@@ -47,6 +46,7 @@ from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ExecutionStatus
 from stepwell.ports.store import Store
+from stepwell.store.factory import is_in_memory
 
 
 class Request(NamedTuple):
@@ -215,7 +215,7 @@ class _Run:
         return TimedOut(f"it has not ended within {format_duration(self._request.timeout or 0)}", hint=hint)
 
     def _how_to_go_on(self, execution: str) -> str:
-        if store_file(self._configuration) is None:
+        if is_in_memory(self._configuration.state_store.url):
             return "it was kept in memory only, and is gone"
         return f"to go on: stepwell run --resume {execution}{self._request.setup.again()}"
 
@@ -226,7 +226,7 @@ class _Run:
         )
 
     def _progress(self, execution: str, plan: Plan, past: Sequence[HistoryEvent]) -> Progress:
-        sendable = store_file(self._configuration) is not None
+        sendable = not is_in_memory(self._configuration.state_store.url)
         progress = Progress(execution, plan.definition, self._request.setup if sendable else None)
         progress.recall(past)
         return progress

@@ -18,6 +18,7 @@ from stepwell.cli.checks import Check
 from stepwell.cli.opening import store_file
 from stepwell.cli.words import count, size
 from stepwell.ports.records import StoreStatus
+from stepwell.store.factory import is_on_server
 
 _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "glusterfs", "ceph", "fuse.sshfs"})
 _TRY_LOCK: Final = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
@@ -25,6 +26,9 @@ _TRY_LOCK: Final = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcn
 
 def store_checks(configuration: Configuration) -> Iterator[Check]:
     """Whether the store can be used, and whether its file system is fit for it."""
+    if is_on_server(configuration.state_store.url):
+        yield _existing(configuration)
+        return
     path = store_file(configuration)
     if path is None:
         yield Check("store", "warn", "in memory: nothing outlives the process", "name a file with --store sqlite:PATH")
@@ -51,8 +55,8 @@ def _existing(configuration: Configuration) -> Check:
     try:
         status = asyncio.run(look())
     except StepwellError as error:
-        outdated = error.code == "store-outdated"
-        return Check("store", "warn" if outdated else "fail", error.message, error.hint)
+        works = error.code in ("store-outdated", "store-missing")
+        return Check("store", "warn" if works else "fail", error.message, error.hint)
     executions = count(sum(status.executions.values()), "execution")
     used = f", {size(status.size_bytes)}" if status.size_bytes is not None else ""
     engines = count(len(status.owners), "engine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,6 +15,17 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """`1 step`, `2 steps`, `1,000 steps`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Numbers in order, those that follow one another together: `0-3, 7`."""
+    found: list[list[int]] = []
+    for number in sorted(numbers):
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
 
 
 def took(micros: int) -> str:

@@ -40,6 +40,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         own_id: the id that its sender gave it; None where there is none.
         place: where it is kept: the same each time it is delivered, another for every other message ever published to
             a topic of that name; None where the broker does not tell.
+        at: the instant at which it was published, the same each time it is delivered; None where nobody says.
         tries: how often it was delivered, as far as the broker counts.
         token: the broker's own.
     """
@@ -51,6 +52,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     line: str = ""
     own_id: str | None = None
     place: str | None = None
+    at: int | None = None
     tries: int = 1
     token: Any = None
 

@@ -6,7 +6,7 @@ what it names); after an error nothing of the call was written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from stepwell.execution.event import Event
@@ -171,12 +171,12 @@ class Store(Ledger, Tallies, Protocol):
         something asks for a start or for the compensation of one that has ended, in order."""
         ...
 
-    async def due(self, shard: int, now: int, limit: int) -> Sequence[str]:
-        """Parked executions of the shard whose `wake_at` has come, the longest due first."""
+    async def due(self, shards: Collection[int], now: int, limit: int) -> Sequence[str]:
+        """Parked executions of the shards whose `wake_at` has come, the longest due first."""
         ...
 
-    async def next_wake(self, shard: int) -> int | None:
-        """The earliest `wake_at` of the shard."""
+    async def next_wake(self, shards: Collection[int]) -> int | None:
+        """The earliest `wake_at` of the shards."""
         ...
 
     async def list(self, query: ExecutionQuery) -> Page:
@@ -279,6 +279,11 @@ class Store(Ledger, Tallies, Protocol):
         """Items not yet consumed, with an id greater than `after`, in order."""
         ...
 
+    async def inboxes(self, after: Mapping[int, int], limit: int = 1_000) -> Sequence[InboxItem]:
+        """Items not yet consumed of several shards, each with an id greater than the number given for its shard; in
+        order of id."""
+        ...
+
     def listen(self, callback: Callable[[], None], inbox: int | None = None) -> bool:
         """Call `callback` on the event loop whenever somebody else may have put something into an owned inbox.
 
@@ -287,7 +292,7 @@ class Store(Ledger, Tallies, Protocol):
                 put there, and not for owned ones.
 
         Returns:
-            Whether calls come; where they do not, or not always, one has to look now and then.
+            Whether a call always comes; where one may be missing, one has to look now and then.
         """
         ...
 

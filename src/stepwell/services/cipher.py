@@ -107,6 +107,25 @@ class LazyCipher(Cipher):
         return RingCipher(keys)
 
 
+class MissingCipher(Cipher):
+    """Of a store whose key must be given, when it is not: encrypts and decrypts nothing.
+
+    Args:
+        location: of the store.
+    """
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+
+    def encrypt(self, plain: bytes) -> bytes:
+        """Raises: ConfigurationError: code `missing-key`."""
+        raise missing_key(self._location)
+
+    def decrypt(self, sealed: bytes) -> bytes:
+        """Raises: ConfigurationError: code `missing-key`."""
+        raise missing_key(self._location)
+
+
 class LazyKeyFile:
     """A file with a key, made (readable by its owner only) when a key is needed and there is none.
 
@@ -243,6 +262,15 @@ def wrong_key(reason: str = "the key is not the one it was encrypted with, or it
         f"a secret value of the store cannot be decrypted: {reason}",
         code="wrong-key",
         hint=f"set {KEY_VARIABLE} or the key file to the key that was used when it was stored",
+    )
+
+
+def missing_key(location: str) -> ConfigurationError:
+    """The error when a store that several machines share is to be used without a key."""
+    return ConfigurationError(
+        f"no key is given for what is secret in {location}; it is shared, and whoever uses it needs the same",
+        code="missing-key",
+        hint=f"set {KEY_VARIABLE} to 32 random bytes in base64, such as `openssl rand -base64 32` gives, and keep them",
     )
 
 
