@@ -9,6 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from stepwell.app.access import Role
+from stepwell.app.audit import Doer
+from stepwell.app.security import Security
 from stepwell.base.durations import HOUR, MINUTE
 from tests.api.conftest import OpenServer, Server
 from tests.api.documents import API, YAML, workflow
@@ -202,3 +205,22 @@ async def test_a_page_shows_nothing_of_a_prompt_as_html(open_test_server: OpenSe
         page = (await server.get(await link(server, await asked(server, text)))).text
         assert "<script>" not in page
         assert "&lt;b&gt;" in page
+
+
+async def test_nobody_makes_a_link_with_which_to_answer_for_others_but_an_admin(
+    open_test_server: OpenServer,
+) -> None:
+    async with open_test_server() as server:
+        execution = await asked(server)
+        doer = Doer(name="operator", proof="system")
+        keys = server.parts.service(Security).keys
+        statuses = {}
+        people: list[tuple[str, Role]] = [("eve", "operator"), ("ada", "operator"), ("boss", "admin")]
+        for name, role in people:
+            token = (await keys.create(name, role, None, None, doer)).token
+            server.parts.service(Security).close_now()
+            path = f"{API}/approvals/{execution}/approve/links"
+            proof = {"Authorization": f"Bearer {token}"}
+            answer = await server.post(path, json={"person": "ada"}, headers=proof)
+            statuses[name] = answer.status_code
+        assert statuses == {"eve": 403, "ada": 201, "boss": 201}

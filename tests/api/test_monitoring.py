@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -210,7 +211,8 @@ async def test_a_server_that_takes_nothing_from_its_inbox_is_not_ready(server: S
     class Seen:
         """The store as the check sees it."""
 
-        async def inbox(self, of: int, after: int = 0, limit: int = 1_000) -> Any:
+        async def inboxes(self, after: Mapping[int, int], limit: int = 1_000) -> Any:
+            assert dict(after) == {shard: 0}
             return waiting
 
         def __getattr__(self, name: str) -> Any:
@@ -228,6 +230,27 @@ async def test_a_server_that_takes_nothing_from_its_inbox_is_not_ready(server: S
     refused = await server.get("/readyz")
     assert refused.status_code == 503
     assert [each["code"] for each in refused.json()["errors"]] == ["inbox"]
+
+
+async def test_while_the_store_cannot_be_reached_a_server_says_at_once_that_it_is_not_ready(server: Server) -> None:
+    class Away:
+        """The store in an outage that it sits out."""
+
+        outage = "ConnectionRefusedError: connection refused"
+
+        async def write(self, *_: Any) -> Any:
+            await asyncio.Event().wait()
+
+        inboxes = write
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(server.parts.store, name)
+
+    server.parts.health._store = Away()  # type: ignore[assignment]
+    refused = await server.get("/readyz")
+    assert refused.status_code == 503
+    assert [each["message"] for each in refused.json()["errors"]] == ["store: it cannot be reached"]
+    assert (await server.get("/healthz")).status_code == 200
 
 
 async def test_a_server_of_which_a_task_in_the_background_breaks_is_not_ready(

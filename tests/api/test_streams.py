@@ -36,6 +36,7 @@ async def test_an_execution_is_followed_to_its_end(server: Server) -> None:
     assert told[-1].type == "stepwell.execution.cancelled.v1"
     assert [int(each.id) for each in told] == sorted({int(each.id) for each in told})
     assert told[-1].data["subject"] == id_
+    assert told[-1].data["data"]["workflow"] == "asking"
 
 
 async def test_a_break_misses_nothing_and_the_end_says_that_there_is_no_more(server: Server) -> None:
@@ -86,7 +87,7 @@ async def test_a_reader_gets_what_it_asked_for_only(server: Server) -> None:
     async with streaming(serving_app(server.context), f"{API}/events/stream", query) as stream:
         told = await stream.until(3)
     assert {each.type.split(".")[1] for each in told} == {"execution"}
-    assert {each.data["data"].get("workflow", "two") for each in told} == {"two"}
+    assert {each.data["data"]["workflow"] for each in told} == {"two"}
 
 
 async def test_the_stream_ends_when_the_server_closes(server: Server) -> None:

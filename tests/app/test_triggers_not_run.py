@@ -20,13 +20,31 @@ spec:
 """
 
 
-def findings(trigger: str) -> list[tuple[str, str, int]]:
-    loaded = check(Source("w.yaml", DOCUMENT % trigger), catalogue_of(Registries(), set(), None))
+def findings(trigger: str, *brokers: str) -> list[tuple[str, str, int]]:
+    loaded = check(Source("w.yaml", DOCUMENT % trigger), catalogue_of(Registries(), set(), None, brokers=brokers))
     return [(finding.code, finding.severity, finding.span.line) for finding in loaded.diagnostics]
 
 
-def test_a_trigger_that_starts_nothing_yet_is_pointed_out() -> None:
-    assert findings("{topic: {name: x}}") == [("not-triggered", "warning", 7)]
+@pytest.mark.parametrize(
+    ("trigger", "brokers"),
+    [
+        ("{topic: {name: x}}", ()),
+        ("{topic: {name: x}}", ("kafka", "nats")),
+        ("{topic: {broker: nats, name: x}}", ("kafka",)),
+    ],
+)
+def test_a_trigger_whose_broker_is_not_configured_is_pointed_out(trigger: str, brokers: tuple[str, ...]) -> None:
+    assert findings(trigger, *brokers) == [("not-triggered", "warning", 7)]
+
+
+@pytest.mark.parametrize("trigger", ["{topic: {name: x}}", "{topic: {broker: kafka, name: x, filter: {a: 1}}}"])
+def test_a_trigger_whose_broker_is_configured_is_right(trigger: str) -> None:
+    assert findings(trigger, "kafka") == []
+
+
+def test_a_filter_is_given_once() -> None:
+    trigger = "{topic: {name: x, filter: {a: 1}}, filter: {b: 1}}"
+    assert findings(trigger, "kafka") == [("conflicting-keys", "error", 7)]
 
 
 @pytest.mark.parametrize(

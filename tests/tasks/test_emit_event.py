@@ -54,7 +54,7 @@ class Publishing:
         self.events: list[Event] = []
         self.handler = EmitEventHandler(self.publish, VirtualClock())
 
-    async def publish(self, event: Event) -> bool:
+    async def publish(self, event: Event, trace: str) -> bool:
         self.events.append(event)
         return True
 

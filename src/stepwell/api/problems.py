@@ -53,6 +53,8 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
     "invalid-alert": 422,
     "invalid-service": 422,
     "start-key-reused": 422,
+    "draining": 503,
+    "no-shard": 503,
     "bad-signature": 401,
     "signature-missing": 401,
     "stale-timestamp": 401,

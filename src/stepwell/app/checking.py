@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from typing import Final
 
 from stepwell.app.capabilities import NEEDED
@@ -42,6 +42,7 @@ class Catalogue:
         channels: names of the channels of the configuration; None when they are not known, and not checked.
         workflows: names of registered workflows; None when they are not known, and not checked.
         plugins: what installed packages bring.
+        brokers: names of those in the configuration.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Catalogue:
         workflows: Set[str] | None = None,
         channels: Set[str] | None = None,
         plugins: Plugins | None = None,
+        brokers: Collection[str] = (),
     ) -> None:
         self._handlers = handlers
         self._tasks = tasks
@@ -63,6 +65,7 @@ class Catalogue:
         self.workflows = workflows
         self.channels = channels
         self.plugins = plugins or Plugins(())
+        self.brokers = brokers
 
     def known(self) -> Known:
         """For validation: the names that exist."""
@@ -91,6 +94,7 @@ def catalogue_of(
     policies: Mapping[str, Policy] | None = None,
     channels: Set[str] | None = None,
     plugins: Plugins | None = None,
+    brokers: Collection[str] = (),
 ) -> Catalogue:
     """What can be run with these registries, handlers, services, and configured policies and channels."""
     return Catalogue(
@@ -101,6 +105,7 @@ def catalogue_of(
         policies=policies or {},
         channels=channels,
         plugins=plugins,
+        brokers=brokers,
     )
 
 
@@ -111,7 +116,7 @@ def check(source: Source, catalogue: Catalogue) -> Loaded:
     if definition is None:
         return loaded
     refused = [*_not_configured(definition, catalogue), *_not_supported(definition, catalogue)]
-    said = [_finding(definition, *each) for each in trigger_findings(definition)]
+    said = [_finding(definition, *each) for each in trigger_findings(definition, catalogue.brokers)]
     findings = sorted(
         (*loaded.diagnostics, *refused, *said), key=lambda finding: (finding.span.line, finding.span.column)
     )

@@ -154,7 +154,9 @@ class LifecycleFeed:
         for seq, event in enumerate(decoded, start=first):
             if type(event).__name__ in TYPES:
                 told = lifecycle_event(row.execution, event_report(seq, event))
-                found.append(FeedEvent(row.number - 1, row.workflow, told.type, _encode(told.as_cloud_event())))
+                found.append(
+                    FeedEvent(row.number - 1, row.workflow, told.type, _encode(told.as_cloud_event(row.workflow)))
+                )
         if found:
             found[-1] = msgspec.structs.replace(found[-1], place=row.number)
         return found

@@ -14,6 +14,7 @@ import msgspec
 from stepwell.base.clock import Clock
 from stepwell.base.durations import SECOND
 from stepwell.base.errors import StepwellError
+from stepwell.engine.elsewhere import AWAIT
 from stepwell.engine.engine import Engine
 from stepwell.engine.requests import REQUEST
 from stepwell.ports.ledger import Write
@@ -29,14 +30,17 @@ PATIENCE: Final = 5.0
 STUCK_AFTER: Final = 30 * SECOND
 """An inbox item that is there for so long is not being dealt with. Requests to start something may wait for an engine
 that knows more tasks."""
-_LOOKED_AT: Final = 50
+_LOOKED_AT: Final = 200
+_WAITING: Final = (REQUEST, AWAIT)
+"""Kinds of items that may lie there for long: for an engine that knows more tasks, or until an execution ends."""
 
 _log = logging.getLogger(__name__)
 
 
 @runtime_checkable
 class Watched(Protocol):
-    """A service of a server that can say whether it works."""
+    """A service of a server that can say whether it works. One without which the server can be used all the same has an
+    attribute `grave` that is False."""
 
     def problem(self) -> str | None:
         """What is wrong, a sentence; None when nothing is."""
@@ -44,10 +48,15 @@ class Watched(Protocol):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """What was looked at, and what is wrong with it; None when nothing is."""
+    """What was looked at, and what is wrong with it; None when nothing is.
+
+    Attributes:
+        is_grave: whether that keeps the server from being ready.
+    """
 
     name: str
     problem: str | None
+    is_grave: bool = True
 
 
 class Health:
@@ -90,12 +99,17 @@ class Health:
         Args:
             is_closing: the server is about to end, and should be sent nothing more.
         """
+        store = await self._store_problem()
         return [
             Check("server", "it is about to end" if is_closing else None),
             Check("engine", self._engine_problem()),
-            Check("store", await self._store_problem()),
-            Check("inbox", await self._inbox_problem()),
-            *(Check(_name_of(each), each.problem()) for each in self._services() if isinstance(each, Watched)),
+            Check("store", store),
+            *([] if store is not None else [Check("inbox", await self._inbox_problem())]),
+            *(
+                Check(_name_of(each), each.problem(), getattr(each, "grave", True))
+                for each in self._services()
+                if isinstance(each, Watched)
+            ),
             *(Check(name, problem) for name, problem in self._broken.items()),
         ]
 
@@ -106,6 +120,8 @@ class Health:
 
     async def _store_problem(self) -> str | None:
         """Whether it can be written, found out by writing it."""
+        if self._store.outage is not None:
+            return "it cannot be reached"
         now = self._clock.now()
         if self._written is not None and now - self._written[0] < FRESH:
             return self._written[1]
@@ -123,14 +139,22 @@ class Health:
 
     async def _inbox_problem(self) -> str | None:
         """Whether somebody deals with what comes in: whether the oldest item is another one than a while ago."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._stuck_inboxes()
+        except TimeoutError:
+            return f"it was not read within {PATIENCE:g} seconds"
+        except StepwellError as error:
+            return f"it cannot be read ({error.code})"
+
+    async def _stuck_inboxes(self) -> str | None:
         now = self._clock.now()
         stuck = []
-        for shard in self._engine.shards:
-            try:
-                items = await self._store.inbox(shard, limit=_LOOKED_AT)
-            except StepwellError as error:
-                return f"it cannot be read ({error.code})"
-            oldest = next((item.id for item in items if item.kind != REQUEST), 0)
+        shards = list(self._engine.shards)
+        items = await self._store.inboxes(dict.fromkeys(shards, 0), _LOOKED_AT)
+        first = {item.shard: item.id for item in reversed(items) if item.kind not in _WAITING}
+        for shard in shards:
+            oldest = first.get(shard, 0)
             known, since = self._oldest.get(shard, (0, now))
             if oldest != known:
                 since = now

@@ -42,8 +42,13 @@ class LifecycleEvent(msgspec.Struct, frozen=True, kw_only=True):
         """The instant, in microseconds since the Unix epoch."""
         return from_rfc3339(self.time)
 
-    def as_cloud_event(self) -> dict[str, Any]:
-        """The event as CloudEvents 1.0 writes it in JSON."""
+    def as_cloud_event(self, workflow: str | None = None) -> dict[str, Any]:
+        """The event as CloudEvents 1.0 writes it in JSON.
+
+        Args:
+            workflow: the name of what the execution runs, to be told with it.
+        """
+        beside = {"workflow": workflow} if workflow is not None else {}
         return {
             "specversion": "1.0",
             "id": f"{self.execution_id}/{self.seq}",
@@ -52,7 +57,7 @@ class LifecycleEvent(msgspec.Struct, frozen=True, kw_only=True):
             "subject": self.execution_id if self.step is None else f"{self.execution_id}/{self.step}",
             "time": self.time,
             "datacontenttype": "application/json",
-            "data": {"execution_id": self.execution_id, "step": self.step, **self.data},
+            "data": {"execution_id": self.execution_id, "step": self.step, **beside, **self.data},
         }
 
 

@@ -81,7 +81,9 @@ class Parts:
         self.owner = owner_name()
         self.reading = Reading(session.store, session.codec, session.definitions)
         self.registry = Registry(session.store)
-        self.operators = Operators(session.store, session.codec, session.definitions, clock, self.owner)
+        self.operators = Operators(
+            session.store, session.codec, session.definitions, clock, self.owner, box=session.engine.post_box
+        )
         self.approvals = Approvals(session.store, self.reading)
         self.approval_care = ApprovalCare(session.store, self.approvals, session.codec, clock)
         self.dead_letters = DeadLetters(session.store)
@@ -162,7 +164,10 @@ def _feed(parts: Parts) -> AbstractAsyncContextManager[LifecycleFeed]:
 
 def _alerts(parts: Parts) -> AbstractAsyncContextManager[Alerts]:
     figures = Figures(parts.store, parts.monitoring, parts.gauges, parts.clock.now)
-    return Alerts(parts.configuration, parts.store, figures, parts.people, parts.clock).open()
+    engine = parts.session.engine
+    return Alerts(
+        parts.configuration, parts.store, figures, parts.people, parts.clock, lambda: engine.leads
+    ).open()
 
 
 def _log_keeper(parts: Parts) -> AbstractAsyncContextManager[LogKeeper]:

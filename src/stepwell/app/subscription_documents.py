@@ -7,7 +7,7 @@ is tried again, or that waits behind such a one of the same execution. Those hol
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any, Final, Literal
 
 import msgspec
@@ -70,12 +70,12 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     def wants(self, workflow: str, type_: str) -> bool:
         """Whether it is told of an event of this type, of an execution of this workflow."""
-        return self.wants_workflow(workflow) and _matches(self.types, type_)
+        return self.wants_workflow(workflow) and matches_any(self.types, type_)
 
     def wants_workflow(self, workflow: str) -> bool:
         """Whether it is told of any events of this workflow."""
         is_seen = self.namespaces is None or namespace_of(workflow) in self.namespaces
-        return is_seen and _matches(self.workflows, workflow)
+        return is_seen and matches_any(self.workflows, workflow)
 
     def is_seen_by(self, namespaces: Set[str] | None) -> bool:
         """Whether somebody who sees these namespaces, or all, may see it."""
@@ -206,7 +206,8 @@ def subscription_report(subscription: Subscription, place: Place | None, waiting
     }
 
 
-def _matches(patterns: tuple[str, ...], text: str) -> bool:
+def matches_any(patterns: Sequence[str], text: str) -> bool:
+    """Whether the text is one of these, in which `*` stands for any characters."""
     return any(
         pattern in ("*", text) or ("*" in pattern and re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text))
         for pattern in patterns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from stepwell.definition.code import Code
@@ -12,8 +12,8 @@ from stepwell.triggers.signatures import BadVerification, verification_of
 TRIGGER_CODES: Final[Mapping[str, Code]] = {
     "not-triggered": Code(
         "warning",
-        "A trigger of this kind starts nothing in this version: it has no connection to a broker.",
-        "Start the workflow by an event, a webhook or a schedule, or wait for a later version.",
+        "The trigger names a broker, or a topic of one, that the configuration here does not have.",
+        "Give the server's configuration the broker: `events: {kafka: ...}`, `nats` or `rabbitmq`.",
     ),
     "bad-verification": Code(
         "error",
@@ -36,12 +36,14 @@ class Said(NamedTuple):
     message: str
 
 
-def trigger_findings(definition: WorkflowDefinition) -> Iterator[Said]:
-    """The findings about the triggers of a definition."""
+def trigger_findings(definition: WorkflowDefinition, brokers: Collection[str] = ()) -> Iterator[Said]:
+    """The findings about the triggers of a definition.
+
+    Args:
+        brokers: names of those in the configuration.
+    """
     for trigger in definition.triggers:
-        if trigger.kind == "topic":
-            name = trigger.config.get("name")
-            message = f"this version has no connection to a broker, so the topic {name!r} starts nothing"
+        if trigger.kind == "topic" and (message := _unread(trigger, brokers)) is not None:
             yield Said("not-triggered", trigger.path, message)
         if trigger.kind == "webhook":
             yield from _webhook(trigger)
@@ -54,6 +56,18 @@ def verify_settings(trigger: Trigger) -> dict[str, Any] | None:
         return None
     tolerance = settings.get("tolerance")
     return {**settings, **({"tolerance": f"{tolerance}us"} if tolerance is not None else {})}
+
+
+def _unread(trigger: Trigger, brokers: Collection[str]) -> str | None:
+    """Why the topic of a trigger would not be read here; None when it would."""
+    topic, named = trigger.config.get("name"), trigger.config.get("broker")
+    if not brokers:
+        return f"no broker is configured here, so the topic {topic!r} starts nothing"
+    if named is None and len(brokers) > 1:
+        return f"the topic {topic!r} is of none of the brokers {', '.join(sorted(brokers))}: name one with `broker`"
+    if named is not None and named not in brokers:
+        return f"no broker {named!r} is configured here, so the topic {topic!r} starts nothing"
+    return None
 
 
 def _webhook(trigger: Trigger) -> Iterator[Said]:

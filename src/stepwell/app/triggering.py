@@ -8,14 +8,15 @@ twice. The start key sees to that too, and lets events with the same `dedupe_key
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 
+from stepwell.app.dead_events import dead_event
 from stepwell.app.firings import Firings
-from stepwell.app.triggers import ActiveTriggers, Fired, Kind, Permit, fire
+from stepwell.app.triggers import ActiveTrigger, ActiveTriggers, Fired, Kind, Permit, fire
 from stepwell.app.triggers import Firing as Firing
 from stepwell.app.triggers import Outcome as Outcome
 from stepwell.definition.model import WorkflowDefinition
@@ -23,7 +24,7 @@ from stepwell.engine.engine import Engine
 from stepwell.engine.requests import StartRequest, item_of
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
-from stepwell.ports.ledger import JournalEntry
+from stepwell.ports.ledger import JournalEntry, Write
 from stepwell.ports.records import Published
 from stepwell.ports.store import Store
 
@@ -50,10 +51,24 @@ class PublishedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Occasion(NamedTuple):
-    """What the triggers make of an event, and the starts to ask for when it is stored."""
+    """What the triggers make of an event."""
 
-    firings: Sequence[Firing]
-    requests: Sequence[StartRequest]
+    fired: Sequence[Fired]
+
+    @property
+    def firings(self) -> Sequence[Firing]:
+        """What became of it by each of them."""
+        return [each.firing for each in self.fired]
+
+    @property
+    def requests(self) -> Sequence[StartRequest]:
+        """The starts to ask for when it is stored."""
+        return [each.request for each in self.fired if each.request is not None]
+
+    def dead(self, event: Event, now: int, codec: Codec) -> Sequence[Write]:
+        """The dead letters that it leaves: one for each trigger that refused it."""
+        dead = [dead_event(each, event, now, codec) for each in self.fired]
+        return [each.written() for each in dead if each is not None]
 
     def published(self, published: Published) -> PublishedEvent:
         """The same with what became of the event."""
@@ -84,50 +99,72 @@ class Triggering:
         self.triggers = ActiveTriggers(store, load, permit)
         self.firings = Firings(store)
 
-    async def occasion(self, event: Event) -> Occasion:
+    async def occasion(self, event: Event, trace: str = "") -> Occasion:
         """What the event starts. Nothing is started yet."""
-        fired = [
-            await fire(self._store, each, event, otherwise=event.data, same=[event.source, event.id])
-            for each in await self.triggers.of("event")
-            if _pattern(each.config["event"]).fullmatch(event.type)
-        ]
-        return Occasion([each.firing for each in fired], [each.request for each in fired if each.request is not None])
+        same = [event.source, event.id]
+        return Occasion(
+            [
+                await fire(self._store, each, event, otherwise=event.data, same=same, trace=trace)
+                for each in await self.triggers.of("event")
+                if takes(each, event)
+            ]
+        )
 
-    async def publish_by(self, engine: Engine, event: Event, now: int, also: Sequence[Fired] = ()) -> PublishedEvent:
-        """Publish the event by an engine: durable when this returns, and so is what it started.
+    async def publish_by(
+        self,
+        engine: Engine,
+        event: Event,
+        now: int,
+        also: Sequence[Fired] = (),
+        writes: Sequence[Write] = (),
+        *,
+        kind: Kind = "webhook",
+        trace: str = "",
+    ) -> PublishedEvent:
+        """Publish the event by an engine: durable when this returns, and so is what it started, and what of it is dead.
 
         Args:
-            also: what the webhook that it came by made of it.
+            also: what the webhook or the topics that it came by made of it; `kind` says which.
+            writes: of documents, in the same transaction, unless it is a duplicate.
+            trace: the trace that it came in, as the W3C writes it; empty for none.
         """
-        occasion = await self.occasion(event)
-        firings = [each.firing for each in also]
+        occasion = await self.occasion(event, trace)
         entries = [
-            *self._entries("webhook", firings, event, now),
-            *self._entries("event", occasion.firings, event, now),
+            *self.entries(kind, [each.firing for each in also], event, now),
+            *self.entries("event", occasion.firings, event, now),
         ]
-        whole = Occasion(
-            [*firings, *occasion.firings],
-            [*(each.request for each in also if each.request is not None), *occasion.requests],
-        )
-        published = whole.published(await engine.publish(event, whole.requests, entries))
+        whole = Occasion([*also, *occasion.fired])
+        written = [*writes, *whole.dead(event, now, engine.codec)]
+        published = whole.published(await engine.publish(event, whole.requests, entries, written))
         self.firings.count(published.firings)
         return published
 
-    async def publish(self, event: Event, codec: Codec, now: int, keep_until: int) -> PublishedEvent:
+    async def publish(
+        self, event: Event, codec: Codec, now: int, keep_until: int, writes: Sequence[Write] = ()
+    ) -> PublishedEvent:
         """Store the event where no engine is at hand, and ask for what it starts; whichever engine there is, or comes,
         begins that."""
         occasion = await self.occasion(event)
         posts = [item_of(request, codec) for request in occasion.requests]
-        entries = self._entries("event", occasion.firings, event, now)
-        return occasion.published(await self._store.publish(event, now, keep_until, posts, entries))
+        entries = self.entries("event", occasion.firings, event, now)
+        written = [*writes, *occasion.dead(event, now, codec)]
+        return occasion.published(await self._store.publish(event, now, keep_until, posts, entries, written))
 
-    def _entries(self, kind: Kind, firings: Sequence[Firing], event: Event, now: int) -> Sequence[JournalEntry]:
-        about = {"event": {"type": event.type, "source": event.source, "id": event.id}}
-        return self.firings.entries(kind, firings, now, about)
+    def entries(
+        self, kind: Kind, firings: Sequence[Firing], event: Event, now: int, about: Mapping[str, Any] | None = None
+    ) -> Sequence[JournalEntry]:
+        """What is to be noted of what triggers of a kind made of an event, with what else is to be said of it."""
+        named = {"event": {"type": event.type, "source": event.source, "id": event.id}, **(about or {})}
+        return self.firings.entries(kind, firings, now, named)
 
     def counts(self) -> list[dict[str, Any]]:
         """How often the triggers of each workflow fired, were filtered and so on, since this was made."""
         return self.firings.counts()
+
+
+def takes(active: ActiveTrigger, event: Event) -> bool:
+    """Whether an event trigger is for events of this type."""
+    return _pattern(active.config["event"]).fullmatch(event.type) is not None
 
 
 @lru_cache(maxsize=1_000)

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from stepwell.base.derive import digest
-from stepwell.base.errors import Conflict, InvalidInput, NotFound
+from stepwell.base.errors import Conflict, ErrorInfo, InvalidInput, NotFound
 from stepwell.base.ids import execution_id
 from stepwell.base.values import check_json
 from stepwell.decider.create import Start, create
@@ -23,7 +23,7 @@ from stepwell.definition.model import Trigger, WorkflowDefinition
 from stepwell.engine.requests import StartRequest
 from stepwell.execution.event import Event
 from stepwell.execution.matching import filter_problem, matches
-from stepwell.expression.errors import ExpressionError
+from stepwell.expression.errors import ExpressionError, Undefined
 from stepwell.expression.scope import Scope
 from stepwell.expression.template import Condition, Template, compile_condition, compile_template
 from stepwell.ports.records import Registration
@@ -57,10 +57,18 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fired(NamedTuple):
-    """What a trigger made of an event, and the start to ask for, if there is one."""
+    """What a trigger made of an event, and the start to ask for, if there is one.
+
+    Attributes:
+        error: why it refused the event, or None.
+        kind: of the trigger that did; seen: what its expressions saw beside the event.
+    """
 
     firing: Firing
     request: StartRequest | None = None
+    error: ErrorInfo | None = None
+    kind: Kind | None = None
+    seen: Mapping[str, Any] | None = None
 
 
 class CompiledTrigger(NamedTuple):
@@ -79,7 +87,11 @@ class CompiledTrigger(NamedTuple):
     dedupe: Template | None
 
     def filtered(self, event: Event, scope: Scope) -> str | None:
-        """Why the trigger does not want the event; None when it does. What is missing in the event is no error."""
+        """Why the trigger does not want the event; None when it does. What is missing in the event is no error.
+
+        Raises:
+            ExpressionError: that cannot be decided.
+        """
         if not self.trigger.active:
             return "the trigger is not active"
         if not self.plan.definition.config.enabled:
@@ -88,11 +100,13 @@ class CompiledTrigger(NamedTuple):
             if self.condition is not None:
                 return None if self.condition.holds(scope) else f"its filter does not hold: {self.trigger.filter}"
             wanted = self.filter.render(scope) if self.filter is not None else None
-        except ExpressionError as error:
+        except Undefined as error:
             return f"its filter cannot be decided: {error}"
+        except ExpressionError as error:
+            raise ExpressionError(f"its filter cannot be decided: {error.message}", code=error.code) from None
         problem = filter_problem(wanted)
         if problem is not None:
-            return f"its filter cannot be used: {problem}"
+            raise ExpressionError(f"its filter cannot be used: {problem}", code="invalid-filter")
         failing = [{path: part} for path, part in (wanted or {}).items() if not matches({path: part}, event.data)]
         return f"its filter asks for {_shown(failing[0])}" if failing else None
 
@@ -162,6 +176,13 @@ class ActiveTrigger(NamedTuple):
             reason=reason,
         )
 
+    def refusing(self, code: str, reason: str, event: Event, seen: Mapping[str, Any] | None) -> Fired:
+        """That it refused an event of which its expressions saw that."""
+        own = event.as_dict()
+        beside = {name: value for name, value in (seen or {}).items() if name not in own}
+        firing = self.firing("refused", reason=reason)
+        return Fired(firing, error=ErrorInfo(code, reason), kind=self.kind, seen=beside)
+
 
 class ActiveTriggers:
     """The triggers that count in a store, read anew only when something that is registered has changed.
@@ -229,6 +250,7 @@ async def fire(
     otherwise: Any,
     same: Sequence[Any],
     seen: Mapping[str, Any] | None = None,
+    trace: str = "",
 ) -> Fired:
     """What a trigger makes of an event. Nothing is started yet.
 
@@ -236,20 +258,21 @@ async def fire(
         otherwise: the input, when the trigger does not say what it is.
         same: JSON values; an event of which they are the same starts nothing more.
         seen: what expressions see as `event`; the event itself when None.
+        trace: the trace that the event came in, as the W3C writes it; empty for none.
     """
     compiled = active.compiled
     scope = Scope({"event": seen or event.as_dict()}, event.time, event.id.encode(errors="surrogatepass"))
-    reason = compiled.filtered(event, scope)
-    if reason is not None:
-        return Fired(active.firing("filtered", reason=reason))
-    if active.refused is not None:
-        return Fired(active.firing("refused", reason=active.refused))
     try:
+        reason = compiled.filtered(event, scope)
+        if reason is not None:
+            return Fired(active.firing("filtered", reason=reason))
+        if active.refused is not None:
+            return active.refusing("start-refused", active.refused, event, seen)
         given = compiled.input(scope, otherwise)
         key = compiled.start_key(active.workflow, scope, same)
         created = create(compiled.plan, Start(id="", input=given, seed=b""), event.time)
     except (ExpressionError, InvalidInput, Conflict) as error:
-        return Fired(active.firing("refused", reason=str(error)))
+        return active.refusing(error.code, str(error), event, seen)
     first = await store.find_start(key)
     if first is not None:
         return Fired(active.firing("present", first))
@@ -257,14 +280,15 @@ async def fire(
     # What is secret in the input is sealed by now, so that it is not in the clear in any inbox.
     return Fired(
         active.firing("started", execution),
-        StartRequest(execution, active.registration.digest, created.input, key),
+        StartRequest(execution, active.registration.digest, created.input, key, trace),
     )
 
 
 def _compiled(definition: WorkflowDefinition) -> Iterator[CompiledTrigger]:
     plan: Plan | None = None
-    for position, trigger in enumerate(definition.triggers):
+    for position, written in enumerate(definition.triggers):
         plan = plan or Plan(definition)
+        trigger = _with_filter(written)
         is_condition = isinstance(trigger.filter, str)
         yield CompiledTrigger(
             position,
@@ -275,6 +299,12 @@ def _compiled(definition: WorkflowDefinition) -> Iterator[CompiledTrigger]:
             compile_template(trigger.map) if trigger.map is not None else None,
             compile_template(trigger.dedupe_key) if trigger.dedupe_key is not None else None,
         )
+
+
+def _with_filter(trigger: Trigger) -> Trigger:
+    """The filter of a topic may stand beside its name."""
+    beside = trigger.config.get("filter") if trigger.kind == "topic" else None
+    return trigger if beside is None else msgspec.structs.replace(trigger, filter=beside)
 
 
 def _shown(filter_: Mapping[str, Any]) -> str:

@@ -404,6 +404,7 @@ class _KafkaSubscription(Subscription):
         number, offset = message.partition(), message.offset()
         part = self._parts[number]
         part.pull(offset)
+        at = message.timestamp()[1]
         headers = _headers_in(message.headers() or ())
         own_id = headers.pop(_ID, None)
         key = message.key()
@@ -415,7 +416,8 @@ class _KafkaSubscription(Subscription):
             key=text,
             line=f"key {text}" if text is not None else f"partition {number}",
             own_id=own_id,
-            place=f"{number}/{offset}/{message.timestamp()[1]}",
+            place=f"{number}/{offset}/{at}",
+            at=at * 1_000 if at >= 0 else None,
             token=_Token(number, offset, part, part.turn),
         )
 

@@ -248,6 +248,7 @@ class _NatsSubscription(Subscription):
             line=f"key {key}" if key is not None else f"subject {message.subject}",
             own_id=unquote(own_id) if own_id is not None else None,
             place=f"{about.stream}/{about.sequence.stream}/{about.timestamp.isoformat()}",
+            at=round(about.timestamp.timestamp() * 1_000_000),
             tries=about.num_delivered or 1,
             token=token,
         )

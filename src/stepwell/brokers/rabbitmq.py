@@ -321,6 +321,7 @@ class _RabbitSubscription(Subscription):
             line=f"key {key}" if key is not None else "",
             own_id=message.message_id,
             place=str(offset) if offset is not None else None,
+            at=round(message.timestamp.timestamp() * 1_000_000) if message.timestamp is not None else None,
             tries=int(str(count)) + 1 if count is not None else 1 + int(bool(message.redelivered)),
             token=token,
         )

@@ -71,6 +71,9 @@ def _trigger(entry: Any, path: Path, context: Context) -> Trigger | None:
     _check_filter(written.filter, (*path, "filter"), context)
     if written.topic is not None:
         _check_filter(written.topic.filter, (*path, "topic", "filter"), context)
+        if written.topic.filter is not None and written.filter is not None:
+            message = "the filter is given twice: for the topic, and for the trigger"
+            context.findings.add("conflicting-keys", message, (*path, "topic", "filter"))
     context.template(written.map, (*path, "map"), TRIGGER)
     context.template(written.dedupe_key, (*path, "dedupe_key"), TRIGGER)
     return Trigger(

@@ -16,9 +16,11 @@ from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
 from stepwell.engine.admission import Admission
 from stepwell.engine.committer import SHARD_LOST
+from stepwell.engine.forking import Forked, prepare_fork
 from stepwell.engine.hot import Hot
 from stepwell.engine.loaded import Loaded
 from stepwell.engine.ownership import Ownership
+from stepwell.execution.codec import Codec
 from stepwell.execution.evolve import begin
 from stepwell.execution.history import ExecutionCreated
 from stepwell.execution.inputs import Begin
@@ -61,6 +63,7 @@ class Beginning:
     def __init__(
         self,
         store: Store,
+        codec: Codec,
         clock: Clock,
         entropy: Callable[[int], bytes],
         loaded: Loaded,
@@ -71,6 +74,7 @@ class Beginning:
         default_timeout: int | None,
     ) -> None:
         self._store = store
+        self._codec = codec
         self._clock = clock
         self._entropy = entropy
         self._loaded = loaded
@@ -104,6 +108,26 @@ class Beginning:
         if start.start_key is not None and await self._store.find_start(start.start_key) is not None:
             raise DuplicateStart(start.start_key)
         return await self._durable(plan, start, item.shard, (item.id,))
+
+    async def fork(self, execution: str, at_event: int, by: str, reason: str) -> Forked:
+        """See `Engine.fork`."""
+        prepared = await prepare_fork(
+            self._store,
+            self._codec,
+            self._loaded.plan,
+            self._clock.now(),
+            self._entropy,
+            execution,
+            at_event,
+            by,
+            reason,
+        )
+        prepared.hot.handle.shard = await self._ownership.soon_somewhere()
+        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loaded.add(prepared.hot)
+        self._submit(prepared.hot, prepared.decision, prepared.at, create=prepared.create, started=started)
+        await started
+        return prepared.forked
 
     def asked(self, plan: Plan, start: Start, item: InboxItem) -> None:
         """Create what an inbox item asks for.

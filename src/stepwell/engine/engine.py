@@ -13,10 +13,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, assert_never
 
-import msgspec
-
 from stepwell.base.clock import Clock
-from stepwell.base.durations import DAY
 from stepwell.base.errors import Conflict, FenceLost, StepwellError
 from stepwell.decider.decide import decide
 from stepwell.decider.outstanding import outstanding
@@ -29,16 +26,20 @@ from stepwell.engine.changes import note_commands
 from stepwell.engine.children import START, TELL, UNDO, Children, NamedPlans, unknown_child
 from stepwell.engine.committer import Committer, Entry
 from stepwell.engine.due import Due
-from stepwell.engine.forking import Forked, prepare_fork
+from stepwell.engine.elsewhere import AWAIT, Elsewhere
+from stepwell.engine.ends import Ends
+from stepwell.engine.forking import Forked
 from stepwell.engine.gatekeeper import Gatekeeper
 from stepwell.engine.gates import GateState
 from stepwell.engine.hot import Hot
 from stepwell.engine.inbox import Inbox, input_of
+from stepwell.engine.limits import Limits as Limits
 from stepwell.engine.loaded import Loaded, PlanSource, state_of, stored_execution
 from stepwell.engine.membership import Joining, Membership
 from stepwell.engine.moving import Moving
 from stepwell.engine.operating import VERB, Answer, Operating
 from stepwell.engine.ownership import Ownership
+from stepwell.engine.post_box import PostBox
 from stepwell.engine.requests import REQUEST, Requests, StartRequest, item_of
 from stepwell.engine.reusing import Reuse
 from stepwell.engine.telling import Telling
@@ -85,22 +86,6 @@ from stepwell.ports.work import Dispatcher, Observer
 
 _log = logging.getLogger(__name__)
 _UNCONNECTED: Final = "connect a dispatcher before opening the engine"
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine allows. Durations in microseconds; None for no bound.
-
-    Attributes:
-        max_workflows: executions at work at once; more stand in line, in the order in which they came.
-        queue_timeout: how long one may stand in line before it fails with `queue_timeout`.
-        default_timeout: the bound on active time of workflows that name none.
-        keep_events: how long events are kept for waits that have not begun yet.
-    """
-
-    max_workflows: int | None = 1_000
-    queue_timeout: int | None = None
-    default_timeout: int | None = None
-    keep_events: int = 7 * DAY
 
 
 class Engine:
@@ -166,6 +151,7 @@ class Engine:
         self._admission = Admission(limits.max_workflows, limits.queue_timeout, clock, self._dispatch, self._take)
         self._beginning = Beginning(
             store,
+            codec,
             clock,
             entropy,
             self._loaded,
@@ -178,6 +164,18 @@ class Engine:
         self._children = Children(codec, named_plans, self._beginning.asked, self._refuse_child)
         self._requests = Requests(store, codec, self._loaded.plan, self._beginning.requested, self._consume)
         self._waiters = Waiters()
+        self.post_box = PostBox(store)
+        self._elsewhere = Elsewhere(store, codec, self._loaded, self.post_box, self._committer.submit)
+        self._ends = Ends(
+            store,
+            codec,
+            self._loaded,
+            self._ownership,
+            self._waiters,
+            self._elsewhere,
+            self._check_alive,
+            joins is not None,
+        )
         self._moving = Moving(
             store,
             clock,
@@ -192,6 +190,7 @@ class Engine:
             self._due,
             self._requests,
             self._waiters,
+            self._elsewhere,
             self._measures,
             lambda id_: self._work().stop(id_),
             self._recover,
@@ -265,6 +264,7 @@ class Engine:
             await self._dispatcher.close()
         await self._committer.close()
         await self._background.close()
+        await self.post_box.close()
         self._loaded.clear()
         self._fail_waiters(StepwellError("the engine was closed", code="engine-closed"))
         if self._membership is not None:
@@ -295,30 +295,13 @@ class Engine:
         return await self._beginning.start(plan, given, start_key, tags, trace)
 
     async def ended(self, execution: str) -> ExecutionState:
-        """Wait until the execution has ended, and return its state.
+        """Wait until the execution has ended, wherever it runs, and return its state.
 
         Raises:
             NotFound: there is no such execution.
-            Conflict: (code `run-elsewhere`) it has not ended, and another engine runs it or nobody does.
+            Conflict: (code `run-elsewhere`) it has not ended, and this engine, which is no node, does not run it.
         """
-        while True:
-            with self._waiters.waiting(execution) as future:
-                hot = self._loaded.get(execution)
-                if hot is not None and hot.run.state.status in ENDED_EXECUTION and not hot.uncommitted:
-                    return hot.run.state  # it is in memory still, for somebody is being told
-                if hot is None:
-                    stored = await stored_execution(self._store, execution)
-                    if stored.summary.status in ENDED_EXECUTION:
-                        return state_of(self._codec, stored)
-                    if stored.handle.shard not in self._ownership.fences:
-                        raise Conflict(
-                            f"execution {execution} has not ended, and this engine does not run it",
-                            code="run-elsewhere",
-                        )
-                self._check_alive()
-                state = await future
-            if state is not None:
-                return state
+        return await self._ends.of(execution)
 
     async def told(self) -> None:
         """Wait until nobody is being told anything, and that is recorded; but not for long."""
@@ -345,23 +328,7 @@ class Engine:
             NotFound: (code `unknown-execution`, `unknown-event`). Conflict: there is nothing to go on with there.
         """
         self._check_open()
-        prepared = await prepare_fork(
-            self._store,
-            self._codec,
-            self._loaded.plan,
-            self._clock.now(),
-            self._entropy,
-            execution,
-            at_event,
-            by,
-            reason,
-        )
-        prepared.hot.handle.shard = await self._ownership.soon_somewhere()
-        started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._loaded.add(prepared.hot)
-        self._submit(prepared.hot, prepared.decision, prepared.at, create=prepared.create, started=started)
-        await started
-        return prepared.forked
+        return await self._beginning.fork(execution, at_event, by, reason)
 
     async def state(self, execution: str) -> ExecutionState:
         """What is recorded of the execution.
@@ -424,6 +391,12 @@ class Engine:
     def shards(self) -> Collection[int]:
         """The shards that it owns."""
         return tuple(self._ownership.shards())
+
+    @property
+    def leads(self) -> bool:
+        """Whether this engine is the one to do what only one of those on the store should do at a time. Of nodes it is
+        the one with the first shard, so that there may be none, or two, for the moment in which that moves."""
+        return self._membership is None or self._ownership.is_open(0)
 
     @property
     def nodes(self) -> Sequence[Presence]:
@@ -554,6 +527,7 @@ class Engine:
         match command:
             case EndExecution():
                 self._waiters.tell(hot.run.state)
+                self._elsewhere.tell(hot.handle.id)
             case AwaitEvent() | ForgetWait() | TakeLock() | ReleaseLock():
                 pass  # its row was written, or deleted, with the events
             case RunStep():
@@ -587,6 +561,9 @@ class Engine:
 
     async def _hand_over(self, item: InboxItem) -> None:
         """Act on an inbox item; it is deleted together with its effects."""
+        if item.kind == AWAIT:
+            await self._elsewhere.take(item)
+            return
         hot = await self._loaded.load(item.execution) if item.execution is not None else None
         if item.kind in (VERB, TELL):
             await self._operating.take(item)

@@ -18,6 +18,7 @@ from stepwell.base.errors import FenceLost, StoreError
 from stepwell.engine.admission import Admission
 from stepwell.engine.committer import Committer, Entry
 from stepwell.engine.due import Due
+from stepwell.engine.elsewhere import Elsewhere
 from stepwell.engine.gatekeeper import Gatekeeper
 from stepwell.engine.hot import Hot
 from stepwell.engine.inbox import Inbox
@@ -63,6 +64,7 @@ class Moving:
         due: Due,
         requests: Requests,
         waiters: Waiters,
+        elsewhere: Elsewhere,
         measures: Measures,
         stop_work: Callable[[str], None],
         recover: Callable[[int], Awaitable[None]],
@@ -80,6 +82,7 @@ class Moving:
         self._due = due
         self._requests = requests
         self._waiters = waiters
+        self._elsewhere = elsewhere
         self._measures = measures
         self._stop_work = stop_work
         self._recover = recover
@@ -127,6 +130,7 @@ class Moving:
         self._loaded.note_loss()
         self._inbox.forget(shards)
         self._requests.lose(shards)
+        self._elsewhere.lose(shards)
         self._waiters.look_again()
         self._admission.admit()
 

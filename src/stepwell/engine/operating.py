@@ -60,7 +60,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A verb in an inbox. `reply_to` is the number of the inbox for the answer, or None when nobody waits for it."""
+    """A verb in an inbox. `reply_to` is the number of the inbox for the answer, or None when nobody waits for it; `id`
+    is the `step` of the answer."""
 
     id: str
     reply_to: int | None
@@ -263,7 +264,8 @@ class Operating:
     def _posts(self, request: Request, answer: Answer | StepwellError) -> list[InboxItem]:
         if request.reply_to is None:
             return []
-        return [InboxItem(shard=request.reply_to, kind=ANSWER, payload=encode_answer(answer, self._codec))]
+        payload = encode_answer(answer, self._codec)
+        return [InboxItem(shard=request.reply_to, kind=ANSWER, payload=payload, step=request.id)]
 
 
 def unknown_execution(execution: str) -> NotFound:

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from stepwell.base.durations import SECOND
 from stepwell.base.namespaces import namespace_of
 from stepwell.base.version import VERSION
-from stepwell.telemetry.metrics import Distribution, Metrics, StepSeries, WorkflowSeries
+from stepwell.telemetry.metrics import BrokerFigures, Distribution, Metrics, StepSeries, WorkflowSeries
 
 BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 """What the states of circuit breakers are as numbers."""
@@ -53,6 +53,7 @@ class _Shown(Collector):
         yield from _of_steps(self._metrics.series())
         yield from _of_node(self._metrics)
         yield from _of_gauges(self._metrics)
+        yield from _of_brokers(self._metrics.gauges.brokers, self._metrics.node)
 
 
 def _of_executions(every: Sequence[WorkflowSeries]) -> Iterator[Metric]:
@@ -156,6 +157,30 @@ def _of_gauges(metrics: Metrics) -> Iterator[Metric]:
     waits = GaugeMetricFamily("stepwell_waits", "Steps that wait for events.", labels=("node",))
     waits.add_metric([node], gauges.waits)
     return iter((running, queues, breakers, rejected, waits))
+
+
+def _of_brokers(every: Sequence[BrokerFigures], node: str) -> Iterator[Metric]:
+    labels = ("broker", "topic", "direction", "node")
+    messages = CounterMetricFamily(
+        "stepwell_broker_messages",
+        "Messages read from brokers and told to them, by what became of them.",
+        labels=(*labels, "status"),
+    )
+    lag = GaugeMetricFamily("stepwell_broker_lag", "Messages that wait to be read, about.", labels=labels)
+    behind = GaugeMetricFamily(
+        "stepwell_broker_behind_seconds", "Since the oldest event happened that is not told yet.", labels=labels
+    )
+    up = GaugeMetricFamily("stepwell_broker_up", "1 while a topic can be read or told, else 0.", labels=labels)
+    for each in every:
+        values = [each.broker, each.topic, each.direction, node]
+        for status, count in each.counts.items():
+            messages.add_metric([*values, status], count)
+        if each.lag is not None:
+            lag.add_metric(values, each.lag)
+        if each.behind is not None:
+            behind.add_metric(values, each.behind / SECOND)
+        up.add_metric(values, int(each.is_well))
+    return iter((messages, lag, behind, up) if every else ())
 
 
 def _labels(series: WorkflowSeries) -> list[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -156,6 +156,24 @@ def _of_type(series: WorkflowSeries, type_: str) -> StepSeries:
     return found
 
 
+class BrokerFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What is counted of a topic of a broker.
+
+    Attributes:
+        counts: messages by what became of them, since this process began.
+        lag: how many wait to be read, about; behind: microseconds since the oldest event happened that is not told
+            yet. None where that is not known, or another node's matter.
+    """
+
+    broker: str
+    topic: str
+    direction: Literal["in", "out"]
+    counts: Mapping[str, int] = {}
+    lag: int | None = None
+    behind: int | None = None
+    is_well: bool = True
+
+
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """What is looked up when somebody asks, rather than counted.
 
@@ -165,6 +183,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
         breakers: the state of each circuit breaker by name: `closed`, `half_open`, `open`.
         rejected: what each bulkhead has rejected, by name.
         waits: steps that wait for events.
+        brokers: what is read from brokers, and told to them.
     """
 
     running: Mapping[tuple[str, str, str], int] = {}
@@ -172,6 +191,7 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     breakers: Mapping[str, str] = {}
     rejected: Mapping[str, int] = {}
     waits: int = 0
+    brokers: Sequence[BrokerFigures] = ()
 
 
 class Metrics(Observer, Measures):

@@ -125,13 +125,15 @@ async def hand_on_approval(
 )
 async def make_link(here: Here, caller: Calling, execution_id: ExecutionId, step: StepKey, body: LinkBody) -> Response:
     """A link with which whoever has it answers as this person, without a key: for a mail or a message. It is good until
-    the question is answered, and for `valid_for` seconds at most."""
+    the question is answered, and for `valid_for` seconds at most. For somebody else only an admin makes one."""
     await check_execution(here, caller, execution_id)
+    if not caller.has("admin"):
+        _person(caller, body.person, "/person")
     token, link = await here.approval_care.link(execution_id, step, body.person, int(body.valid_for * SECOND))
     return answer({"path": f"/answer/{token}", "person": link.by, "expires_at": to_rfc3339(link.until)}, 201)
 
 
-def _person(caller: Caller, said: str | None) -> str:
+def _person(caller: Caller, said: str | None, where: str = "/by") -> str:
     """Who does it: where the server knows who calls, that one.
 
     Raises:
@@ -140,6 +142,6 @@ def _person(caller: Caller, said: str | None) -> str:
     if caller is ANONYMOUS:
         return said or ""
     if said not in (None, caller.name):
-        errors = [{"pointer": "/by", "message": f"expected {caller.name}, or nothing"}]
+        errors = [{"pointer": where, "message": f"expected {caller.name}, or nothing"}]
         raise Problem(403, f"{caller.name} cannot act as {said}", code="not-yourself", errors=errors)
     return caller.name

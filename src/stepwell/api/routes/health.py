@@ -25,10 +25,11 @@ class Alive(Shape):
 
 
 class Ready(Shape):
-    """Everything works: what was looked at."""
+    """The server can be used: what was looked at, and what does not work all the same."""
 
     status: Literal["ready"]
     checks: list[str]
+    problems: list[str]
 
 
 @router.get("/healthz", operation_id="isAlive", response_model=Alive)
@@ -43,12 +44,16 @@ async def is_ready(context: Context) -> Response:
     with the reasons in `errors`, when not or when the server is about to end."""
     checks = await context.parts.health.checks(is_closing=context.closing.is_set())
     wrong: list[dict[str, Any]] = [
-        {"code": check.name, "message": f"{check.name}: {check.problem}"} for check in checks if check.problem
+        {"code": check.name, "message": f"{check.name}: {check.problem}"}
+        for check in checks
+        if check.problem and check.is_grave
     ]
     if wrong:
         said = "; ".join(each["message"] for each in wrong)
         raise Problem(503, f"not ready: {said}", code="not-ready", errors=wrong, headers=_NEVER_KEPT)
-    return answer({"status": "ready", "checks": [check.name for check in checks]}, headers=_NEVER_KEPT)
+    names = [check.name for check in checks]
+    problems_left = [f"{check.name}: {check.problem}" for check in checks if check.problem]
+    return answer({"status": "ready", "checks": names, "problems": problems_left}, headers=_NEVER_KEPT)
 
 
 _NEVER_KEPT = {"Cache-Control": "no-store"}

@@ -64,7 +64,7 @@ async def follow_execution(
     found = await here.reading.reported(execution_id)
     if found.seq <= after and found.report["completed_at"] is not None:
         return Response(status_code=204)
-    return EventStream(_of_execution(here, execution_id, after), context.closing)
+    return EventStream(_of_execution(here, execution_id, found.workflow, after), context.closing)
 
 
 @router.get(
@@ -112,11 +112,11 @@ class _Wanted(msgspec.Struct, frozen=True):
         )
 
 
-async def _of_execution(here: Parts, execution: str, after: int) -> AsyncGenerator[bytes]:
+async def _of_execution(here: Parts, execution: str, workflow: str, after: int) -> AsyncGenerator[bytes]:
     yield place_text(after)
     async with aclosing(here.bell.events(execution, here.reading, after, LOOK_EVERY)) as events:
         async for event in events:
-            yield event_text(event.seq, event.type, _encode(event.as_cloud_event()))
+            yield event_text(event.seq, event.type, _encode(event.as_cloud_event(workflow)))
 
 
 async def _of_all(feed: LifecycleFeed, caller: Caller, after: int, wanted: _Wanted) -> AsyncGenerator[bytes]:

@@ -13,6 +13,7 @@ from stepwell.api.answers import answer
 from stepwell.api.bodies import BeatBody, CompleteBody, FailBody, PollBody
 from stepwell.api.caller import Calling
 from stepwell.api.context import Context, Here
+from stepwell.api.problems import Problem
 from stepwell.api.routing import problems
 from stepwell.api.routing import router as new_router
 from stepwell.api.shapes import Shape
@@ -100,7 +101,10 @@ async def list_workers(here: Here) -> Response:
 
 @router.post("/workers/poll", operation_id="pollForWork", response_model=PolledShape, responses=problems(413, 415, 422))
 async def poll(here: Here, context: Context, caller: Calling, request: Request, body: PollBody) -> Response:
-    """Up to `limit` assignments of these queues, as soon as there is one; none after `wait` seconds."""
+    """Up to `limit` assignments of these queues, as soon as there is one; none after `wait` seconds. 503 when the server
+    is about to end: ask another one, or ask again later."""
+    if context.closing.is_set():
+        raise Problem(503, "this server is about to end, and hands out no work", code="draining")
     polling = asyncio.create_task(
         _queues(here).poll(body.worker, body.queues, body.limit, int(body.wait * SECOND), caller.sees, body.labels)
     )
