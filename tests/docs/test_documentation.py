@@ -2,7 +2,7 @@
 
 A fenced block whose info string names a file (```` ```yaml hello.yaml ````) is written to a folder of the page's own; a
 `console` block is run there, command by command, and what follows a command must be its output. `...` stands for
-anything.
+anything. A page that speaks of `$DATABASE_URL` gets a PostgreSQL database.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.servers.postgres import postgres_server
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -35,8 +38,9 @@ def _pattern(expected: str) -> re.Pattern[str]:
     return re.compile(r"[\s\S]*".join(re.escape(part.strip("\n")) for part in expected.strip().split("...")))
 
 
-def _run(command: str, folder: Path) -> str:
+def _run(command: str, folder: Path, settings: Mapping[str, str]) -> str:
     environment = {
+        **settings,
         **{name: value for name, value in os.environ.items() if not name.startswith("STEPWELL_")},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "COLUMNS": "100",
@@ -57,12 +61,14 @@ def _run(command: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_examples_of_a_page_do_what_it_says(page: Path, tmp_path: Path) -> None:
-    for kind, name, content in _BLOCK.findall(page.read_text("utf-8")):
+    text = page.read_text("utf-8")
+    settings = {"DATABASE_URL": postgres_server().fresh_url()} if "$DATABASE_URL" in text else {}
+    for kind, name, content in _BLOCK.findall(text):
         if name:
             (tmp_path / name).write_text(content, "utf-8")
         elif kind == "console":
             for command, expected in _commands(content):
-                output = _run(command, tmp_path)
+                output = _run(command, tmp_path, settings)
                 assert _pattern(expected).fullmatch(output), f"$ {command}\n{output}\n--- expected ---\n{expected}"
 
 

@@ -1,4 +1,4 @@
-"""Another process on the same database: `python -m tests.store.child DEED PATH [powerless]`.
+"""Another process on the same database: `python -m tests.store.child DEED PLACE [powerless]`.
 
 What it says, it says line by line.
 """
@@ -10,12 +10,11 @@ import itertools
 import os
 import resource
 import sys
-from pathlib import Path
 
 from stepwell.base.errors import Conflict, StoreError
 from stepwell.ports.ledger import JournalEntry, Write
 from stepwell.ports.records import Change, Handle, InboxItem
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.factory import store_for
 from tests.conformance.store import NOW, TTL, creation, scene_on
 from tests.conformance.store import change as later_change
 
@@ -26,9 +25,9 @@ def say(what: object) -> None:
     print(what, flush=True)
 
 
-async def open_and_close(path: Path) -> None:
+async def open_and_close(place: str) -> None:
     """Say `open`, or the code of the error."""
-    store = SqliteStore(path)
+    store = store_for(place)
     try:
         await store.open()
     except StoreError as error:
@@ -38,18 +37,18 @@ async def open_and_close(path: Path) -> None:
     await store.close()
 
 
-async def own(path: Path) -> None:
+async def own(place: str) -> None:
     """Own shard 0, say so, and do nothing until killed."""
-    store = SqliteStore(path)
+    store = store_for(place)
     await store.open()
     await store.acquire(0, "child", NOW, TTL)
     say("owned")
     await asyncio.Event().wait()
 
 
-async def listen(path: Path) -> None:
+async def listen(place: str) -> None:
     """Own shard 0 and say when called, once."""
-    store = SqliteStore(path)
+    store = store_for(place)
     await store.open()
     await store.acquire(0, "child", NOW, TTL)
     called = asyncio.Event()
@@ -60,9 +59,9 @@ async def listen(path: Path) -> None:
     await store.close()
 
 
-async def append(path: Path) -> None:
+async def append(place: str) -> None:
     """Write to two executions in every commit, and say which number is committed, until killed or refused."""
-    store = SqliteStore(path)
+    store = store_for(place)
     await store.open()
     scene = await scene_on(store, "child")
     first = len(await store.executions_after(0, 10_000))
@@ -78,16 +77,16 @@ async def append(path: Path) -> None:
     await store.close()
 
 
-async def append_into_a_small_file(path: Path) -> None:
+async def append_into_a_small_file(place: str) -> None:
     """As `append`, with files that cannot grow beyond `FILE_LIMIT` bytes."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
-    await append(path)
+    await append(place)
 
 
-async def write(path: Path) -> None:
+async def write(place: str) -> None:
     """Change one document again and again, in competition with others, each time with an inbox item and a chained
     entry; say each revision that was written, until killed."""
-    store = SqliteStore(path)
+    store = store_for(place)
     await store.open()
     say("writing")
     revision = 0
@@ -120,10 +119,10 @@ def give_up_power() -> None:
         os.setuid(NOBODY)
 
 
-async def main(deed: str, path: str, *more: str) -> None:
+async def main(deed: str, place: str, *more: str) -> None:
     if more == ("powerless",):
         await asyncio.to_thread(give_up_power)  # in a thread, so that all that threads need is loaded before
-    await DEEDS[deed](Path(path))
+    await DEEDS[deed](place)
 
 
 if __name__ == "__main__":

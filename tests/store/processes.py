@@ -13,14 +13,15 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def child(deed: str, path: Path, *, powerless: bool = False) -> Iterator[subprocess.Popen[str]]:
+def child(deed: str, place: Path | str, *, powerless: bool = False) -> Iterator[subprocess.Popen[str]]:
     """A process that does one of the deeds of `tests.store.child`; killed at the end.
 
     Args:
+        place: a file, or the URL of a store.
         powerless: not as root, for whom no permission counts.
     """
     process = subprocess.Popen(
-        [sys.executable, "-B", "-m", "tests.store.child", deed, str(path), *(["powerless"] if powerless else [])],
+        [sys.executable, "-B", "-m", "tests.store.child", deed, str(place), *(["powerless"] if powerless else [])],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

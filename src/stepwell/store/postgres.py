@@ -118,6 +118,9 @@ class PostgresStore(PostgresKept, Store):
         leases, self._leases = list(self._leases.values()), {}
         if not leases:
             return
+        if self.outage is not None:  # it may last
+            _log.warning("leases were not given up, they will expire: %s", self.outage)
+            return
         try:
             with translated(self.location):
                 await self._writing[0].run(lambda connection: postgres_shards.release(connection, leases))

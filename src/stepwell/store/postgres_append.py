@@ -146,7 +146,11 @@ class Appender:
         writer = await self._writer.id()
         rows = await self._readers.run(lambda connection: connection.fetch(SQL["fences"], writer))
         if not rows:
-            raise StoreError("the database does not know this store any more", code="store-gone")
+            raise StoreError(
+                "the database does not know this process any more: it was restored or replaced while it was in use",
+                code="store-gone",
+                hint="stop every engine that uses it, and start again",
+            )
         self._epoch = rows[0][0]
         self._fences = {shard: fence for _, shard, fence in rows if shard is not None}
 

@@ -24,6 +24,8 @@ from stepwell.store.postgres_writer import end
 _log = logging.getLogger(__name__)
 _AT_ONCE: Final = 1_000
 """Shards in one notification: PostgreSQL takes less than 8,000 bytes."""
+_LAST_WORDS: Final = 2.0
+"""Seconds in which what is to be notified must be sent when the store is closed."""
 _PAUSE: Final = 2.0
 """Seconds between two tries after the outage has lasted for too long."""
 _KIND: Final = "kind:"
@@ -85,7 +87,8 @@ class Bell:
     async def close(self) -> None:
         """Send what is to be sent, and stop listening."""
         if self._telling is not None:
-            await self._telling
+            await asyncio.wait([self._telling], timeout=_LAST_WORDS)
+            self._telling.cancel()
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)

@@ -123,9 +123,14 @@ class PostgresCore:
         """What the job gives; it goes on when whoever asked for it is cancelled."""
         task = asyncio.create_task(job)
         self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
+        task.add_done_callback(self._on_done)
         with translated(self.location):
             return await asyncio.shield(task)
+
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked for it may be gone
 
     def _ring(self, shards: Collection[int]) -> None:
         """Wake the owners of these inboxes."""

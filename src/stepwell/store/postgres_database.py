@@ -38,7 +38,10 @@ _SESSION: Final = {
     "application_name": "stepwell",
     "default_transaction_isolation": "read committed",
     "jit": "off",
-    "plan_cache_mode": "force_generic_plan",
+    # A statement waits for locks, or for a large table, as long as it takes; and connections wait for work.
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
     # Whoever is frozen or cut off in the middle of a transaction must not keep its locks from the others.
     "idle_in_transaction_session_timeout": "10s",
     "tcp_keepalives_idle": "10",

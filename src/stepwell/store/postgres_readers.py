@@ -24,6 +24,7 @@ class Readers:
     def __init__(self, link: Link, most: int) -> None:
         self._link = link
         self._idle: list[Connection] = []
+        self._is_closed = False
         self._free = asyncio.Semaphore(most)
 
     def add(self, connection: Connection) -> None:
@@ -53,11 +54,12 @@ class Readers:
                 except BaseException:
                     connection.terminate()
                     raise
-                self._idle.append(connection)
+                await self._give_back(connection)
                 return result
 
     async def close(self) -> None:
-        """Disconnect those that nobody uses."""
+        """Disconnect; those that are in use, when they are not any more."""
+        self._is_closed = True
         idle, self._idle = self._idle, []
         for connection in idle:
             await end(connection)
@@ -72,5 +74,7 @@ class Readers:
     async def _give_back(self, connection: Connection) -> None:
         if connection.is_closed() or connection.is_in_transaction():
             connection.terminate()
+        elif self._is_closed:
+            await end(connection)
         else:
             self._idle.append(connection)

@@ -24,6 +24,13 @@ from stepwell.store.postgres_statements import SQL
 _Result = TypeVar("_Result")
 
 _BEGIN: Final = "BEGIN; INSERT INTO commits (writer, number) VALUES (%d, %d)"
+_SETTINGS: Final = """
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+"""
+"""A plan is made once, perhaps while the tables are all but empty; it must be one for large tables, by their indexes.
+And what is committed is on the disk."""
 _TIDY_EVERY: Final = 256
 """Transactions after which numbers that nobody can ask for any more are deleted."""
 KEPT: Final = 1_000
@@ -94,12 +101,15 @@ class Writer:
         """
         self.waiting += 1
         try:
-            await self.id()
+            if self._id is None:
+                await self.id()
             async with self._turn:
-                result = await self._until_done(attempt, committed)
-                if self._number % _TIDY_EVERY == 0:
-                    await self._tidy()
-                return result
+                try:
+                    return await self._until_done(attempt, committed)
+                finally:
+                    self._number += 1  # also after an error: nobody may know whether it was committed
+                    if self._number % _TIDY_EVERY == 0:
+                        await self._tidy()
         finally:
             self.waiting -= 1
 
@@ -120,17 +130,14 @@ class Writer:
         while True:
             connection = await self._connected()
             try:
-                result = await attempt(connection, mark)
+                return await attempt(connection, mark)
             except asyncpg.UniqueViolationError as error:
                 await self._roll_back(connection)
                 if violated(error) != "commits_pkey":
                     raise
-                result = committed()
+                return committed()
             except BaseException as error:
                 await self._failed(connection, error)
-                continue
-            self._number = mark.number
-            return result
 
     async def _failed(self, connection: Connection, error: BaseException) -> None:
         """Make ready for another try; raises what cannot be helped by one."""
@@ -154,8 +161,13 @@ class Writer:
     async def _connected(self) -> Connection:
         if self._connection is not None and self._connection.is_closed():
             self._drop(self._connection, ConnectionError("closed by the server"))
-        if self._connection is None:
-            self._connection = await self._link.again()
+        while self._connection is None:
+            connection = await self._link.again()
+            try:
+                await connection.execute(_SETTINGS)
+                self._connection = connection
+            except BaseException as error:
+                await self._failed(connection, error)
         return self._connection
 
     def _drop(self, connection: Connection, error: BaseException | None) -> None:
