@@ -52,6 +52,10 @@ class Serving:
         self.process.send_signal(signal.SIGTERM)
         return self._reap()
 
+    def stop_waiting(self) -> int:
+        """Wait for the end of what was told to end; its exit status."""
+        return self._reap()
+
     def _reap(self) -> int:
         _, rest = self.process.communicate(timeout=60)
         self.said += rest.splitlines()

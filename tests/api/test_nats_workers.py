@@ -106,6 +106,11 @@ def ended(server: Serving, execution: str) -> Any:
     return until(look)
 
 
+def labels(server: Serving) -> list[dict[str, str]]:
+    """Of the workers that the server knows."""
+    return [each["labels"] for each in httpx.get(f"{server.url}{API}/workers").json()["items"]]
+
+
 def test_a_server_that_is_killed_and_started_again_hears_of_work_that_went_on(folder: Path) -> None:
     with working(folder, "--label", "disk=true") as worker:
         server = Serving(folder, "--store", "sqlite:x.db")
@@ -117,8 +122,7 @@ def test_a_server_that_is_killed_and_started_again_hears_of_work_that_went_on(fo
             found = ended(server, execution)
             assert (found["status"], found["output"]) == ("completed", {"said": "done by ann"})
             assert begun(folder) == ["ann"]
-            listed = httpx.get(f"{server.url}{API}/workers").json()["items"]
-            assert [each["labels"] for each in listed] == [{"disk": "true"}]
+            until(lambda: labels(server) == [{"disk": "true"}])
         worker.terminate()
         said, _ = worker.communicate(timeout=30)
         assert worker.returncode == 0, said

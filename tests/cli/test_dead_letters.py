@@ -1,4 +1,4 @@
-"""`dlq`: steps that failed for good and that nothing handled."""
+"""`dlq`: steps that failed for good and that nothing handled, and events that were refused."""
 
 from __future__ import annotations
 
@@ -144,3 +144,63 @@ def test_a_hostile_id_is_quoted_in_what_to_type(stepwell: Stepwell) -> None:
     leave(letter("a", "x'; rm -rf ~ #2", 4, input=None))
     out = stepwell("dlq", "show", "a/x'; rm -rf ~ #2/4").out
     assert """stepwell dlq retry 'a/x'"'"'; rm -rf ~ #2/4'""" in out
+
+
+# Events
+
+TAKING = """\
+apiVersion: workflow/v1
+kind: Workflow
+metadata: {name: taking, version: 1.0.0}
+spec:
+  triggers: [{event: paid}]
+  input: {schema: {properties: {n: {type: integer}}}}
+  steps: [{name: one, type: noop}]
+"""
+
+
+@pytest.fixture
+def refused(stepwell: Stepwell, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The id of an event that was refused."""
+    monkeypatch.setenv("LOGNAME", "ada")
+    monkeypatch.setattr(socket, "gethostname", lambda: "host")
+    (folder / "taking.yaml").write_text(TAKING)
+    assert stepwell("workflow", "register", "taking.yaml").status == 0
+    sent = stepwell("event", "publish", "paid", "-d", f'{{"n": "x", "password": "{PASSWORD}"}}', "-o", "json")
+    assert [each["outcome"] for each in sent.json()["firings"]] == ["refused"]
+    (id_,) = ids(stepwell)
+    return id_
+
+
+def test_an_event_that_was_refused_is_listed_and_shown_without_secrets(stepwell: Stepwell, refused: str) -> None:
+    assert ids(stepwell, "--workflow", "taking", "--error-type", "invalid-input") == [refused]
+    assert "taking 1.0.0" in stepwell("dlq", "list").out
+    shown = stepwell("dlq", "show", refused).out
+    for line in ("workflow     taking 1.0.0", "trigger      0", '    "password": "***"', "what to do next"):
+        assert f"{line}\n" in shown
+    assert f"  try it again:     stepwell dlq retry {refused}\n" in shown
+    assert PASSWORD not in shown
+    assert stepwell("db", "status", "-o", "json").json()["dead_letters"] == 1
+
+
+def test_an_event_is_tried_again_with_edited_data_and_starts_what_it_should_have(
+    stepwell: Stepwell, refused: str
+) -> None:
+    again = stepwell("dlq", "retry", refused)
+    assert again.err.startswith("error[refused-again]: trigger 0 of 'taking' ")
+    assert again.status != 0
+    done = stepwell("dlq", "retry", refused, "--input", '{"n": 7}', "--reason", "typed", "-o", "json").json()
+    assert (done["verb"], done["changed"], done["status"]) == ("retry", True, "pending")
+    assert stepwell("run", "--resume", done["execution_id"]).status == 0
+    assert ids(stepwell) == []
+    gone = stepwell("dlq", "retry", refused)
+    assert (gone.status, gone.err.startswith("error[unknown-dead-letter]: ")) == (2, True)
+
+
+def test_an_event_is_discarded_with_who_and_why(stepwell: Stepwell, refused: str) -> None:
+    assert stepwell("dlq", "discard", refused, "--reason", "a test") == (0, f"{refused} discarded\n", "")
+    assert (ids(stepwell), ids(stepwell, "--discarded")) == ([], [refused])
+    document = stepwell("dlq", "show", refused, "-o", "json").json()
+    assert (document["input"], document["discarded"]["by"]) == (None, "ada@host")
+    again = stepwell("dlq", "retry", refused)
+    assert again.err.startswith("error[discarded-dead-letter]: ")

@@ -273,23 +273,23 @@ class ExecutionsConformance(StorePlace):
 
     async def test_due_executions_are_the_parked_ones_whose_time_has_come(self, store: Store) -> None:
         here, elsewhere = await scene_on(store), await scene_on(store)
-        assert await store.next_wake(here.lease.shard) is None
+        assert await store.next_wake([here.lease.shard]) is None
         for name, at in (("late", 50), ("early", 10), ("middle", 30), ("never", None)):
             await here.create(name, Summary(status="waiting", hot=False, wake_at=at))
         await here.create("at work", Summary(status="running", hot=True, wake_at=1))
         await elsewhere.create("other", Summary(status="waiting", hot=False, wake_at=5))
         shard = here.lease.shard
-        assert await store.next_wake(shard) == 10
-        assert await store.due(shard, 9, 10) == []
-        assert await store.due(shard, 10, 10) == ["early"]
-        assert await store.due(shard, 99, 10) == ["early", "middle", "late"]
-        assert await store.due(shard, 99, 2) == ["early", "middle"]
+        assert await store.next_wake([shard]) == 10
+        assert await store.due([shard], 9, 10) == []
+        assert await store.due([shard], 10, 10) == ["early"]
+        assert await store.due([shard], 99, 10) == ["early", "middle", "late"]
+        assert await store.due([shard], 99, 2) == ["early", "middle"]
 
     async def test_an_execution_that_was_woken_is_no_longer_due(self, scene: Scene) -> None:
         handle = await scene.create("a", Summary(status="waiting", hot=False, wake_at=10))
         await scene.append(change(handle, summary=RUNNING))
-        assert await scene.store.due(scene.lease.shard, 99, 10) == []
-        assert await scene.store.next_wake(scene.lease.shard) is None
+        assert await scene.store.due([scene.lease.shard], 99, 10) == []
+        assert await scene.store.next_wake([scene.lease.shard]) is None
 
     # ── Any history ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from stepwell.base.errors import FenceLost
-from stepwell.ports.records import Attendance, FreeShard, Handle, InboxItem, Lease, Presence
+from stepwell.ports.records import Attendance, FreeShard, Handle, InboxItem, Lease, Presence, Summary
 from stepwell.ports.store import Store
 from tests.conformance.store import NOW, PATIENCE, TTL, OpenStore, StorePlace, batch, change, creation
 
@@ -142,6 +142,28 @@ class NodesConformance(StorePlace):
         assert [node.name for node in seen.nodes] == ["two"]
         assert all(each.released for each in seen.free)
         assert len(await second.claim([0, 1], "two", NOW, TTL)) == 2
+
+    async def test_the_inboxes_of_several_shards_are_read_at_once(self, store: Store) -> None:
+        posted = [
+            InboxItem(shard=shard, kind="note", payload=bytes([number])) for number, shard in enumerate((1, 2, 1, 3))
+        ]
+        await store.post(posted)
+        items = await store.inboxes({1: 0, 2: 0})
+        assert [(item.shard, item.payload) for item in items] == [(1, b"\0"), (2, b"\1"), (1, b"\2")]
+        assert [item.payload for item in await store.inboxes({1: items[0].id, 2: items[1].id})] == [b"\2"]
+        assert [item.payload for item in await store.inboxes({1: 0, 2: 0, 3: 0}, limit=2)] == [b"\0", b"\1"]
+        assert await store.inboxes({}) == []
+
+    async def test_what_is_due_is_found_for_several_shards_at_once(self, store: Store) -> None:
+        leases = await store.claim([0, 1, 2], "one", NOW, TTL)
+        for shard, wake_at in ((0, 30), (1, 10), (2, 20)):
+            parked = Summary(status="waiting", hot=False, wake_at=wake_at)
+            await store.append(batch(leases, creation(Handle(f"due at {wake_at}", shard), parked)))
+        assert await store.due([0, 1, 2], 99, 10) == ["due at 10", "due at 20", "due at 30"]
+        assert await store.due([0, 2], 20, 10) == ["due at 20"]
+        assert await store.due([0, 1, 2], 99, 2) == ["due at 10", "due at 20"]
+        assert (await store.next_wake([0, 1, 2]), await store.next_wake([0, 2])) == (10, 20)
+        assert (await store.next_wake([]), await store.due([], 99, 10)) == (None, [])
 
     # Being told
 

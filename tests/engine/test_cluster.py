@@ -306,6 +306,49 @@ async def test_a_verb_on_an_execution_of_another_node_is_refused_here() -> None:
         assert (await first.engine.operate(execution, Pause(by="ada"))).changed
 
 
+async def test_the_end_of_an_execution_is_seen_on_every_node() -> None:
+    async with a_cluster("a", "b", "c") as cluster:
+        first, *others = cluster.nodes
+        execution = await first.start(CHAIN)
+        waiting = [asyncio.create_task(node.engine.ended(execution)) for node in others for _ in range(2)]
+        await cluster.clock.settle()
+        assert not any(each.done() for each in waiting)
+        assert await finish(cluster, execution) is ExecutionStatus.COMPLETED
+        await cluster.clock.settle()
+        assert [each.result().status for each in waiting] == [ExecutionStatus.COMPLETED] * 4
+        assert not cluster.content.inbox
+        assert (await others[0].engine.ended(execution)).status is ExecutionStatus.COMPLETED
+
+
+async def test_who_waits_for_an_execution_sees_its_end_wherever_it_has_moved() -> None:
+    async with a_cluster("a", "b", "c") as cluster:
+        first, second, third = cluster.nodes
+        execution = await first.start(CHAIN)
+        waiting = [asyncio.create_task(node.engine.ended(execution)) for node in (second, third)]
+        await cluster.clock.settle()
+        await first.die()
+        await cluster.clock.advance(TAKEN_OVER_WITHIN)
+        assert await finish(cluster, execution) is ExecutionStatus.COMPLETED
+        await cluster.clock.settle()
+        assert [each.result().status for each in waiting] == [ExecutionStatus.COMPLETED] * 2
+        assert not cluster.content.inbox
+
+
+async def test_who_was_frozen_while_others_waited_there_looks_where_it_is_now() -> None:
+    async with a_cluster("a", "b") as cluster:
+        first, second = cluster.nodes
+        execution = await first.start(CHAIN)
+        waiting = asyncio.create_task(first.engine.ended(execution))
+        await cluster.clock.settle()
+        first.freeze()
+        await cluster.clock.advance(60 * SECOND)
+        for name in "abc":
+            await second.done(name)
+        await first.thaw()
+        await cluster.clock.settle()
+        assert (await waiting).status is ExecutionStatus.COMPLETED
+
+
 async def test_a_node_without_a_shard_says_so_after_a_while() -> None:
     async with a_cluster(*(f"node {number}" for number in range(SHARDS + 1))) as cluster:
         late = cluster.nodes[-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -39,12 +39,21 @@ _read_state: Final = msgspec.json.Decoder(RuleState).decode
 class Alerts:
     """The alert rules of a server.
 
+    Args:
+        leads: whether this server is the one that looks at them; of several on a store one is.
+
     Raises:
         ConfigurationError: a configured rule is wrong.
     """
 
     def __init__(
-        self, configuration: Configuration, store: Ledger, figures: Figures, people: People, clock: Clock
+        self,
+        configuration: Configuration,
+        store: Ledger,
+        figures: Figures,
+        people: People,
+        clock: Clock,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._configuration = configuration
         self._configured = rules_of(configuration)
@@ -52,6 +61,7 @@ class Alerts:
         self._figures = figures
         self._people = people
         self._clock = clock
+        self._leads = leads
         self._every = configuration.alerting.every
         self._rung = asyncio.Event()
         self._alarm = Alarm(clock, self._rung.set)
@@ -79,7 +89,8 @@ class Alerts:
         while True:
             await self._rung.wait()
             self._rung.clear()
-            await self.look()
+            if self._leads():
+                await self.look()
             self._alarm.set(self._clock.now() + self._every)
 
     async def look(self) -> None:

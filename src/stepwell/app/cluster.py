@@ -26,13 +26,14 @@ class About(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a node tells the others of itself.
 
     Attributes:
-        seeks: how many workers wait there for work of a queue, that it has none for.
+        url: where it is to be reached, or None.
+        waits: how many jobs of a queue wait there for a worker.
     """
 
     name: str = ""
     version: str = ""
     url: str | None = None
-    seeks: Mapping[str, int] = {}
+    waits: Mapping[str, int] = {}
 
 
 def is_cluster(configuration: Configuration) -> bool:
@@ -46,12 +47,23 @@ def shards_shared(configuration: Configuration) -> int:
     return configuration.cluster.shards if is_cluster(configuration) else 0
 
 
-def joining_of(configuration: Configuration, node: str, seeks: Callable[[], Mapping[str, int]] = dict) -> Joining:
-    """How a server joins the others. `node`: its name for people."""
+def joining_of(
+    configuration: Configuration,
+    node: str,
+    url: str | None = None,
+    waits: Callable[[], Mapping[str, int]] = dict,
+) -> Joining:
+    """How a server joins the others.
+
+    Args:
+        node: its name for people.
+        url: where others reach it, unless the configuration says so.
+        waits: see `About`.
+    """
     section = configuration.cluster
 
     def about() -> bytes:
-        return _encode(About(name=node, version=VERSION, url=section.advertise, seeks=seeks()))
+        return _encode(About(name=node, version=VERSION, url=section.advertise or url, waits=waits()))
 
     return Joining(shards=section.shards, about=about)
 

@@ -13,29 +13,35 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from stepwell.app.dead_events import unknown
+from stepwell.app.dead_letters import is_event
 from stepwell.app.definitions import Definitions
 from stepwell.app.registry import Reference, Registry
+from stepwell.app.requeuing import Requeued, Requeuing
+from stepwell.app.triggering import PublishedEvent, Triggering
 from stepwell.base.clock import Clock
 from stepwell.base.durations import SECOND, format_duration
-from stepwell.base.errors import Conflict, NotFound, StepwellError, UsageError
+from stepwell.base.errors import Conflict, StepwellError, UsageError
 from stepwell.decider.plan import Plan
 from stepwell.decider.verbs_legal import check_legal
 from stepwell.decider.verbs_migrate import problems
 from stepwell.engine.applying import Alone
+from stepwell.engine.engine import Limits
 from stepwell.engine.forking import Forked
 from stepwell.engine.loaded import run_of
 from stepwell.engine.operating import VERB, Answer, Request, decode_answer, encode_request, unknown_execution
+from stepwell.engine.post_box import PostBox
 from stepwell.execution.codec import Codec
+from stepwell.execution.event import Event
 from stepwell.execution.status import WAITING, ExecutionStatus
 from stepwell.execution.verbs import Migrate, Retry, Verb
+from stepwell.ports.ledger import Write
 from stepwell.ports.listings import ExecutionQuery
-from stepwell.ports.records import Batch, InboxItem, Registration
+from stepwell.ports.records import InboxItem, Registration
 from stepwell.ports.store import Store
 
 LONGEST_WAIT: Final = 30 * SECOND
 """For the answer of an engine, unless something else is asked for."""
-_LOOKED_FOR: Final = 0.02
-"""Seconds between two looks for an answer: it is made by another process, which cannot call this one."""
 _TRIED_ALONE: Final = 2.0
 """Seconds after which it is asked whether the engine is still there."""
 _MOVABLE: Final = (
@@ -76,12 +82,20 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     problems: Sequence[str] = ()
 
 
+def requeued(done: Requeued, *, has_engine: bool) -> Done:
+    """What became of a dead event, as of a verb: the execution is the first that it started, or empty."""
+    execution = done.executions[0] if done.executions else ""
+    return Done(Answer(execution=execution, verb="retry", changed=True, said=done.said, status="pending"), has_engine)
+
+
 class Operators:
     """Asks for what operators want.
 
     Args:
         owner: unique text for this process, shown to whoever finds a shard taken for a moment.
         longest_wait: for an engine's answer, in microseconds.
+        keep_events: for how long, in microseconds.
+        box: where answers come; None for one of its own.
     """
 
     def __init__(
@@ -92,13 +106,18 @@ class Operators:
         clock: Clock,
         owner: str,
         longest_wait: int = LONGEST_WAIT,
+        keep_events: int = Limits().keep_events,
+        box: PostBox | None = None,
     ) -> None:
         self._store = store
+        self._clock = clock
+        self._keep_events = keep_events
         self._codec = codec
         self._definitions = definitions
         self._registry = Registry(store)
         self._alone = Alone(store, codec, clock, self._plan, owner)
         self._longest_wait = longest_wait
+        self._box = box or PostBox(store)
 
     async def ask(self, execution: str, verb: Verb) -> Done:
         """Do what is asked for; durable when it returns.
@@ -116,19 +135,34 @@ class Operators:
         return Done(answer, False)
 
     async def retry_letter(self, id_: str, settings: dict[str, object] | None, *, by: str, reason: str) -> Done:
-        """Try the step of a dead letter again, with what is put over its settings.
+        """Try the step of a dead letter again, with what is put over its settings; an event with what is put over its
+        data.
 
         Raises:
-            NotFound: code `unknown-dead-letter`. What `ask` raises.
+            NotFound: code `unknown-dead-letter`. What `ask` raises; of an event what `Requeuing.retry` does.
         """
+        if is_event(id_):
+            return await self._requeue(id_, settings, by, reason)
         letter = await self._store.dead_letter(id_)
         if letter is None:
-            raise NotFound(
-                f"there is no dead letter {id_!r} in this store",
-                code="unknown-dead-letter",
-                hint="`stepwell dlq list` shows them; one whose step was tried again is gone",
-            )
+            raise unknown(id_)
         return await self.ask(letter.execution, Retry(by=by, reason=reason, steps=(letter.step,), settings=settings))
+
+    async def _requeue(self, id_: str, given: Mapping[str, object] | None, by: str, reason: str) -> Done:
+        triggering = Triggering(self._store, self._definitions.stored)
+
+        async def publish(event: Event, writes: Sequence[Write]) -> PublishedEvent:
+            now = self._clock.now()
+            return await triggering.publish(event, self._codec, now, now + self._keep_events, writes)
+
+        requeuing = Requeuing(self._store, triggering, self._codec, self._clock, publish)
+        done = await requeuing.retry(id_, given, by=by, reason=reason)
+        return requeued(done, has_engine=await self._is_worked_on())
+
+    async def _is_worked_on(self) -> bool:
+        """Whether an engine is there that will act on what was put into the store."""
+        owners, now = (await self._store.status()).owners, self._clock.now()
+        return any(not owner.get("gone") and owner["expires_at"] > now for owner in owners)
 
     async def fork(self, execution: str, at_event: int, *, by: str, reason: str) -> Forked:
         """Begin another execution with the history of this one. Nothing of it runs until an engine takes it up.
@@ -221,12 +255,13 @@ class Operators:
         stored = await self._store.load(execution)
         if stored is None:
             raise unknown_execution(execution)
-        request = Request(secrets.token_hex(8), -1 - secrets.randbits(62), verb)
+        request = Request(secrets.token_hex(8), self._box.number, verb)
         payload = encode_request(request, self._codec)
         item = InboxItem(shard=stored.handle.shard, kind=VERB, payload=payload, execution=execution)
         await self._store.post([item])
         try:
-            return await asyncio.wait_for(self._answer(execution, request), self._longest_wait / SECOND)
+            async with asyncio.timeout(self._longest_wait / SECOND):
+                return await self._answer(execution, request)
         except TimeoutError:
             waited = format_duration(self._longest_wait)
             raise NoAnswer(
@@ -235,19 +270,14 @@ class Operators:
             ) from None
 
     async def _answer(self, execution: str, request: Request) -> Answer:
-        assert request.reply_to is not None, "it was asked with an address"
-        looks = 0
-        while True:
-            items = await self._store.inbox(request.reply_to)
-            if items:
-                await self._store.append(Batch(fences={}, changes=[], consumed=[item.id for item in items]))
-                return decode_answer(items[0].payload, self._codec)
-            looks += 1
-            if looks % int(_TRIED_ALONE / _LOOKED_FOR) == 0:
+        with self._box.answer(request.id) as answered:
+            while True:
+                await asyncio.wait((answered,), timeout=_TRIED_ALONE)
+                if answered.done():
+                    return decode_answer(answered.result().payload, self._codec)
                 answer = await self._alone_after_all(execution, request)
                 if answer is not None:
                     return answer
-            await asyncio.sleep(_LOOKED_FOR)
 
     async def _alone_after_all(self, execution: str, request: Request) -> Answer | None:
         """The engine may be gone, without having looked."""

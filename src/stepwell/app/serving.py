@@ -28,6 +28,7 @@ from stepwell.app.log_keeping import LogKeeper
 from stepwell.app.log_reading import Logs
 from stepwell.app.monitoring import Monitoring, gauges_of
 from stepwell.app.operating import Operators
+from stepwell.app.peers import Peers
 from stepwell.app.policy_settings import PolicySettings, open_policy_settings
 from stepwell.app.publishing import Publishing
 from stepwell.app.reading import Reading
@@ -47,6 +48,7 @@ from stepwell.base.clock import Clock, SystemClock
 from stepwell.ports.store import Store
 from stepwell.ports.work import Observer
 from stepwell.telemetry.metrics import Gauges, Metrics
+from stepwell.worker.queues import Queues
 
 if TYPE_CHECKING:
     from stepwell.telemetry.exposition import Exposition
@@ -165,9 +167,7 @@ def _feed(parts: Parts) -> AbstractAsyncContextManager[LifecycleFeed]:
 def _alerts(parts: Parts) -> AbstractAsyncContextManager[Alerts]:
     figures = Figures(parts.store, parts.monitoring, parts.gauges, parts.clock.now)
     engine = parts.session.engine
-    return Alerts(
-        parts.configuration, parts.store, figures, parts.people, parts.clock, lambda: engine.leads
-    ).open()
+    return Alerts(parts.configuration, parts.store, figures, parts.people, parts.clock, lambda: engine.leads).open()
 
 
 def _log_keeper(parts: Parts) -> AbstractAsyncContextManager[LogKeeper]:
@@ -195,6 +195,10 @@ def _subscriptions(parts: Parts) -> AbstractAsyncContextManager[Subscriptions]:
     return open_subscriptions(parts.session, parts.clock, parts.configuration, parts.reading, parts.bell, parts.owner)
 
 
+def _peers(parts: Parts) -> AbstractAsyncContextManager[Peers]:
+    return Peers(parts.store, parts.session.engine, parts.clock).open()
+
+
 SERVICES: Final[Sequence[Service]] = (
     _log_keeper,
     _policies,
@@ -207,6 +211,7 @@ SERVICES: Final[Sequence[Service]] = (
     _subscriptions,
     _brokers,
     _minder,
+    _peers,
 )
 """In the order in which they are opened; closed in reverse."""
 
@@ -221,6 +226,7 @@ async def open_server(
     observers: Sequence[Observer] = (),
     announce: Announce = lambda message: None,
     clock: Clock | None = None,
+    url: str | None = None,
 ) -> AsyncIterator[Parts]:
     """Everything that a server needs, running.
 
@@ -229,6 +235,7 @@ async def open_server(
         services: what runs beside the engine.
         observers: told what was committed.
         announce: told what the user should know.
+        url: where others reach this server, if that is known.
 
     Raises:
         StoreError: the store cannot be used. ConfigurationError: something configured is wrong.
@@ -237,6 +244,11 @@ async def open_server(
     metrics = Metrics(node_name())
     lines = LifecycleLines() if configuration.logging.level in ("warning", "error") else None  # else the session's
     bell = Bell(*observers, metrics, *([lines] if lines is not None else []))
+    standing: list[Queues] = []
+
+    def waiting() -> dict[str, int]:
+        return {each.name: each.waiting for queues in standing for each in queues.states() if each.waiting}
+
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
             open_session(
@@ -250,9 +262,11 @@ async def open_server(
                 clock=clock,
                 measures=metrics,
                 keeps_logs=True,
-                joins=joining_of(configuration, metrics.node) if is_cluster(configuration) else None,
+                joins=joining_of(configuration, metrics.node, url, waiting) if is_cluster(configuration) else None,
             )
         )
+        if session.queues is not None:
+            standing.append(session.queues)
         metrics.attach(session.engine.peek)
         parts = Parts(configuration, registries, session, clock, bell, metrics)
         for watched in session.remote.services() if session.remote is not None else ():

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 
 from stepwell.app.approvals import Approvals
+from stepwell.app.cluster import joining_of
 from stepwell.app.configuration import Configuration, configuration_from
 from stepwell.app.definitions import Definition
 from stepwell.app.handle import WorkflowHandle
@@ -23,6 +24,7 @@ from stepwell.app.registries import Registries
 from stepwell.app.registry import Registry, registration_report
 from stepwell.app.session import Session, open_session, owner_name
 from stepwell.app.synchronous import LoopThread, refuse_inside_a_loop, run_on
+from stepwell.app.telemetry import node_name
 from stepwell.app.triggering import PublishedEvent
 from stepwell.app.who import this_user
 from stepwell.base.clock import Clock, SystemClock
@@ -354,13 +356,21 @@ class WorkflowEngine:
         return await self._kept.open()
 
     def _new_session(self) -> AbstractAsyncContextManager[Session]:
+        configuration = self._configuration
         return open_session(
-            self._configuration, self._registries, take_over=True, observer=self._bell, clock=self._clock
+            configuration,
+            self._registries,
+            take_over=True,
+            observer=self._bell,
+            clock=self._clock,
+            joins=joining_of(configuration, node_name()) if configuration.cluster.enabled else None,
         )
 
     async def _operators(self) -> tuple[Session, Operators]:
         session = await self._open()
-        operators = Operators(session.store, session.codec, session.definitions, self._clock, owner_name())
+        operators = Operators(
+            session.store, session.codec, session.definitions, self._clock, owner_name(), box=session.engine.post_box
+        )
         return session, operators
 
     async def _events(self, execution_id: str, after: int) -> AsyncIterator[LifecycleEvent]:

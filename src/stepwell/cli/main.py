@@ -26,6 +26,7 @@ COMMANDS: Final = (
     "key",
     "secret",
     "audit",
+    "cluster",
     "db",
     "doctor",
     "completion",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from stepwell.app.configuration import Configuration
 from stepwell.app.process import settle_process
 from stepwell.app.registries import Registries
+from stepwell.base.durations import format_duration
 from stepwell.base.errors import ConfigurationError, UsageError
 from stepwell.base.version import VERSION
 from stepwell.cli.interrupts import Interrupted, Interrupts
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 10
 """Seconds that requests under way have to end when the server does."""
 _BACKLOG: Final = 2_048
+_ANY_ADDRESS: Final = ("0.0.0.0", "::", "[::]")  # noqa: S104 - compared, not bound
 _PHRASES: Final = {"Address already in use": "something else listens there already"}
 
 
@@ -123,7 +125,8 @@ async def _serve(
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(open_store(configuration))
             warning = await check_binding(configuration, store, host, insecure=insecure)
-            opening = open_server(configuration, registries, store=store, announce=say)
+            url = url_of(host, listening) if host not in _ANY_ADDRESS else None
+            opening = open_server(configuration, registries, store=store, announce=say, url=url)
             parts = await stack.enter_async_context(opening)
             context = ServerContext(parts, hosts_of(configuration, host))
             server = _server(serving_app(context), configuration)
@@ -153,10 +156,26 @@ async def _until_told(
     try:
         await interrupts.wait_for(going_on())
     except Interrupted:
-        say("stopping: requests under way are answered; once more stops at once")
+        await _drain(interrupts, server, context)
     context.closing.set()
     server.should_exit = True
     await serving
+
+
+async def _drain(interrupts: Interrupts, server: uvicorn.Server, context: ServerContext) -> None:
+    """Begin nothing new, and let what is at work end, while its workers can still report."""
+    engine, drain = context.parts.session.engine, context.configuration.cluster.drain
+
+    def hurry() -> None:
+        say("stopping at once")
+        server.force_exit = True
+        engine.hurry()
+
+    interrupts.hurry = hurry
+    longest = f"for {format_duration(drain)} at most" if drain else "not waited for"
+    say(f"stopping: requests under way are answered, and attempts at work may end, {longest}; once more stops at once")
+    context.closing.set()
+    await engine.drain(drain)
 
 
 def _server(app: Any, configuration: Configuration) -> uvicorn.Server:

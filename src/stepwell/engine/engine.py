@@ -215,7 +215,7 @@ class Engine:
 
         Args:
             take_over: also own every other shard with unfinished executions whose engine is gone.
-            behind: the lowest number that a free shard may have.
+            behind: the shards below are those of nodes: this one owns none of them, unless it is one.
 
         Raises:
             Conflict: code `shard-owned`: another engine owns the shard; `cluster-mismatch`: see `Membership.open`.
@@ -224,7 +224,7 @@ class Engine:
         if self._membership is None:
             await self._ownership.take_home(shard, behind)
             if take_over:
-                await self._ownership.take_over_orphans()
+                await self._ownership.take_over_orphans(behind)
         self._committer.open()
         if not self._store.listen(self._inbox.look):  # a call may go astray
             self._upkeep.renewed = self._inbox.look

@@ -62,6 +62,12 @@ class Store(Ledger, Tallies, Protocol):
         await self.open(migrate=True)
         await self.close()
 
+    @property
+    def outage(self) -> str | None:
+        """What keeps the store from being reached at this moment, where that is known; None when nothing does. Calls
+        take as long as it lasts."""
+        return None
+
     async def close(self) -> None:
         """Finish what was appended, give up all leases, disconnect. May be called twice."""
         ...

@@ -86,9 +86,9 @@ class Bell:
 
     async def close(self) -> None:
         """Send what is to be sent, and stop listening."""
-        if self._telling is not None:
-            await asyncio.wait([self._telling], timeout=_LAST_WORDS)
-            self._telling.cancel()
+        if (telling := self._telling) is not None:
+            await asyncio.wait([telling], timeout=_LAST_WORDS)
+            telling.cancel()
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)

@@ -45,6 +45,7 @@ _FINDINGS: Final = {
     "locks_not_granted": "lock {!r} is free for execution {}, which stands first in line and was not told",
     "dead_letters_without_history": "dead letter {}: the history of execution {} does not go so far",
     "registrations_of_another": "{} {} is registered with the definition of {}",
+    "chains_without_end": "journal of {!r}: its chain should end with the entry {}, which is not there",
     "chained_without_chain": "journal of {!r}: it has chained entries, but where its chain ends is not recorded",
 }
 """Statements that find what must not be, and what to say of a row they give."""

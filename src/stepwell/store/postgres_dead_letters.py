@@ -14,7 +14,7 @@ from stepwell.store.cursors import number_of
 from stepwell.store.dead_letter_lists import dead_letter_changes
 from stepwell.store.postgres_database import Connection
 from stepwell.store.postgres_lists import names
-from stepwell.store.postgres_statements import SQL, columns
+from stepwell.store.postgres_statements import SQL, chosen, columns
 from stepwell.store.postgres_texts import given, kept
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -34,16 +34,16 @@ async def apply(connection: Connection, changes: Sequence[Change]) -> None:
 
 async def page(connection: Connection, query: DeadLetterQuery) -> DeadLetterPage:
     """See `ports.Store.dead_letters`."""
-    rows = await connection.fetch(
-        SQL["dead_letters"],
-        number_of(query),
-        query.discarded,
-        kept(query.workflow),
-        kept(query.execution),
-        kept(query.error_type),
-        names(query.namespaces),
-        query.limit + 1,
-    )
+    values = {
+        "before": number_of(query),
+        "discarded": query.discarded,
+        "workflow": kept(query.workflow),
+        "execution": kept(query.execution),
+        "error_type": kept(query.error_type),
+        "namespaces": names(query.namespaces),
+    }
+    text, parameters = chosen("dead_letters", values, query.limit + 1)
+    rows = await connection.fetch(text, *parameters)
     shown = rows[: query.limit]
     return DeadLetterPage([_letter(row) for row in shown], str(shown[-1][0]) if len(rows) > query.limit else None)
 

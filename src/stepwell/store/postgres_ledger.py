@@ -21,13 +21,12 @@ from stepwell.store.postgres_advisory import hold, lock_key
 from stepwell.store.postgres_database import Connection
 from stepwell.store.postgres_inbox import post
 from stepwell.store.postgres_shards import all_shards
-from stepwell.store.postgres_statements import SQL, columns, count_of
+from stepwell.store.postgres_statements import SQL, chosen, columns, count_of
 from stepwell.store.postgres_texts import digest_of, given, kept
 
 FORGET_AT_ONCE: Final = 1_000
-"""How many entries are deleted in one transaction, so that others do not wait long."""
+"""How many entries the statement deletes in one transaction, so that others do not wait long."""
 
-_FIRST, _LAST = -(2**63), 2**63 - 1
 _ORDER, _REVERSED = "ORDER BY number", "ORDER BY number DESC"
 
 
@@ -121,28 +120,26 @@ async def journal(connection: Connection, query: JournalQuery) -> Sequence[Journ
     """See `ports.Ledger.journal`."""
     check_limit(query.limit, "journal entries")
     check_question(query.kind, query.subject, query.text)
-    where: list[Any] = [
-        kept(query.kind),
-        query.after,
-        query.before if query.before is not None else _LAST,
-        query.since if query.since is not None else _FIRST,
-        query.until if query.until is not None else _LAST,
-        lowered(kept(query.text)) if query.text is not None else None,
-        query.limit,
-    ]
-    text = SQL["journal" if query.subject is None else "journal_of_subject"]
-    if query.subject is not None:
-        where.append(kept(query.subject))
-    rows = await connection.fetch(text.replace(_ORDER, _REVERSED) if query.newest_first else text, *where)
+    values = {
+        "kind": kept(query.kind),
+        "after": query.after or None,
+        "before": query.before,
+        "since": query.since,
+        "until": query.until,
+        "subject": kept(query.subject),
+        "text": lowered(kept(query.text)) if query.text is not None else None,
+    }
+    text, parameters = chosen("journal", values, query.limit)
+    rows = await connection.fetch(text.replace(_ORDER, _REVERSED) if query.newest_first else text, *parameters)
     return [
         JournalRow(number=number, kind=kind, subject=subject, at=at, body=given(body), hash=hash_)
-        for number, kind, subject, at, body, hash_ in rows
+        for number, kind, subject, at, body, hash_ in rows[: query.limit]
     ]
 
 
 async def forget_journal(connection: Connection, kind: str, before: int) -> int:
     """Delete at most `FORGET_AT_ONCE` entries; returns how many."""
-    return count_of(await connection.execute(SQL["forget_journal"], kept(kind), before, FORGET_AT_ONCE))
+    return count_of(await connection.execute(SQL["forget_journal"], kept(kind), before))
 
 
 async def chains(connection: Connection) -> Sequence[Chain]:

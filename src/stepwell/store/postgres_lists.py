@@ -10,28 +10,30 @@ from stepwell.store.cursors import cursor_of, place_of, wait_cursor_of, wait_pla
 from stepwell.store.ledger_rules import lowered
 from stepwell.store.postgres_database import Connection, one_moment
 from stepwell.store.postgres_rows import created_of, stored_of, summary_of
-from stepwell.store.postgres_statements import SQL
+from stepwell.store.postgres_statements import SQL, chosen
 from stepwell.store.postgres_texts import digest_of, given, kept
-
-_EARLIEST, _LATEST = -(2**63), 2**63 - 1
 
 
 async def page(connection: Connection, query: ExecutionQuery) -> Page:
     """See `ports.Store.list`."""
-    rows = await connection.fetch(
-        SQL["list"],
-        *place_of(query),
-        query.created_from if query.created_from is not None else _EARLIEST,
-        query.created_to if query.created_to is not None else _LATEST,
-        kept(query.workflow),
-        kept(query.version),
-        query.statuses or None,
-        kept(query.tag),
-        kept(query.parent),
-        names(query.namespaces),
-        lowered(kept(query.text)) if query.text is not None else None,
-        query.limit + 1,
-    )
+    before_created, before_key = place_of(query)
+    parent = kept(query.parent)
+    values = {
+        "before_created": before_created,
+        "before_key": before_key,
+        "created_from": query.created_from,
+        "created_to": query.created_to,
+        "workflow": kept(query.workflow),
+        "version": kept(query.version),
+        "statuses": query.statuses or None,
+        "tag": kept(query.tag),
+        "first_child": f"{parent}/" if parent is not None else None,
+        "behind_children": f"{parent}0" if parent is not None else None,  # '0' is the character after '/'
+        "namespaces": names(query.namespaces),
+        "text": lowered(kept(query.text)) if query.text is not None else None,
+    }
+    text, parameters = chosen("list", values, query.limit + 1)
+    rows = await connection.fetch(text, *parameters)
     shown = rows[: query.limit]
     items = [ExecutionListing(id=row[1], created=created_of(row), summary=summary_of(row)) for row in shown]
     more = len(rows) > query.limit

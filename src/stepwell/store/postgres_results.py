@@ -10,7 +10,7 @@ from stepwell.store.postgres_database import Connection
 from stepwell.store.postgres_statements import SQL, columns, count_of
 
 FORGET_AT_ONCE: Final = 1_000
-"""How many results are deleted in one transaction, so that others do not wait long."""
+"""How many results the statement deletes in one transaction, so that others do not wait long."""
 
 
 async def apply(connection: Connection, changes: Sequence[Change]) -> None:
@@ -29,7 +29,7 @@ async def kept_result(connection: Connection, key: str, now: int) -> KeptResult 
 
 async def forget(connection: Connection, now: int) -> int:
     """Delete at most `FORGET_AT_ONCE` results that have expired; returns how many."""
-    return count_of(await connection.execute(SQL["forget_results"], now, FORGET_AT_ONCE))
+    return count_of(await connection.execute(SQL["forget_results"], now))
 
 
 def _row(result: KeptResult) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -11,17 +11,19 @@ from starlette.responses import Response
 
 from stepwell.api.answers import answer
 from stepwell.api.bodies import BeatBody, CompleteBody, FailBody, PollBody
-from stepwell.api.caller import Calling
+from stepwell.api.caller import Caller, Calling
 from stepwell.api.context import Context, Here
+from stepwell.api.elsewhere import beat_elsewhere, others_of, polled_elsewhere, released_elsewhere, reported_elsewhere
 from stepwell.api.problems import Problem
 from stepwell.api.routing import problems
 from stepwell.api.routing import router as new_router
 from stepwell.api.shapes import Shape
 from stepwell.app.serving import Parts
 from stepwell.base.durations import SECOND
+from stepwell.base.errors import Conflict
 from stepwell.base.instants import to_rfc3339
 from stepwell.ports.work import TaskError
-from stepwell.worker.queues import Handed, Polled, Queues
+from stepwell.worker.queues import Handed, Queues
 
 router = new_router("workers")
 
@@ -101,13 +103,11 @@ async def list_workers(here: Here) -> Response:
 
 @router.post("/workers/poll", operation_id="pollForWork", response_model=PolledShape, responses=problems(413, 415, 422))
 async def poll(here: Here, context: Context, caller: Calling, request: Request, body: PollBody) -> Response:
-    """Up to `limit` assignments of these queues, as soon as there is one; none after `wait` seconds. 503 when the server
-    is about to end: ask another one, or ask again later."""
+    """Up to `limit` assignments of these queues, as soon as there is one; none after `wait` seconds. Of several servers
+    on a store any may be asked. 503 when this one is about to end: ask another one, or ask again later."""
     if context.closing.is_set():
         raise Problem(503, "this server is about to end, and hands out no work", code="draining")
-    polling = asyncio.create_task(
-        _queues(here).poll(body.worker, body.queues, body.limit, int(body.wait * SECOND), caller.sees, body.labels)
-    )
+    polling = asyncio.create_task(_polled(here, caller, request, body))
     gone = asyncio.create_task(_gone(request))
     closing = asyncio.create_task(context.closing.wait())
     try:
@@ -116,40 +116,75 @@ async def poll(here: Here, context: Context, caller: Calling, request: Request, 
         for task in (polling, gone, closing):
             task.cancel()
         await asyncio.gather(polling, gone, closing, return_exceptions=True)
-    polled = polling.result() if not polling.cancelled() else Polled(assignments=[], stop=[])
-    return answer({"assignments": [_shown(each) for each in polled.assignments], "stop": polled.stop})
+    return answer(polling.result() if not polling.cancelled() else {"assignments": [], "stop": []})
+
+
+async def _polled(here: Parts, caller: Caller, request: Request, body: PollBody) -> dict[str, Any]:
+    """What there is here, or at another node; both are looked at until there is something, or time is up."""
+    until = here.clock.now() + int(body.wait * SECOND)
+    while True:
+        others = others_of(here, request)
+        left = max(0, until - here.clock.now())
+        urls = others.with_work(body.queues) if others is not None else []
+        wait = 0 if urls else left if others is None else min(left, LOOK_ELSEWHERE_EVERY)
+        polled = await _queues(here).poll(body.worker, body.queues, body.limit, wait, caller.sees, body.labels)
+        if polled.assignments or polled.stop:
+            return {"assignments": [_shown(each) for each in polled.assignments], "stop": polled.stop}
+        if others is not None and (found := await polled_elsewhere(others, urls, request, body)) is not None:
+            return found
+        if here.clock.now() >= until:
+            return {"assignments": [], "stop": []}
+        if urls:
+            await asyncio.sleep(_PAUSE)  # they have said so, and had none any more
 
 
 @router.post(
     "/workers/heartbeat", operation_id="sendHeartbeat", response_model=BeatShape, responses=problems(413, 415, 422)
 )
-async def heartbeat(here: Here, caller: Calling, body: BeatBody) -> Response:
+async def heartbeat(here: Here, caller: Calling, request: Request, body: BeatBody) -> Response:
     """The worker lives, and is at work on these: their leases are prolonged. What waits for a worker, since the server
     was started again or took the worker for lost, is the worker's from now on."""
     beat = _queues(here).heartbeat(body.worker, body.assignments, caller.sees)
-    return answer({**msgspec.to_builtins(beat), "lease_expires_at": to_rfc3339(beat.lease_expires_at)})
+    shown = {**msgspec.to_builtins(beat), "lease_expires_at": to_rfc3339(beat.lease_expires_at)}
+    others = others_of(here, request)
+    return answer(await beat_elsewhere(others, request, body, shown) if others is not None and beat.lost else shown)
 
 
 @router.post("/workers/complete", operation_id="completeWork", status_code=204, responses=problems(409, 413, 415, 422))
-async def complete(here: Here, caller: Calling, body: CompleteBody) -> Response:
+async def complete(here: Here, caller: Calling, request: Request, body: CompleteBody) -> Response:
     """The work is done. 409 when nobody waits for it: it was reported, stopped or timed out before."""
-    _queues(here).complete(body.id, body.result, body.scope, caller.sees)
+    try:
+        _queues(here).complete(body.id, body.result, body.scope, caller.sees)
+    except Conflict:
+        if not await reported_elsewhere(others_of(here, request), request, body.id, body):
+            raise
     return Response(status_code=204)
 
 
 @router.post("/workers/fail", operation_id="failWork", status_code=204, responses=problems(409, 413, 415, 422))
-async def fail(here: Here, caller: Calling, body: FailBody) -> Response:
+async def fail(here: Here, caller: Calling, request: Request, body: FailBody) -> Response:
     """The work has failed; what the workflow says about failures follows. 409 as for `complete`."""
     error = TaskError(body.type, body.message, details=body.details, retryable=body.retryable)
-    _queues(here).fail(body.id, error, caller.sees)
+    try:
+        _queues(here).fail(body.id, error, caller.sees)
+    except Conflict:
+        if not await reported_elsewhere(others_of(here, request), request, body.id, body):
+            raise
     return Response(status_code=204)
 
 
 @router.post("/workers/release", operation_id="releaseWork", status_code=204, responses=problems(413, 415, 422))
-async def release(here: Here, body: BeatBody) -> Response:
+async def release(here: Here, request: Request, body: BeatBody) -> Response:
     """The worker gives these back, undone: others may take them at once."""
     _queues(here).release(body.worker, body.assignments)
+    others = others_of(here, request)
+    if others is not None:
+        await released_elsewhere(others, request, body)
     return Response(status_code=204)
+
+
+LOOK_ELSEWHERE_EVERY: Final = SECOND
+_PAUSE: Final = 0.05
 
 
 def _queues(here: Parts) -> Queues:

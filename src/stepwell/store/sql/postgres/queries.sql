@@ -239,7 +239,7 @@ SELECT shard, id, row.step, e.number
 FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[])
     AS row (type_digest, key, execution, step, since)
 JOIN event_keys AS k ON k.type_digest = row.type_digest AND k.received_at >= row.since
-    AND (k.key = row.key OR (row.key <> 0 AND k.key = 1))
+    AND k.key = ANY(ARRAY[row.key, CASE row.key WHEN 0 THEN 0 ELSE 1 END])
 JOIN executions AS x ON x.key = row.execution
 JOIN events AS e ON e.number = k.event
 ORDER BY e.number, row.execution, row.step
@@ -283,11 +283,12 @@ SELECT id FROM executions WHERE shard = $1 AND hot ORDER BY created_at, key
 -- name: unfinished
 SELECT count(*) FROM executions WHERE shard = $1 AND status NOT IN ('completed', 'failed', 'cancelled')
 
+-- Each shard is looked up by itself: to ask for the lowest number has the index read, and no more of it than one entry.
 -- name: unfinished_shards
 SELECT shard FROM shards
-WHERE EXISTS (SELECT 1 FROM executions AS e
-              WHERE e.shard = shards.shard AND e.status NOT IN ('completed', 'failed', 'cancelled'))
-   OR EXISTS (SELECT 1 FROM executions AS e WHERE e.shard = shards.shard AND e.hot)
+WHERE (SELECT min(e.shard) FROM executions AS e
+       WHERE e.shard = shards.shard AND e.status NOT IN ('completed', 'failed', 'cancelled')) IS NOT NULL
+   OR (SELECT min(e.shard) FROM executions AS e WHERE e.shard = shards.shard AND e.hot) IS NOT NULL
 UNION
 SELECT shard FROM inbox WHERE kind IN ('start', 'start_child', 'compensate_self')
 ORDER BY shard

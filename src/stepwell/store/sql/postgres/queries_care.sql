@@ -110,5 +110,9 @@ WHERE NOT EXISTS (SELECT 1 FROM history AS h JOIN executions AS e ON e.key = h.e
 SELECT r.name, r.version, d.name || ' ' || d.version FROM registrations AS r JOIN definitions AS d USING (digest)
 WHERE (r.name, r.version) <> (d.name, d.version) ORDER BY r.name, r.version LIMIT 100
 
+-- name: chains_without_end
+SELECT kind, number FROM chains AS c
+WHERE NOT EXISTS (SELECT 1 FROM journal WHERE kind = c.kind AND number = c.number AND hash = c.hash) ORDER BY kind
+
 -- name: chained_without_chain
 SELECT DISTINCT kind FROM journal AS j WHERE hash IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chains WHERE kind = j.kind)

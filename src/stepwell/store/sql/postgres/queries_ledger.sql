@@ -1,5 +1,6 @@
 -- What is kept beside executions: documents, the journal, the registry, dead letters, results. For PostgreSQL.
--- Many rows are given as one array for each column.
+-- Many rows are given as one array for each column. A line that ends with `--? name` is left out unless a value of that
+-- name is given, and `{name}` is that value (postgres_statements.chosen): so the server plans for what is asked.
 
 -- ── Documents ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,20 +62,18 @@ ON CONFLICT (kind) DO UPDATE SET length = excluded.length, number = excluded.num
 -- The collation "C" makes lower() change ASCII letters only.
 -- name: journal
 SELECT number, kind, subject, at, body, hash FROM journal
-WHERE kind = $1 AND number > $2 AND number < $3 AND at >= $4 AND at < $5
-  AND ($6::text IS NULL OR strpos(lower(body), $6) > 0)
-ORDER BY number LIMIT $7
-
--- name: journal_of_subject
-SELECT number, kind, subject, at, body, hash FROM journal
-WHERE kind = $1 AND number > $2 AND number < $3 AND at >= $4 AND at < $5
-  AND ($6::text IS NULL OR strpos(lower(body), $6) > 0)
-  AND hashtextextended(subject, 0) = hashtextextended($8, 0) AND subject = $8
-ORDER BY number LIMIT $7
+WHERE kind = {kind}
+  AND number > {after}  --? after
+  AND number < {before}  --? before
+  AND at >= {since}  --? since
+  AND at < {until}  --? until
+  AND hashtextextended(subject, 0) = hashtextextended({subject}, 0) AND subject = {subject}  --? subject
+  AND strpos(lower(body), {text}) > 0  --? text
+ORDER BY number
 
 -- name: forget_journal
-DELETE FROM journal WHERE number = ANY (ARRAY(
-    SELECT number FROM journal WHERE kind = $1 AND at < $2 AND hash IS NULL LIMIT $3 FOR UPDATE SKIP LOCKED
+DELETE FROM journal WHERE kind = $1 AND number = ANY (ARRAY(
+    SELECT number FROM journal WHERE kind = $1 AND at < $2 AND hash IS NULL LIMIT 1000 FOR UPDATE SKIP LOCKED
 ))
 
 -- ── The feed ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,14 +172,13 @@ FROM dead_letters WHERE id = $1
 -- name: dead_letters
 SELECT number, execution, workflow, version, step, at, seq, attempts, kind, error, input, discarded
 FROM dead_letters
-WHERE number < $1
-  AND (discarded IS NOT NULL) = $2
-  AND ($3::text IS NULL OR workflow = $3)
-  AND ($4::text IS NULL OR execution = $4)
-  AND ($5::text IS NULL OR error_type = $5)
-  AND ($6::text[] IS NULL
-       OR CASE strpos(workflow, '.') WHEN 0 THEN 'default' ELSE split_part(workflow, '.', 1) END = ANY ($6))
-ORDER BY number DESC LIMIT $7
+WHERE number < {before}
+  AND (discarded IS NOT NULL) = {discarded}
+  AND workflow = {workflow}  --? workflow
+  AND execution = {execution}  --? execution
+  AND error_type = {error_type}  --? error_type
+  AND CASE strpos(workflow, '.') WHEN 0 THEN 'default' ELSE split_part(workflow, '.', 1) END = ANY ({namespaces})  --? namespaces
+ORDER BY number DESC
 
 -- ── The cache of results ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,7 +194,7 @@ WHERE key = $1 AND (expires_at IS NULL OR expires_at > $2)
 
 -- name: forget_results
 DELETE FROM results WHERE key = ANY (ARRAY(
-    SELECT key FROM results WHERE expires_at <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT key FROM results WHERE expires_at <= $1 LIMIT 1000 FOR UPDATE SKIP LOCKED
 ))
 
 -- ── Lists ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,20 +203,18 @@ DELETE FROM results WHERE key = ANY (ARRAY(
 SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags, parent, forked_from,
        status, hot, wake_at, started_at, finished_at, error
 FROM executions
-WHERE (created_at, key) < ($1, $2)
-  AND created_at >= $3 AND created_at < $4
-  AND ($5::text IS NULL OR workflow = $5)
-  AND ($6::text IS NULL OR version = $6)
-  AND ($7::text[] IS NULL OR status = ANY ($7))
-  AND ($8::text IS NULL OR $8 = ANY (tags))
-  AND ($9::text IS NULL OR (parent >= $9 || '/' AND parent < $9 || '0'))  -- '0' is the character after '/'
-  AND ($10::text[] IS NULL
-       OR CASE strpos(workflow, '.') WHEN 0 THEN 'default' ELSE split_part(workflow, '.', 1) END = ANY ($10))
-  AND ($11::text IS NULL
-       OR strpos(lower(id), $11) > 0 OR strpos(lower(workflow), $11) > 0 OR strpos(lower(error), $11) > 0
-       OR EXISTS (SELECT 1 FROM unnest(tags) AS tag WHERE strpos(lower(tag), $11) > 0))
+WHERE (created_at, key) < ({before_created}, {before_key})
+  AND created_at >= {created_from}  --? created_from
+  AND created_at < {created_to}  --? created_to
+  AND workflow = {workflow}  --? workflow
+  AND version = {version}  --? version
+  AND status = ANY ({statuses})  --? statuses
+  AND {tag} = ANY (tags)  --? tag
+  AND parent >= {first_child} AND parent < {behind_children}  --? first_child
+  AND CASE strpos(workflow, '.') WHEN 0 THEN 'default' ELSE split_part(workflow, '.', 1) END = ANY ({namespaces})  --? namespaces
+  AND (strpos(lower(id), {text}) > 0 OR strpos(lower(workflow), {text}) > 0 OR strpos(lower(error), {text}) > 0  --? text
+       OR EXISTS (SELECT 1 FROM unnest(tags) AS tag WHERE strpos(lower(tag), {text}) > 0))  --? text
 ORDER BY created_at DESC, key DESC
-LIMIT $12
 
 -- name: executions_after
 SELECT key, id, shard, workflow, version, digest, created_at, start_key, tags, parent, forked_from,
