@@ -31,9 +31,13 @@ class NatsServer:
     Args:
         users: (name, password) pairs that may connect; everybody may when there are none.
         max_payload: the most bytes that a message may have.
+        more: further lines of its configuration.
     """
 
-    def __init__(self, binary: str, users: tuple[tuple[str, str], ...] = (), max_payload: int = 1024 * 1024) -> None:
+    def __init__(
+        self, binary: str, users: tuple[tuple[str, str], ...] = (), max_payload: int = 1024 * 1024, more: str = ""
+    ) -> None:
+        self._more = more
         self._binary = binary
         self._folder = Path(tempfile.mkdtemp(prefix="stepwell-nats-"))
         self._users = users
@@ -90,6 +94,7 @@ class NatsServer:
                 f'ports_file_dir: "{self._folder}"',
                 f'jetstream: {{store_dir: "{self._folder / "jetstream"}", max_file_store: 1073741824}}',
                 f"authorization: {{users: [{users}]}}" if users else "",
+                self._more,
             )
         )
 
@@ -112,9 +117,9 @@ def nats_binary() -> str:
     return found
 
 
-def new_server(users: tuple[tuple[str, str], ...] = (), max_payload: int = 1024 * 1024) -> NatsServer:
+def new_server(users: tuple[tuple[str, str], ...] = (), max_payload: int = 1024 * 1024, more: str = "") -> NatsServer:
     """A server of a test's own, running; whoever asks for it closes it."""
-    server = NatsServer(nats_binary(), users, max_payload)
+    server = NatsServer(nats_binary(), users, max_payload, more)
     server.start()
     return server
 

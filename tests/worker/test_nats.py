@@ -159,6 +159,43 @@ async def test_wrong_credentials_are_said_without_showing_them(caplog: pytest.Lo
     assert "right-one" not in caplog.text
 
 
+NODE = {"publish": ["stepwell.>", "$JS.API.>", "_INBOX.>"], "subscribe": ["stepwell.>", "_INBOX.>"]}
+WORKER = {
+    "publish": [
+        "stepwell.node.>", "stepwell.nodes.*", "stepwell.hello", "stepwell.parts.>",
+        "$JS.API.CONSUMER.>", "$JS.ACK.>", "_INBOX.>",
+    ],
+    "subscribe": ["stepwell.worker.>", "stepwell.places", "stepwell.parts.>", "_INBOX.>"],
+}  # fmt: skip
+"""What the documentation says that accounts need to be allowed."""
+
+
+async def test_accounts_need_no_more_than_the_documentation_says() -> None:
+    users = [
+        {"user": "node", "password": "n", "permissions": NODE},
+        {"user": "worker", "password": "w", "permissions": WORKER},
+    ]
+    server = new_server(more=f"authorization: {msgspec.json.encode({'users': users}).decode()}")
+    harness, gate = NatsHarness(server.url), Gate()
+    harness.options = NatsOptions(urls=[server.url.replace("//", "//node:n@")])
+    node = await harness.add_node()
+    harness.options = NatsOptions(urls=[server.url.replace("//", "//worker:w@")])
+    await harness.add_worker("w1", echo, labels={"a": "b"})
+    put(node, "large", config={"text": "x" * 3_000_000})
+    put(node, "labelled", labels={"a": "b"})
+    await harness.report(2)
+    await harness.cut_off("w1")
+    await harness.add_worker("w2", gate.work)
+    (work,) = put(node, "stopped")
+    await until(lambda: gate.begun == ["stopped"])
+    await harness.advance(LEASE // 3)
+    node.stop(work.id)
+    await until(lambda: gate.stopped == ["stopped"])
+    assert (harness.workers["w2"].fetching.link.problem(), node.door.problem()) == (None, None)
+    await harness.close()
+    server.close()
+
+
 @pytest.mark.parametrize("key", ["credentials", "ca_file", "client_cert", "client_key"])
 def test_a_file_that_is_not_there_is_an_error(key: str) -> None:
     from stepwell.worker.nats_link import Link

@@ -16,7 +16,7 @@ from stepwell.base.clock import Clock
 from stepwell.base.durations import MINUTE, SECOND
 from stepwell.base.errors import Conflict, ErrorInfo
 from stepwell.worker.jobs import Place, labels_of
-from stepwell.worker.nats_link import Link, NatsOptions
+from stepwell.worker.nats_link import Link, NatsOptions, check_cancelled
 from stepwell.worker.nats_messages import (
     Answer,
     Done,
@@ -301,6 +301,8 @@ class NatsFetching(Fetching):
             raise TimeoutError(f"node {node} does not answer") from None
         except nats.errors.Error as error:
             raise ConnectionError(str(error)) from None
+        finally:
+            check_cancelled()
         return answer.data
 
     async def _ask_all(self, call: str, asked: msgspec.Struct, *, first: bool = False) -> list[Answer]:
@@ -327,6 +329,8 @@ class NatsFetching(Fetching):
             await subscription.unsubscribe()
         except nats.errors.Error as error:
             raise ConnectionError(str(error)) from None
+        finally:
+            check_cancelled()
         return answers
 
     def _fit(self, asked: msgspec.Struct) -> bytes:

@@ -143,10 +143,12 @@ class Link:
                     client = await self._connected(gone)
                 except Exception as error:  # whatever the library raises, and what is done on a new connection
                     self._down(error)
+                    check_cancelled()
                     await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - so that not all come at once
                     pause = min(2 * pause, LONGEST_PAUSE)
                     continue
                 self._up(client)
+                check_cancelled()
                 pause = FIRST_PAUSE
                 await gone.wait()
                 self._down(ConnectionError("the connection was lost"))
@@ -258,6 +260,18 @@ class Link:
             _log.warning("NATS at %s cannot be reached: %s; it is tried again", self.options.where, self._problem)
             self._told = self._problem
         self._tried.set()
+
+
+def check_cancelled() -> None:
+    """Be cancelled now, if that was asked for: to be called after the library was waited for, since the
+    `asyncio.wait_for` of Python 3.11, which it uses, may lose a cancellation.
+
+    Raises:
+        CancelledError: it was asked for.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _words(error: Exception) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from stepwell.worker.jobs import Place
-from stepwell.worker.nats_link import Link
+from stepwell.worker.nats_link import Link, check_cancelled
 from stepwell.worker.nats_names import Names
 from stepwell.worker.nats_tickets import make_consumer
 
@@ -100,7 +100,7 @@ class Pull:
                 self._room = max(0, limit - len(some))
                 return some
             await self._ask(limit)
-            _check_cancelled()
+            check_cancelled()
             self._news.clear()
             if self._arrived:
                 continue
@@ -206,17 +206,6 @@ class Pull:
                 if request.left <= 0:
                     del self._requests[number]
                 return
-
-
-def _check_cancelled() -> None:
-    """Be cancelled now, if that was asked for: `asyncio.wait_for` of Python 3.11, which the library uses, may lose it.
-
-    Raises:
-        CancelledError: it was asked for.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def _consumer_of(reply: str) -> str:

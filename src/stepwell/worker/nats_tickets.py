@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from stepwell.worker.jobs import Job, Onlooker, Place
-from stepwell.worker.nats_link import FIRST_PAUSE, LONGEST_PAUSE, Link
+from stepwell.worker.nats_link import FIRST_PAUSE, LONGEST_PAUSE, Link, check_cancelled
 from stepwell.worker.nats_messages import LineSaid, Ticket
 from stepwell.worker.nats_names import Names
 
@@ -136,6 +136,7 @@ class Tickets(Onlooker):
                 else:
                     self._refusal = None
                     pause = FIRST_PAUSE
+                check_cancelled()
         finally:
             looking.cancel()
             for task in tuple(self._deleting):
@@ -175,7 +176,8 @@ class Tickets(Onlooker):
             for place in {line.place: None for line, _ in some}:
                 await self._make_consumer(js, place)
             futures = [await self._publish(js, line, id_) for line, id_ in some]
-            acks = await asyncio.wait_for(asyncio.gather(*futures), PATIENCE) if futures else []
+            async with asyncio.timeout(PATIENCE):
+                acks = await asyncio.gather(*futures)
         except BaseException:
             self._to_send.extendleft(reversed(some))
             raise
@@ -237,6 +239,7 @@ class Tickets(Onlooker):
                 if stands_still and self._js is not None and self._link.is_up:
                     with suppress(Exception):  # it is looked again
                         await self._verify(self._js, line)
+                    check_cancelled()
 
     async def _verify(self, js: JetStreamContext, line: _Line) -> None:
         """Have the tickets of a line written again if the first or the last of them is gone."""

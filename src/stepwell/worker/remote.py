@@ -76,6 +76,7 @@ class RemoteWorker:
         self._draining = asyncio.Event()
         self._giving_up = False
         self._is_cut_off = False
+        self._pauses: dict[str, asyncio.Event] = {}
 
     @property
     def running(self) -> int:
@@ -163,8 +164,10 @@ class RemoteWorker:
                 return polled
 
     def _take(self, handed: Handed) -> None:
-        if handed.id in self._running:
-            return  # another engine has it now, and hears of its end
+        if handed.id in self._running:  # another engine has it now, and is to hear of its end
+            if handed.id in self._pauses:
+                self._pauses[handed.id].set()
+            return
         self._running.add(handed.id)
         self._traces[handed.id] = handed.traceparent
         self._worker.dispatch(
@@ -199,7 +202,8 @@ class RemoteWorker:
                     await self._fetching.fail(id_, report.error)
             except ConnectionError as error:
                 self._note_silence(f"{id_} cannot be reported", error)
-                await self._pause(pause)
+                self._pauses[id_] = asyncio.Event()
+                await self._pause(pause, self._pauses[id_])
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
             except Conflict as conflict:
@@ -234,6 +238,7 @@ class RemoteWorker:
     def _gone(self, id_: str) -> None:
         self._running.discard(id_)
         self._traces.pop(id_, None)
+        self._pauses.pop(id_, None)
         self._free.set()
 
     async def _changed(self) -> None:
@@ -241,8 +246,9 @@ class RemoteWorker:
         self._free.clear()
         await self._free.wait()
 
-    async def _pause(self, duration: int) -> None:
-        over = asyncio.Event()
+    async def _pause(self, duration: int, over: asyncio.Event | None = None) -> None:
+        """Wait for so long, or until `over` is set."""
+        over = over or asyncio.Event()
         timer = self._clock.call_at(self._clock.now() + duration, over.set)
         try:
             await over.wait()
