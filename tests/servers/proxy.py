@@ -23,6 +23,7 @@ class Proxy:
         fate: asked of everything that a client sends.
         refuses: whether new connections are closed at once.
         made: how many connections there were.
+        met: see `once`.
     """
 
     def __init__(self, server_port: int) -> None:
@@ -30,13 +31,14 @@ class Proxy:
         self.fate: Callable[[bytes], Fate] = _passes
         self.refuses = False
         self.made = 0
+        self.met = asyncio.Event()
         self._server_port = server_port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._on_client, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -50,13 +52,20 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def once(self, sign: bytes, fate: Fate) -> None:
-        """Have the next thing that contains this meet its fate, and nothing after it."""
+    def once(self, sign: bytes, fate: Fate, *, refuses: bool = False) -> None:
+        """Have the next thing that contains this meet its fate, and nothing after it; `met` is set then.
+
+        Args:
+            refuses: whether there are no more connections from then on.
+        """
+        self.met.clear()
 
         def judge(sent: bytes) -> Fate:
             if sign not in sent:
                 return "passes"
             self.fate = _passes
+            self.refuses = refuses
+            self.met.set()
             return fate
 
         self.fate = judge
@@ -66,6 +75,9 @@ class Proxy:
         for client in self._clients:
             client.transport.abort()
         self._clients.clear()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._spawn(self._on_client(reader, writer))
 
     async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.made += 1

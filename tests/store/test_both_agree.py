@@ -38,6 +38,7 @@ from stepwell.store.sqlite_schema import bring_up_to_date
 from tests.conformance.store import SECOND, new_execution
 from tests.conformance.store_dead_letters import letter
 from tests.conformance.store_registry import definition
+from tests.store.postgres_place import InPostgres
 
 STATUSES = ("pending", "running", "waiting", "completed", "failed")
 SHARDS = 3
@@ -198,7 +199,7 @@ class Actor:
         """The answer, as plain data; an error is its type and code."""
         act: Callable[..., Coroutine[Any, Any, Any]] = getattr(self, f"_{deed[0]}")
         try:
-            return msgspec.to_builtins(await act(*deed[1:]))
+            return comparable(msgspec.to_builtins(await act(*deed[1:])))
         except StepwellError as error:
             return type(error).__name__, error.code
 
@@ -209,7 +210,7 @@ class Actor:
             loaded = await self.store.load(stored.handle.id)
             assert loaded is not None
             for one in (stored, loaded):
-                seen.append((one.handle.id, one.handle.shard, one.handle.key, one.created, one.summary))
+                seen.append((one.handle.id, one.handle.shard, one.created, one.summary))
                 seen.append((one.snapshot_seq, one.snapshot, one.history))
         for shard in range(SHARDS + 2):
             seen.append(await self.store.inbox(shard))
@@ -226,8 +227,11 @@ class Actor:
         for kind in ("audit", "log"):
             seen.append(await self.store.journal(JournalQuery(kind=kind)))
         seen.append((await self.store.chains(), status.documents, status.journal))
-        seen.append((await self.store.feed(0), await self.store.feed(3, 2), await self.store.feed_end()))
-        return msgspec.to_builtins(seen)
+        fed = await self.store.feed(0)
+        numbers = [0, *(row.number for row in fed)]
+        seen.append((fed, await self.store.feed(numbers[3 % len(numbers)], 2)))
+        assert await self.store.feed_end() == numbers[-1]
+        return comparable(msgspec.to_builtins(seen))
 
     async def _acquire(self, shard: int | None, now: int) -> Lease:
         lease = await self.store.acquire(shard, "engine", now, 4)
@@ -244,15 +248,18 @@ class Actor:
             self.leases.pop(shard, None)
 
     async def _append(self, given: list[dict[str, Any]], consumed: list[int]) -> Any:
-        """With the leases there are; a shard that was given up is taken again now and then."""
+        """With the leases there are; a shard that was given up is taken again now and then. `consumed` are places among
+        all items, some of them beyond the last."""
         if not self.leases:
             await self._acquire(0, 0)
         changes = [self._change(dict(one)) for one in sorted(given, key=lambda one: one["create"] is None)]
         fences = {shard: lease.fence for shard, lease in self.leases.items()}
         posts = [InboxItem(shard=4, kind="started", payload=b"p")] if len(given) == 3 else []
-        early = await self.store.append(Batch(fences=fences, changes=changes, consumed=consumed, posts=posts))
+        items = sorted([item.id for shard in range(SHARDS + 2) for item in await self.store.inbox(shard)])
+        gone = [items[place - 1] if place <= len(items) else 10_000 + place for place in consumed]
+        early = await self.store.append(Batch(fences=fences, changes=changes, consumed=gone, posts=posts))
         self.last |= {one.handle.id: one.seq for one in changes if one.events}
-        return early, [one.handle.key for one in changes]
+        return early, [one.handle.key is not None for one in changes]
 
     def _change(self, one: dict[str, Any]) -> Change:
         which, delta, keeps_summary = one.pop("which"), one.pop("delta"), one.pop("keeps_summary")
@@ -305,7 +312,14 @@ class Actor:
         return await self.store.write(writes, now, posts=posts, entries=noted)
 
     async def _journal(self, query: JournalQuery) -> Any:
-        return await self.store.journal(query)
+        """The query's numbers are places among all entries."""
+        rows = [row for kind in ("audit", "log") for row in await self.store.journal(JournalQuery(kind=kind))]
+        numbers = [0, *sorted(row.number for row in rows)]
+        after, before = (
+            None if place is None else numbers[place] if place < len(numbers) else numbers[-1] + place
+            for place in (query.after, query.before)
+        )
+        return await self.store.journal(msgspec.structs.replace(query, after=after, before=before))
 
     async def _forget_journal(self, kind: str, before: int) -> int:
         return await self.store.forget_journal(kind, before)
@@ -316,26 +330,53 @@ class Actor:
         self.leases = {}
 
 
+def comparable(answer: Any) -> Any:
+    """The answer without the numbers that each store gives in its own way; what they number is in their order."""
+    match answer:
+        case dict():
+            return {name: _without_number(name, comparable(value)) for name, value in answer.items()}
+        case list() | tuple():
+            return [comparable(each) for each in answer]
+        case _:
+            return answer
+
+
+def _without_number(name: Any, value: Any) -> Any:
+    if name == "next":
+        return value is not None
+    return None if name in ("id", "number") and isinstance(value, int) else value
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(deeds, min_size=5, max_size=30))
-def test_both_stores_answer_the_same(given_deeds: list[Deed]) -> None:
-    asyncio.run(_compare([("acquire", 0, 0), ("acquire", 1, 0), *given_deeds]))
-
-
-async def _compare(deeds: list[Deed]) -> None:
+def test_memory_and_sqlite_answer_the_same(given_deeds: list[Deed]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stepwell.db"
         path.write_bytes(_empty_database())
-        memory, sqlite = Actor(MemoryStore()), Actor(SqliteStore(path))
-        for actor in (memory, sqlite):
-            await actor.store.open()
-        try:
-            for deed in deeds:
-                assert await sqlite.do(deed) == await memory.do(deed), deed
-            assert await sqlite.everything() == await memory.everything()
-        finally:
-            for actor in (memory, sqlite):
-                await actor.store.close()
+        asyncio.run(_compare(SqliteStore(path), given_deeds))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(deeds, min_size=5, max_size=30))
+def test_memory_and_postgresql_answer_the_same(given_deeds: list[Deed]) -> None:
+    async def compare() -> None:
+        async with InPostgres().place() as open_store:
+            await _compare(await open_store(), given_deeds)
+
+    asyncio.run(compare())
+
+
+async def _compare(store: Store, given_deeds: list[Deed]) -> None:
+    memory, other = Actor(MemoryStore()), Actor(store)
+    for actor in (memory, other):
+        await actor.store.open()
+    try:
+        for deed in [("acquire", 0, 0), ("acquire", 1, 0), *given_deeds]:
+            assert await other.do(deed) == await memory.do(deed), deed
+        assert await other.everything() == await memory.everything()
+    finally:
+        for actor in (memory, other):
+            await actor.store.close()
 
 
 @functools.cache

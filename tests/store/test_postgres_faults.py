@@ -136,18 +136,15 @@ async def test_whatever_else_is_written_is_written_once(scene: Scene, proxy: Pro
     await store.append(batch(lease, creation(Handle("b", 5))))
 
 
-async def test_a_commit_that_arrived_before_the_shard_was_taken_over_counts(
-    scene: Scene, proxy: Proxy, url: str
-) -> None:
+async def test_a_commit_that_arrived_before_the_shard_was_taken_over_counts(scene: Scene, proxy: Proxy) -> None:
     handle = await scene.create("a")
-    proxy.once(SIGN, "arrives")
-    proxy.refuses = False
-
-    async with opened(url) as other:
-        lost = asyncio.ensure_future(scene.append(change(handle, 2, SIGN)))
-        await _until(lambda: proxy.fate(SIGN) == "passes")
+    async with opened(postgres_server().url(schema=_schema(scene.store))) as other:
+        proxy.once(SIGN, "arrives", refuses=True)
+        doubtful = asyncio.ensure_future(scene.append(change(handle, 2, SIGN)))
+        await proxy.met.wait()
         await other.acquire(scene.lease.shard, "other", NOW + TTL, TTL)
-        await lost
+        proxy.refuses = False
+        await doubtful
         with pytest.raises(FenceLost):
             await scene.append(change(handle, 3))
         assert await rows_of(other, "a") == [(1, b"created"), (2, SIGN)]
@@ -271,14 +268,14 @@ async def test_a_server_that_is_killed_and_restarted_loses_and_doubles_nothing(
     ways = [server.kill, server.stop]
 
     async def disturb() -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
         await asyncio.to_thread(ways[0])
         ways.reverse()
         await asyncio.sleep(0.1)
         await asyncio.to_thread(server.start)
 
     with caplog.at_level(logging.WARNING):
-        await _busy_while(server.fresh_url(), 60, disturb)
+        await _busy_while(server.fresh_url(), 40, disturb)
     said = [record.getMessage() for record in caplog.records]
     assert sum("is lost" in line for line in said) <= 2 * sum("answers again" in line for line in said) + 2
     assert len(said) < 100, "an outage is told once, not once a try"
@@ -324,6 +321,24 @@ async def test_an_outage_that_lasts_too_long_is_an_error_and_the_store_goes_on_a
         await scene.append(change(handle, 2))
         assert not _is_out(store)
         assert [seq for seq, _ in await rows_of(store, "a")] == [1, 2]
+
+
+@pytest.mark.parametrize("sign", [SIGN, COMMIT])
+async def test_what_was_given_up_in_doubt_is_not_taken_for_what_comes_after_it(
+    proxy: Proxy, url: str, sign: bytes
+) -> None:
+    async with opened(url, reconnect=SECOND // 10) as store:
+        scene = await scene_on(store)
+        handle = await scene.create("a")
+        for seq in (2, 4):
+            doubtful = scene.append(change(handle, seq, SIGN, waits_begun=[wait()] if sign == COMMIT else ()))
+            proxy.once(sign, "arrives", refuses=True)
+            with pytest.raises(StoreError) as raised:
+                await asyncio.wait_for(doubtful, PATIENCE)
+            assert raised.value.code == "store-unavailable"
+            proxy.refuses = False
+            await scene.append(change(handle, seq + 1))
+        assert [seq for seq, _ in await rows_of(store, "a")] == [1, 2, 3, 4, 5]
 
 
 async def test_a_store_closes_during_an_outage(proxy: Proxy, url: str) -> None:
@@ -448,9 +463,3 @@ def _is_out(store: PostgresStore) -> bool:
 
 def _schema(store: Any) -> str:
     return str(store._database.schema)
-
-
-async def _until(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not is_true():
-            await asyncio.sleep(0.001)
