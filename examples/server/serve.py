@@ -33,7 +33,9 @@ def main() -> int:
         flags = ["--config", str(configuration), "--store", store]
         files = [str(REGISTRATION / "workflow.yaml"), str(HERE / "expenses.yaml")]
         environment = registration.environment()
-        subprocess.run(["stepwell", "workflow", "apply", *files, *flags], env=environment, check=True)
+        applied = subprocess.run(["stepwell", "workflow", "apply", *files, *flags], env=environment)
+        if applied.returncode:
+            return applied.returncode  # it has said why
         serving = subprocess.Popen(["stepwell", "serve", *flags, *passed_on], env=environment)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it gets Ctrl-C too, and ends when it is ready
         signal.signal(signal.SIGTERM, lambda number, frame: serving.terminate())

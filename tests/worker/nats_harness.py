@@ -20,7 +20,7 @@ from tests.servers.nats import new_prefix
 from tests.virtual_clock import VirtualClock
 from tests.worker.test_queues import AllQueued
 
-QUIET = 0.02
+QUIET = 0.015
 """Seconds in which nothing may happen for it to be quiet."""
 
 
@@ -40,6 +40,12 @@ class Node(Dispatcher):
 
     def stop(self, assignment_id: str) -> None:
         self.queued.stop(assignment_id)
+
+    def leave(self, assignment_id: str) -> None:
+        self.queued.leave(assignment_id)
+
+    def outlives(self, assignment_id: str) -> bool:
+        return self.queued.outlives(assignment_id)
 
     async def close(self) -> None:
         await self.door.close()
@@ -123,13 +129,17 @@ class NatsHarness(FetchedHarness):
     async def rest(self) -> None:
         """Let everybody say and hear what there is to say, and do what follows from it."""
         links = [node.door.link for node in self.nodes] + [worker.fetching.link for worker in self.workers.values()]
-        for _ in range(3):
+        seen, quiet = -1, 0
+        while quiet < 3:
+            said = 0
             for link in links:
                 if link.is_up:
-                    with suppress(nats.errors.Error):  # it is lost in this moment
+                    with suppress(nats.errors.Error, ConnectionError):  # it is lost in this moment
                         await link.client.flush()
+                        said += link.client.stats["in_msgs"] + link.client.stats["out_msgs"]
             await self.clock.settle()
             await asyncio.sleep(QUIET)
+            seen, quiet = said, quiet + 1 if said == seen else 0
 
     async def close(self) -> None:
         for worker in self.workers.values():

@@ -140,7 +140,7 @@ class TestConformance(FetchedConformance):
             await harness.close()
 
     async def test_closing_stops_everything_without_a_report(self, open_harness: OpenHarness) -> None:
-        """The worker elsewhere finds out a moment later."""
+        """The worker elsewhere finds out when it says that it lives, and nobody knows of its work."""
         begun, stopped = asyncio.Event(), asyncio.Event()
 
         async def hang(config: Any, context: TaskContext) -> Any:
@@ -156,6 +156,7 @@ class TestConformance(FetchedConformance):
             await begun.wait()
             await harness.dispatcher.close()
             await harness.dispatcher.close()
+            await harness.advance(LEASE)
             await stopped.wait()
         assert harness.reports == []
 

@@ -261,6 +261,17 @@ class Queues(TaskHandler):
         """Whether somebody waits for a report on it."""
         return id_ in self._jobs
 
+    def leave(self, id_: str) -> None:
+        """Another engine has the execution now: the worker that is at this may go on, and tell that one."""
+        job = self._jobs.get(id_)
+        if job is not None:
+            job.is_left = True
+
+    def leave_all(self) -> None:
+        """The same for everything."""
+        for job in self._jobs.values():
+            job.is_left = True
+
     def note(self, worker: str, queues: Sequence[str] | None = None, labels: Mapping[str, str] | None = None) -> None:
         """A worker was heard of. What is None is as it was known before."""
         known = self._workers.get(worker)
@@ -443,7 +454,7 @@ class Queues(TaskHandler):
         return len(job.refused_by) < MOST_REFUSALS and self._clock.now() < job.give_up_at
 
     def _forget(self, job: Job) -> None:
-        if job.worker is not None and job.ended.cancelled():
+        if job.worker is not None and job.ended.cancelled() and not job.is_left:
             self._to_stop.setdefault(job.worker, []).append(job.id)
             if self._onlooker is not None:
                 self._onlooker.unwanted(job.worker, job.id)

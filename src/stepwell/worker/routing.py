@@ -59,7 +59,15 @@ class QueueDispatcher(Dispatcher):
         self._timeouts.pop(assignment_id, None)
         self._worker.stop(assignment_id)
 
+    def leave(self, assignment_id: str) -> None:
+        self.queues.leave(assignment_id)
+        self.stop(assignment_id)
+
+    def outlives(self, assignment_id: str) -> bool:
+        return self.queues.knows(assignment_id)
+
     async def close(self) -> None:
+        self.queues.leave_all()
         await self._worker.close()
 
 
@@ -81,6 +89,13 @@ class RoutingDispatcher(Dispatcher):
     def stop(self, assignment_id: str) -> None:
         for dispatcher in self._all:
             dispatcher.stop(assignment_id)
+
+    def leave(self, assignment_id: str) -> None:
+        for dispatcher in self._all:
+            dispatcher.leave(assignment_id)
+
+    def outlives(self, assignment_id: str) -> bool:
+        return any(dispatcher.outlives(assignment_id) for dispatcher in self._all)
 
     async def close(self) -> None:
         for dispatcher in self._all:
