@@ -165,7 +165,7 @@ def refused(stepwell: Stepwell, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LOGNAME", "ada")
     monkeypatch.setattr(socket, "gethostname", lambda: "host")
     (folder / "taking.yaml").write_text(TAKING)
-    assert stepwell("workflow", "register", "taking.yaml").status == 0
+    assert stepwell("workflow", "apply", "taking.yaml").status == 0
     sent = stepwell("event", "publish", "paid", "-d", f'{{"n": "x", "password": "{PASSWORD}"}}', "-o", "json")
     assert [each["outcome"] for each in sent.json()["firings"]] == ["refused"]
     (id_,) = ids(stepwell)
@@ -191,7 +191,8 @@ def test_an_event_is_tried_again_with_edited_data_and_starts_what_it_should_have
     assert again.status != 0
     done = stepwell("dlq", "retry", refused, "--input", '{"n": 7}', "--reason", "typed", "-o", "json").json()
     assert (done["verb"], done["changed"], done["status"]) == ("retry", True, "pending")
-    assert stepwell("run", "--resume", done["execution_id"]).status == 0
+    assert done["message"].endswith("it begins as soon as an engine runs")
+    assert stepwell("db", "status", "-o", "json").json()["inbox"] == 1
     assert ids(stepwell) == []
     gone = stepwell("dlq", "retry", refused)
     assert (gone.status, gone.err.startswith("error[unknown-dead-letter]: ")) == (2, True)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
-from stepwell.app.operating import Done, Move, Operators
+from stepwell.app.dead_events import unknown
+from stepwell.app.dead_letters import is_event
+from stepwell.app.operating import Done, Move, Operators, requeued
 from stepwell.app.reading import Reading
+from stepwell.app.requeuing import Requeuing
 from stepwell.app.session import Session
-from stepwell.base.errors import Conflict, NotFound, StepwellError
+from stepwell.app.triggering import PublishedEvent
+from stepwell.base.clock import Clock
+from stepwell.base.errors import Conflict, StepwellError
 from stepwell.decider.verbs_legal import check_legal
 from stepwell.engine.forking import Forked
+from stepwell.execution.event import Event
 from stepwell.execution.verbs import Retry, Verb, name_of
+from stepwell.ports.ledger import Write
 from stepwell.ports.listings import ExecutionQuery
 from stepwell.ports.store import Store
 
@@ -35,7 +42,13 @@ class ActionItem(msgspec.Struct, frozen=True, kw_only=True):
 class Interventions:
     """Does what operators ask for."""
 
-    def __init__(self, session: Session, operators: Operators, reading: Reading) -> None:
+    def __init__(self, session: Session, operators: Operators, reading: Reading, clock: Clock) -> None:
+        async def publish(event: Event, writes: Sequence[Write]) -> PublishedEvent:
+            return await session.triggering.publish_by(session.engine, event, clock.now(), writes=writes)
+
+        self._requeuing = Requeuing(
+            session.store, session.triggering, session.codec, clock, publish, session.engine.write
+        )
         self._session = session
         self._operators = operators
         self._reading = reading
@@ -70,14 +83,17 @@ class Interventions:
         return await self._session.engine.fork(execution, at_event, by=by, reason=reason)
 
     async def retry_letter(self, id_: str, settings: dict[str, Any] | None, *, by: str, reason: str) -> Done:
-        """Try the step of a dead letter again, with what is put over its settings.
+        """Try the step of a dead letter again, with what is put over its settings; an event with what is put over its
+        data.
 
         Raises:
-            NotFound: code `unknown-dead-letter`. What `ask` raises.
+            NotFound: code `unknown-dead-letter`. What `ask` raises; of an event what `Requeuing.retry` does.
         """
+        if is_event(id_):
+            return requeued(await self._requeuing.retry(id_, settings, by=by, reason=reason), has_engine=True)
         letter = await self._store.dead_letter(id_)
         if letter is None:
-            raise NotFound(f"there is no dead letter {id_!r} in this store", code="unknown-dead-letter")
+            raise unknown(id_)
         return await self.ask(letter.execution, Retry(by=by, reason=reason, steps=(letter.step,), settings=settings))
 
     async def many(

@@ -31,11 +31,12 @@ from stepwell.engine.forking import Forked
 from stepwell.engine.loaded import run_of
 from stepwell.engine.operating import VERB, Answer, Request, decode_answer, encode_request, unknown_execution
 from stepwell.engine.post_box import PostBox
+from stepwell.engine.requests import StartRequest, item_of
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.execution.status import WAITING, ExecutionStatus
 from stepwell.execution.verbs import Migrate, Retry, Verb
-from stepwell.ports.ledger import Write
+from stepwell.ports.ledger import JournalEntry, Write
 from stepwell.ports.listings import ExecutionQuery
 from stepwell.ports.records import InboxItem, Registration
 from stepwell.ports.store import Store
@@ -85,7 +86,9 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 def requeued(done: Requeued, *, has_engine: bool) -> Done:
     """What became of a dead event, as of a verb: the execution is the first that it started, or empty."""
     execution = done.executions[0] if done.executions else ""
-    return Done(Answer(execution=execution, verb="retry", changed=True, said=done.said, status="pending"), has_engine)
+    later = "; it begins as soon as an engine runs" if execution and not has_engine else ""
+    answer = Answer(execution=execution, verb="retry", changed=True, said=f"{done.said}{later}", status="pending")
+    return Done(answer, has_engine=True)  # there is nothing yet that could be resumed
 
 
 class Operators:
@@ -155,7 +158,13 @@ class Operators:
             now = self._clock.now()
             return await triggering.publish(event, self._codec, now, now + self._keep_events, writes)
 
-        requeuing = Requeuing(self._store, triggering, self._codec, self._clock, publish)
+        async def start(
+            writes: Sequence[Write], requests: Sequence[StartRequest], entries: Sequence[JournalEntry]
+        ) -> None:
+            posts = [item_of(request, self._codec) for request in requests]
+            await self._store.write(writes, self._clock.now(), posts=posts, entries=entries)
+
+        requeuing = Requeuing(self._store, triggering, self._codec, self._clock, publish, start)
         done = await requeuing.retry(id_, given, by=by, reason=reason)
         return requeued(done, has_engine=await self._is_worked_on())
 

@@ -12,14 +12,18 @@ from stepwell.app.triggering import PublishedEvent, Triggering, takes
 from stepwell.app.triggers import ActiveTrigger, fire
 from stepwell.base.clock import Clock
 from stepwell.base.errors import Conflict, ErrorInfo, UsageError
-from stepwell.engine.requests import item_of
+from stepwell.engine.requests import StartRequest
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event, check_size, reserved_problem
-from stepwell.ports.ledger import DEAD_EVENT, Write
+from stepwell.ports.ledger import DEAD_EVENT, JournalEntry, Write
 from stepwell.ports.store import Store
 
 Publish = Callable[[Event, Sequence[Write]], Awaitable[PublishedEvent]]
 """Takes an event, and changes documents in the same transaction, unless it is a duplicate."""
+
+
+Start = Callable[[Sequence[Write], Sequence[StartRequest], Sequence[JournalEntry]], Awaitable[None]]
+"""Changes documents and asks for starts with that, in one transaction."""
 
 
 class Requeued(NamedTuple):
@@ -33,15 +37,18 @@ class Requeuing:
     """Tries dead events again.
 
     Args:
-        publish: used for what came to no trigger.
+        publish: used for what came to no trigger; start: for what a trigger refused.
     """
 
-    def __init__(self, store: Store, triggering: Triggering, codec: Codec, clock: Clock, publish: Publish) -> None:
+    def __init__(
+        self, store: Store, triggering: Triggering, codec: Codec, clock: Clock, publish: Publish, start: Start
+    ) -> None:
         self._store = store
         self._triggering = triggering
         self._codec = codec
         self._clock = clock
         self._publish = publish
+        self._start = start
         self._dead = DeadEvents(store)
 
     async def retry(self, id_: str, given: Mapping[str, Any] | None, *, by: str, reason: str) -> Requeued:
@@ -92,8 +99,7 @@ class Requeuing:
                 hint="`stepwell dlq retry ID --input JSON` puts other data over it",
             )
         entries = self._triggering.entries(active.kind, [firing], event, now, {"dead_letter": kept.dead.id, **about})
-        posts = [item_of(fired.request, self._codec)] if fired.request is not None else []
-        await self._store.write([_gone(kept)], now, posts=posts, entries=entries)
+        await self._start([_gone(kept)], [fired.request] if fired.request is not None else [], entries)
         self._triggering.firings.count([firing])
         has = "started" if firing.outcome == "started" else "had started before"
         return Requeued([firing.execution_id], f"what the event {has}")

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any, Final
 
-from stepwell.base.values import MASK
+from stepwell.base.values import MASK, Sealed
 
 _WORDS: Final = frozenset({"password", "passwd", "pwd", "passphrase", "secret", "token", "credential", "credentials"})
 _PAIRS: Final = frozenset({"apikey", "accesskey", "privatekey", "secretkey", "signingkey", "encryptionkey"})
@@ -53,6 +53,15 @@ def hide_by_name(value: Any) -> Any:
         return {key: _hidden(item) if _is_hidden(key) else hide_by_name(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [hide_by_name(item) for item in value]
+    return value
+
+
+def seal_by_name(value: Any) -> Any:
+    """A JSON value with those sealed, to be kept encrypted and shown as `***`."""
+    if isinstance(value, dict):
+        return {key: Sealed(item) if _is_hidden(key) else seal_by_name(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [seal_by_name(item) for item in value]
     return value
 
 

@@ -1,4 +1,4 @@
-"""`dlq list`, `show` and `discard`: steps that failed for good and that nothing handled."""
+"""`dlq list`, `show`, `discard`: steps that failed for good and that nothing handled, events that were refused."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _page_text(page: Report) -> str:
 def _line(item: Report) -> tuple[RenderableType, ...]:
     return (
         item["id"],
-        f"{item['workflow']} {item['version']}",
+        _workflow(item),
         day_or_time(item["at"], SystemClock().now()),
         str(item["attempts"]),
         Text(_error(item), "red"),
@@ -60,7 +60,8 @@ def show_dead_letter(id_: str, setup: Setup, output: str) -> int:
 
     async def read(letters: Letters) -> tuple[Report, bool]:
         letter = await letters.show(id_)
-        return letter, await letters.is_undone(letter["execution_id"])
+        execution = letter["execution_id"]
+        return letter, execution is not None and await letters.is_undone(execution)
 
     letter, is_undone = run_in(open_letters(setup), read)
     emit(letter, output, lambda: _letter_text(letter, setup, is_undone=is_undone))
@@ -72,7 +73,7 @@ def _letter_text(letter: Report, setup: Setup, *, is_undone: bool) -> str:
     if letter["error"]["details"]:
         parts += ["", Text("details", "bold"), json_text(letter["error"]["details"])]
     if letter["input"] is not None:
-        parts += ["", Text("input", "bold"), json_text(letter["input"])]
+        parts += ["", Text("event" if letter["event"] else "input", "bold"), json_text(letter["input"])]
     if letter["discarded"] is None:
         parts += ["", Text("what to do next", "bold"), *_next(letter, setup, is_undone=is_undone)]
     return rendered(*parts)
@@ -80,10 +81,7 @@ def _letter_text(letter: Report, setup: Setup, *, is_undone: bool) -> str:
 
 def _facts(letter: Report) -> Iterator[tuple[str, RenderableType]]:
     yield "dead letter", letter["id"]
-    yield "execution", letter["execution_id"]
-    yield "workflow", f"{letter['workflow']} {letter['version']}"
-    yield "step" if letter["kind"] == "step" else "compensation step", letter["step"]
-    yield "failed", f"{local_time(letter['at'])}, event {letter['seq']} of its history"
+    yield from _facts_of_event(letter) if letter["event"] else _facts_of_step(letter)
     yield "tried", attempts_text(letter["attempts"]) or "once"
     yield "error", Text(_error(letter), "red")
     discarded = letter["discarded"]
@@ -92,8 +90,32 @@ def _facts(letter: Report) -> Iterator[tuple[str, RenderableType]]:
         yield "discarded", f"{local_time(discarded['at'])} by {discarded['by']}{reason}"
 
 
+def _facts_of_step(letter: Report) -> Iterator[tuple[str, RenderableType]]:
+    yield "execution", letter["execution_id"]
+    yield "workflow", _workflow(letter)
+    yield "step" if letter["kind"] == "step" else "compensation step", letter["step"]
+    yield "failed", f"{local_time(letter['at'])}, event {letter['seq']} of its history"
+
+
+def _facts_of_event(letter: Report) -> Iterator[tuple[str, RenderableType]]:
+    event = letter["event"]
+    yield "event", one_line(f"{event['type']} {event['id']} from {event['source']}")
+    if letter["workflow"] is not None:
+        yield "workflow", _workflow(letter)
+        yield "trigger", str(letter["trigger"])
+    yield "refused", local_time(letter["at"])
+
+
+def _workflow(letter: Report) -> str:
+    return f"{letter['workflow']} {letter['version']}" if letter["workflow"] is not None else ""
+
+
 def _next(letter: Report, setup: Setup, *, is_undone: bool) -> Iterator[str]:
     store, id_, execution = setup.same_store(), shlex.quote(letter["id"]), letter["execution_id"]
+    if letter["event"]:
+        yield f"  try it again:     stepwell dlq retry {id_}{store}"
+        yield f"  leave it at that: stepwell dlq discard {id_}{store}"
+        return
     yield f"  what led to it:   stepwell execution history {execution} --after {max(0, letter['seq'] - 10)}{store}"
     if is_undone:
         yield f"  begin before it:  stepwell execution fork {execution} --at N{store}, N being an event before it"

@@ -192,17 +192,17 @@ def _ask(execution: str, verb: Verb, asking: Asking) -> int:
 
 def _tell(done: Done, asking: Asking) -> int:
     answer = done.answer
-    needs_engine = answer.changed and not done.has_engine and answer.status in _AT_WORK
+    needs_engine = answer.execution and answer.changed and not done.has_engine and answer.status in _AT_WORK
     going_on = f"stepwell run --resume {answer.execution}{asking.setup.same_store()}" if needs_engine else None
     document = {
-        "execution_id": answer.execution,
+        "execution_id": answer.execution or None,
         "verb": answer.verb,
         "changed": answer.changed,
         "message": answer.said,
         "status": answer.status,
         "next": going_on,
     }
-    line = one_line(f"{answer.execution}: {answer.said}")
+    line = one_line(f"{answer.execution}: {answer.said}" if answer.execution else answer.said)
     emit(document, asking.output, lambda: f"{line}\nno engine runs it: {going_on}" if going_on else line)
     return 0
 

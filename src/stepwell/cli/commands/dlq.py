@@ -10,7 +10,7 @@ from stepwell.cli.options import Setup, output_option, reason_option, setup_opti
 
 @click.group("dlq")
 def command() -> None:
-    """Dead letters: steps that failed for good and that nothing handled."""
+    """Dead letters: steps that failed for good and that nothing handled, and events that were refused."""
 
 
 @command.command("list")

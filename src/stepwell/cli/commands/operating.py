@@ -289,10 +289,12 @@ def migrate(
 
 @click.command("retry")
 @_ID
-@click.option("--input", "given", metavar="JSON", help="Put over the step's settings: JSON, @FILE, or -.")
+@click.option(
+    "--input", "given", metavar="JSON", help="Put over the step's settings, or the event's data: JSON, @FILE, or -."
+)
 @_asking()
 def retry_letter(id_: str, given: str | None, asking: Any) -> int:
-    """Try the step of a dead letter again. Its execution goes on; the dead letter is gone.
+    """Try a dead letter again: its step, whose execution goes on, or its event. The dead letter is gone then.
 
     \b
     stepwell dlq retry 0b0fb5a4-9d0c-4c1e-8f5e-1f6f4a1d7c55/charge/7 --input '{"args": {"amount": 12}}'

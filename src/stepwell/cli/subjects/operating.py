@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from stepwell.app.checking import catalogue_of
+from stepwell.app.dead_letters import is_event
 from stepwell.app.definitions import Definitions
 from stepwell.app.notifications import channels_of
 from stepwell.app.operating import LONGEST_WAIT, Done, Move, NoAnswer, Operators
@@ -101,11 +102,17 @@ class StoredOperating(Operators):
         channels = channels_of(at.configuration).keys()
         definitions = Definitions(at.store, catalogue_of(Registries(), set(), None, channels=channels))
         longest = LONGEST_WAIT if wait is None else wait
-        super().__init__(at.store, codec, definitions, SystemClock(), owner_name(), longest)
+        super().__init__(at.store, codec, definitions, SystemClock(), owner_name(), longest, self._keep)
 
     async def ask(self, execution: str, verb: Verb) -> Done:
         done = await super().ask(execution, verb)
         await note(self._opened, f"execution.{name_of(verb)}", f"execution:{execution}")
+        return done
+
+    async def retry_letter(self, id_: str, settings: dict[str, object] | None, *, by: str, reason: str) -> Done:
+        done = await super().retry_letter(id_, settings, by=by, reason=reason)
+        if is_event(id_):
+            await note(self._opened, "dlq.retry", f"dead-letter:{id_}")
         return done
 
     async def fork(self, execution: str, at_event: int, *, by: str, reason: str) -> Forked:
@@ -190,7 +197,7 @@ class ServedOperating:
 
 def _done(document: Mapping[str, Any]) -> Done:
     answer = Answer(
-        execution=document["execution_id"],
+        execution=document["execution_id"] or "",
         verb=document["verb"],
         changed=document["changed"],
         said=document["message"],
