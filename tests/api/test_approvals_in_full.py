@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from stepwell.app import approval_care
 from stepwell.app.access import Role
 from stepwell.app.audit import Doer
 from stepwell.app.security import Security
@@ -224,3 +225,41 @@ async def test_nobody_makes_a_link_with_which_to_answer_for_others_but_an_admin(
             answer = await server.post(path, json={"person": "ada"}, headers=proof)
             statuses[name] = answer.status_code
         assert statuses == {"eve": 403, "ada": 201, "boss": 201}
+
+
+async def test_an_inbox_holds_what_somebody_may_answer(
+    open_test_server: OpenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def named(name: str, who: str) -> str:
+        return asking(who=who).replace("name: asking", f"name: {name}")
+
+    async with open_test_server() as server:
+        ids = {}
+        for name, who in (("one", "[ada]"), ("two", "[bob]"), ("three", "[]"), ("four", "[ada, bob]")):
+            await server.post(f"{API}/workflows", content=named(name, who), headers=YAML)
+            ids[name] = (await server.post(f"{API}/workflows/{name}/executions", json={})).json()["execution_id"]
+        await server.clock.settle()
+
+        async def listed(**query: Any) -> list[str]:
+            found, cursor = [], None
+            while True:
+                page = await server.get(f"{API}/approvals", params={**query, **({"cursor": cursor} if cursor else {})})
+                assert page.status_code == 200, page.text
+                found += [each["workflow"] for each in page.json()["items"]]
+                cursor = page.json()["next"]
+                if cursor is None:
+                    return found
+
+        assert await listed() == ["one", "two", "three", "four"]
+        assert await listed(person="ada") == ["one", "three", "four"]
+        await act(server, ids["two"], "hand-on", to="ada", by="bob")
+        for limit in (1, 2, 50):
+            assert await listed(person="ada", limit=limit) == ["one", "two", "three", "four"]
+            assert await listed(person="eve", limit=limit) == ["three"]
+        monkeypatch.setattr(approval_care, "MOST_LOOKED_AT", 1)
+        assert await listed(person="bob", workflow="four", limit=1) == ["four"]
+        assert await listed(execution=ids["one"]) == ["one"]
+        assert await listed(execution=ids["one"], person="bob") == []
+        assert await listed(execution="nobody") == []
+        wrong = await server.get(f"{API}/approvals", params={"cursor": "x"})
+        assert wrong.json()["code"] == "invalid-cursor"

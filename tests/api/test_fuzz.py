@@ -20,7 +20,7 @@ FAILING = workflow(
 )
 HOOKED = workflow(
     "hooked",
-    more='  triggers: [{webhook: {path: fuzzed, verify: {scheme: github, secret: "{{ secrets.FUZZED }}"}}}]\n',
+    more='  triggers: [{webhook: {path: fuzzed, verify: {scheme: github, secret: "{{ secrets.HOOKED }}"}}}]\n',
 )
 EXAMPLES = 2
 """Of each operation, good and bad. More of them: `FUZZ_EXAMPLES=100 pytest tests/api/test_fuzz.py`."""
@@ -34,7 +34,8 @@ def made(client: httpx.Client) -> dict[str, dict[str, Any]]:
         answer.raise_for_status()
         return answer.json()
 
-    client.put(f"{API}/secrets/FUZZED", json={"value": "hunter22"}).raise_for_status()
+    for name in ("FUZZED", "HOOKED"):
+        client.put(f"{API}/secrets/{name}", json={"value": "hunter22"}).raise_for_status()
     texts = (ASKING, ASKING.replace("1.0.0", "2.0.0"), FAILING, HOOKED)
     for text in texts:
         client.post(f"{API}/workflows", content=text, headers=YAML).raise_for_status()

@@ -86,7 +86,10 @@ def test_what_the_application_would_answer_is_never_taken_for_something_else(met
 
 
 async def test_a_path_that_is_not_there_is_404_and_another_method_405(server: Server) -> None:
-    assert (await server.get("/api/v1/nothing")).json()["code"] == "not-found"
+    nothing = (await server.get("/api/v1/nothing")).json()
+    assert (nothing["code"], nothing["hint"]) == ("not-found", "/docs shows what there is")
+    slash = (await server.get("/api/v1/executions/")).json()
+    assert (slash["code"], slash["hint"]) == ("not-found", "leave out the slash at its end")
     answer = await server.delete("/api/v1/executions")
     assert answer.status_code == 405
     assert "GET" in answer.headers["allow"]

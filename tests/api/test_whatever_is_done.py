@@ -44,6 +44,18 @@ FLOWS: Final[Mapping[str, str]] = {
     - {name: below, type: python, config: {task: work}}
 - {name: last, type: python, config: {task: work}, depends_on: way, mutex: shop, milestone: {after: [rounds]}}
 """,
+    "nesting": """\
+- {name: first, type: workflow, config: {name: asking, input: {n: 3}}, compensate: {type: noop}}
+- {name: each, type: approval, for_each: {items: [1, 2], concurrency: 2}, config: {prompt: "{{ item }}?"}}
+- name: way
+  type: conditional
+  depends_on: each
+  config:
+    condition: "{{ input.n > 1 }}"
+    then: [{name: inner, type: python, config: {task: work}, retry: {max_attempts: 2, initial_delay: 5s}}]
+    else: [{name: below, type: wait, config: {for: 30s}}]
+- {name: last, type: python, config: {task: work}, depends_on: [first, way], on_failure: {action: fallback, fallback: {value: 7}}}
+""",
 }
 DATA = st.sampled_from([None, {}, {"n": 1}, {"n": 1, "deep": [0, {"x": "a"}]}, {"ok": True}, True, "text", [1]])
 STEP = st.sampled_from([*STEPS, "half"])

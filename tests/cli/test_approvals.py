@@ -62,6 +62,21 @@ def test_questions_are_listed_with_what_to_type(stepwell: Stepwell) -> None:
     assert [item["execution_id"] for item in rest["items"]] == [second]
 
 
+def test_questions_are_listed_by_who_may_answer_and_by_what_asks(stepwell: Stepwell) -> None:
+    first, second = waiting(stepwell, assigned_to=["ada"]), waiting(stepwell, assigned_to=["bob"])
+
+    def listed(*wanted: str) -> list[str]:
+        items = stepwell("approval", "list", *wanted, "-o", "json").json()["items"]
+        assert all(item["claimed_by"] is None for item in items)
+        return [item["execution_id"] for item in items]
+
+    assert listed("--person", "bob") == [second]
+    assert listed("--workflow", "demo") == [first, second]
+    assert listed("--workflow", "another") == []
+    assert listed("--execution", first) == [first]
+    assert stepwell("approval", "list", "--person", "eve").out == "nobody is asked anything\n"
+
+
 def test_an_answer_is_kept_until_the_execution_goes_on(stepwell: Stepwell) -> None:
     execution = waiting(stepwell, value("then", depends_on="ask"), assigned_to="ada", response_schema=SCHEMA)
     done = stepwell("approval", "respond", execution, "ask", "--response", '{"ok": true}', "--by", "ada")

@@ -40,7 +40,9 @@ def _unknown(method: str, path: str) -> Problem:
     shown = path if len(path) <= 200 else path[:199] + "…"
     allowed = allowed_on(path)
     if not allowed:
-        return Problem(404, f"{method} {shown}: not found", code="not-found")
+        is_ending = path.endswith("/") and allowed_on(path.rstrip("/"))
+        hint = "leave out the slash at its end" if is_ending else "/docs shows what there is"
+        return Problem(404, f"{method} {shown}: not found", code="not-found", hint=hint)
     headers = {"Allow": ", ".join(allowed)}
     return Problem(405, f"{method} {shown}: method not allowed", code="method-not-allowed", headers=headers)
 

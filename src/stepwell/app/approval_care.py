@@ -19,6 +19,7 @@ from stepwell.base.clock import Clock
 from stepwell.base.durations import DAY
 from stepwell.base.errors import Conflict, NotFound, StoreError
 from stepwell.base.instants import to_rfc3339
+from stepwell.base.namespaces import namespace_of
 from stepwell.base.values import Sealed
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
@@ -28,6 +29,8 @@ CARE: Final = "approval"
 """The kind of document; its key is `{execution}/{step}`."""
 LOOKED_AT_AFTER: Final = 30 * DAY
 """What was noted about a question is looked at again after so long, and forgotten when that asks no more."""
+MOST_LOOKED_AT: Final = 2_000
+"""Questions that are looked at for a page of those that are wanted."""
 _TRIES: Final = 10
 
 
@@ -102,6 +105,23 @@ def care_written(key: str, care: Care, document: Document | None, now: int) -> W
     return Write(kind=CARE, key=key, body=msgspec.json.encode(care), due_at=care.next_at(now), expected=expected)
 
 
+class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which questions to list. None means any.
+
+    Attributes:
+        namespaces: those of the workflows.
+        person: those that this person may answer.
+        cursor: where a list went on.
+    """
+
+    namespaces: Sequence[str] | None = None
+    workflow: str | None = None
+    execution: str | None = None
+    person: str | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
 class ApprovalCare:
     """Claims, hands on and answers the questions of a store."""
 
@@ -110,6 +130,33 @@ class ApprovalCare:
         self._approvals = approvals
         self._codec = codec
         self._clock = clock
+
+    async def inbox(self, query: InboxQuery) -> dict[str, Any]:
+        """A page of the questions that wait for an answer, each with what is noted about it, those of the oldest
+        executions first: `{"items": [...], "next": cursor or null}`. After many that are not wanted a page may end
+        early.
+
+        Raises:
+            UsageError: the cursor is not one that a list returned.
+        """
+        if query.execution is not None:
+            return {"items": await self._of_execution(query, query.execution), "next": None}
+        items: list[dict[str, Any]] = []
+        cursor, looked_at = query.cursor, 0
+        while True:
+            wanted = query.limit - len(items)
+            page = await self._approvals.list(namespaces=query.namespaces, limit=wanted, cursor=cursor)
+            items += [each for each in await self.shown(page["items"]) if _is_wanted(each, query)]
+            cursor, looked_at = page["next"], looked_at + wanted
+            if cursor is None or len(items) == query.limit or looked_at >= MOST_LOOKED_AT:
+                return {"items": items, "next": cursor}
+
+    async def _of_execution(self, query: InboxQuery, execution: str) -> list[dict[str, Any]]:
+        try:
+            asked = await self._approvals.of_execution(execution)
+        except NotFound:
+            return []
+        return [each for each in await self.shown(asked) if _is_wanted(each, query)]
 
     async def shown(self, questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The questions, each with what is noted about it."""
@@ -243,6 +290,18 @@ def acting_for(question: dict[str, Any], care: Care, by: str) -> str | None:
         return asked[0]
     message = f"{by or 'nobody in particular'} may not answer; it is for {', '.join(asked)}"
     raise Forbidden(message, code="not-asked", hint="one of them may hand it on")
+
+
+def _is_wanted(question: dict[str, Any], query: InboxQuery) -> bool:
+    workflow, person = question["workflow"], query.person
+    if query.workflow is not None and workflow != query.workflow:
+        return False
+    if query.namespaces is not None and namespace_of(workflow) not in query.namespaces:
+        return False
+    if person is None or not question["assigned_to"]:
+        return True
+    handed = [each["to"] for each in question["handed_on"]]
+    return person in (*map(str, question["assigned_to"]), *handed, *question["escalated_to"])
 
 
 def _check_free(care: Care, by: str) -> None:

@@ -60,13 +60,25 @@ class Approvals:
         page = await self._store.waiting(ANSWER, namespaces=namespaces, limit=limit, cursor=cursor)
         items = []
         for execution, waits in groupby(page.items, key=lambda waiting: waiting.execution):
-            state, answered = await self._reading.state(execution), await self._on_their_way(execution)
-            for key in (waiting.step for waiting in waits):
-                question = _question(state.steps.get(key))
-                if question is not None:
-                    event = _first_taken(question, answered.get(key, ()))
-                    items.append(self._report(state, key, question, event))
+            items += await self._asked(await self._reading.state(execution), [waiting.step for waiting in waits])
         return {"items": items, "next": page.next}
+
+    async def of_execution(self, execution: str) -> Sequence[dict[str, Any]]:
+        """All that an execution asks now, as in a list.
+
+        Raises:
+            NotFound: code `unknown-execution`.
+        """
+        state = await self._reading.state(execution)
+        return await self._asked(state, list(state.steps))
+
+    async def _asked(self, state: ExecutionState, keys: Sequence[str]) -> Sequence[dict[str, Any]]:
+        """What those of the steps ask that ask something."""
+        found = [(key, question) for key in keys if (question := _question(state.steps.get(key))) is not None]
+        answered = await self._on_their_way(state.id) if found else {}
+        return [
+            self._report(state, key, question, _first_taken(question, answered.get(key, ()))) for key, question in found
+        ]
 
     async def question(self, execution: str, step: str) -> dict[str, Any]:
         """What a step asks, as in a list.

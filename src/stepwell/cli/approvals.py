@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
+from stepwell.app.approval_care import InboxQuery
 from stepwell.cli.documents import emit
 from stepwell.cli.given import read_json
 from stepwell.cli.narration import one_line
@@ -21,9 +22,9 @@ from stepwell.cli.words import local_time
 Report = Mapping[str, Any]
 
 
-def list_approvals(limit: int, cursor: str | None, setup: Setup, output: str) -> int:
-    """Print a page of questions, those of the oldest executions first."""
-    page = run_in(open_questions(setup), lambda questions: questions.page(limit, cursor))
+def list_approvals(wanted: Mapping[str, Any], setup: Setup, output: str) -> int:
+    """Print a page of questions, those of the oldest executions first; `wanted` as `InboxQuery` has it."""
+    page = run_in(open_questions(setup), lambda questions: questions.page(InboxQuery(**wanted)))
     emit(page, output, lambda: _page_text(page))
     return 0
 
@@ -44,6 +45,9 @@ def _facts(item: Report) -> Iterator[tuple[str, RenderableType]]:
     yield "step", item["step"]
     yield "question", one_line(str(item["prompt"]))
     yield "for", ", ".join(one_line(str(name)) for name in item["assigned_to"] or ("anybody",))
+    yield "handed on", ", ".join(f"by {one_line(each['of'])} to {one_line(each['to'])}" for each in item["handed_on"])
+    yield "escalated", ", ".join(f"to {one_line(name)}" for name in item["escalated_to"])
+    yield "claimed", f"by {one_line(item['claimed_by'])}" if item["claimed_by"] is not None else ""
     yield "asked", local_time(item["since"])
     yield "until", local_time(item["due_at"])
     if "default" in item:

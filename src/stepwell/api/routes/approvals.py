@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import Path
+from fastapi import Path, Query
 from starlette.responses import Response
 
 from stepwell.api.answers import answer
@@ -17,6 +17,7 @@ from stepwell.api.routing import problems
 from stepwell.api.routing import router as new_router
 from stepwell.api.seeing import check_execution, namespaces_of
 from stepwell.api.shapes import AnswerGiven, LinkShape, Question, QuestionPage
+from stepwell.app.approval_care import InboxQuery
 from stepwell.base.durations import SECOND
 from stepwell.base.instants import to_rfc3339
 
@@ -28,10 +29,28 @@ StepKey = Annotated[str, Path(description="The key of a step, such as `approve` 
 
 
 @router.get("/approvals", operation_id="listApprovals", response_model=QuestionPage)
-async def list_approvals(here: Here, caller: Calling, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """The questions that wait for an answer, those of the oldest executions first."""
-    page = await here.approvals.list(limit=limit, cursor=cursor, namespaces=namespaces_of(caller))
-    return answer({"items": await here.approval_care.shown(page["items"]), "next": page["next"]})
+async def list_approvals(
+    here: Here,
+    caller: Calling,
+    person: Annotated[str | None, Query(max_length=400, description="Those that this person may answer.")] = None,
+    workflow: Annotated[str | None, Query(max_length=400, description="Those of this workflow.")] = None,
+    execution: Annotated[str | None, Query(max_length=200, description="Those of this execution.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """The questions that wait for an answer, those of the oldest executions first. Everything that is said must hold.
+
+    A page may hold fewer than there are, or none: there are more as long as there is a `next`.
+    """
+    query = InboxQuery(
+        namespaces=namespaces_of(caller),
+        workflow=workflow,
+        execution=execution,
+        person=person,
+        limit=limit,
+        cursor=cursor,
+    )
+    return answer(await here.approval_care.inbox(query))
 
 
 @router.get(

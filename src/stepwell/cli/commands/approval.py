@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from stepwell.cli.options import Setup, output_option, quiet_option, setup_options
@@ -13,19 +15,22 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--person", metavar="NAME", help="Only those that this person may answer.")
+@click.option("--workflow", metavar="NAME", help="Only those of this workflow.")
+@click.option("--execution", metavar="ID", help="Only those of this execution.")
 @click.option("--limit", type=click.IntRange(1, 1_000), default=50, show_default=True, help="At most so many.")
 @click.option("--cursor", metavar="TEXT", help="Go on where a list ended: its `next`.")
 @setup_options(server=True)
 @output_option()
-def list_(limit: int, cursor: str | None, setup: Setup, output: str) -> int:
+def list_(setup: Setup, output: str, **wanted: Any) -> int:
     """List the questions that wait for an answer, those of the oldest executions first, and how to answer them.
 
     \b
-    stepwell approval list
+    stepwell approval list --person ada
     """
     from stepwell.cli.approvals import list_approvals
 
-    return list_approvals(limit, cursor, setup, output)
+    return list_approvals(wanted, setup, output)
 
 
 @command.command("respond")

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+import msgspec
+
+from stepwell.app.approval_care import ApprovalCare, InboxQuery
 from stepwell.app.approvals import Approvals
-from stepwell.app.session import limits_of
+from stepwell.app.session import cipher_for, limits_of
 from stepwell.app.who import user_name
 from stepwell.base.clock import SystemClock
 from stepwell.base.errors import Conflict
@@ -15,7 +18,9 @@ from stepwell.cli.noting import note
 from stepwell.cli.opening import reading_of
 from stepwell.cli.options import Setup
 from stepwell.cli.remote.address import quoted
+from stepwell.cli.streams import say
 from stepwell.cli.subjects.opening import OpenStore, Served, opened
+from stepwell.execution.codec import Codec
 
 Report = Mapping[str, Any]
 
@@ -23,7 +28,7 @@ Report = Mapping[str, Any]
 class Questions(Protocol):
     """What commands ask about questions."""
 
-    async def page(self, limit: int, cursor: str | None) -> Report:
+    async def page(self, query: InboxQuery) -> Report:
         """Those that wait for an answer, those of the oldest executions first."""
         ...
 
@@ -47,9 +52,11 @@ class StoredQuestions:
     def __init__(self, at: OpenStore) -> None:
         self._at = at
         self._approvals = Approvals(at.store, reading_of(at.store), at.options)
+        codec = Codec(cipher_for(at.configuration, say))
+        self._care = ApprovalCare(at.store, self._approvals, codec, SystemClock())
 
-    async def page(self, limit: int, cursor: str | None) -> Report:
-        return await self._approvals.list(limit=limit, cursor=cursor)
+    async def page(self, query: InboxQuery) -> Report:
+        return await self._care.inbox(query)
 
     async def answer(self, execution: str, step: str, response: Any, by: str | None) -> Report:
         now, name = SystemClock().now(), by if by is not None else user_name()
@@ -74,8 +81,9 @@ class ServedQuestions:
         self._client = at.client
         self._options = at.options
 
-    async def page(self, limit: int, cursor: str | None) -> Report:
-        page = await self._client.page("/approvals", {"limit": limit, "cursor": cursor})
+    async def page(self, query: InboxQuery) -> Report:
+        asked = msgspec.to_builtins(query)
+        page = await self._client.page("/approvals", {name: asked[name] for name in asked if name != "namespaces"})
         return {**page, "items": [{**item, "respond": item["respond"] + self._options} for item in page["items"]]}
 
     async def answer(self, execution: str, step: str, response: Any, by: str | None) -> Report:
