@@ -83,6 +83,12 @@ EXAMPLES: dict[str, tuple[str, str]] = {
         steps("- {name: a, type: noop}\n- {name: b, type: noop, depends_on: b2, max_visits: 3}\n"
               "- {name: b2, type: noop, depends_on: b}"), "b",
     ),
+    "no-entry": (steps("- {name: a, type: noop, max_visits: 2, next: [a]}", "config: {branches: separate}"), "a"),
+    "never-started": (
+        steps(
+            "- {name: a, type: noop}\n- {name: b, type: noop, max_visits: 2, next: [b]}", "config: {branches: separate}"
+        ), "b",
+    ),
     "several-defaults": (
         steps("- {name: a, type: noop, decision: [{default: b}, {default: b}]}\n- {name: b, type: noop}"),
         "{default: b}",

@@ -11,7 +11,7 @@ which joins were reached by too few.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from stepwell.decider.keys import instance_key
@@ -19,9 +19,9 @@ from stepwell.execution.state import published_key
 from stepwell.execution.status import StepStatus
 
 if TYPE_CHECKING:
-    from stepwell.decider.graph import Graph, Link, Node
+    from stepwell.decider.graph import Graph, Link, Node, PushedEdge
     from stepwell.decider.region import Region
-    from stepwell.execution.state import ExecutionState
+    from stepwell.execution.state import ExecutionState, StepState
 
 Lane = tuple[str, ...]
 """The instances that began it, from the outermost; empty where none did."""
@@ -38,16 +38,33 @@ class Way(NamedTuple):
 
 
 class _Waiting:
-    """A join in one lane: by which steps it was reached, and what they bring."""
+    """A join in one lane: by which steps it was reached, and what they bring.
 
-    __slots__ = ("delay", "instances", "published", "settled", "sources")
+    It goes on once. Only steps that run in circles, and are counted anew, have it go on again.
+    """
+
+    __slots__ = ("counted", "delay", "published", "settled", "sources")
 
     def __init__(self) -> None:
-        self.instances: list[str] = []
         self.sources: set[str] = set()
+        self.counted: set[str] = set()
         self.published: tuple[str, ...] = ()
         self.delay = 0
         self.settled = False
+
+    def reach(self, source: str, published: tuple[str, ...], delay: int, wanted: int) -> bool:
+        """A step has come to it: whether it goes on."""
+        is_late = self.settled and source not in self.counted
+        self.sources.add(source)
+        self.counted.add(source)
+        if is_late:
+            return False
+        self.published = _joined(self.published, published)
+        self.delay = max(self.delay, delay)
+        if len(self.sources) < wanted:
+            return False
+        self.settled = True
+        return True
 
 
 class Branches:
@@ -55,22 +72,22 @@ class Branches:
 
     Attributes:
         ways: of every instance that was made due; instances: the same by the names of their steps.
-        followers: by instance, those that its edges have made due.
+        ended: by instance that has ended, how many had been made due by then.
         missed: the joins that were reached by too few steps.
         running: how many instances are due or running.
     """
 
-    __slots__ = ("_merged", "_waiting", "followers", "instances", "missed", "running", "visits", "ways")
+    __slots__ = ("_merged", "_waiting", "ended", "instances", "missed", "running", "visits", "ways")
 
     def __init__(self, visits: dict[str, int]) -> None:
         self.visits = visits
         self.ways: dict[str, Way] = {}
         self.instances: dict[str, list[str]] = {}
-        self.followers: dict[str, list[str]] = {}
+        self.ended: dict[str, int] = {}
         self.missed: dict[str, tuple[int, int]] = {}
         self.running = 0
         self._waiting: dict[tuple[str, Lane], _Waiting] = {}
-        self._merged: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._merged: dict[tuple[str, ...], _Together] = {}
 
     def waiting(self, node: Node, lane: Lane) -> _Waiting:
         """The join of that step in that lane."""
@@ -91,21 +108,70 @@ class Branches:
         for name in names:
             self._waiting.pop((name, lane), None)
 
+    def begin_again(self, name: str, lane: Lane) -> None:
+        """A step runs once more: the joins that it had come to wait for it again."""
+        for (_, of), waiting in self._waiting.items():
+            if of == lane:
+                waiting.sources.discard(name)
+
     def merged(
         self, published: tuple[str, ...], first: Mapping[str, Any], values: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """The variables with all that was published on a way, in order. What has ended publishes nothing more."""
-        found = self._merged.get(published)
-        if found is None:
-            found = {}
-            for key in published:
-                found.update(values.get(key, _NOTHING))
-            self._merged[published] = found
-        return {**first, **found}
+        """The variables with all that was published on a way, in order: a mapping goes into the mapping that was there
+        before, key by key; anything else takes the place of what was there. What has ended publishes nothing more."""
+        known = self._merged.get(published)
+        if known is None:
+            known = self._merged[published] = _put_together(published, values)
+        found = dict(first)
+        for name, value in known.alone.items():
+            if name in known.anew:
+                found[name] = value
+            else:
+                _merge(found, {name: value})
+        return found
+
+    def gathered(
+        self, ways: Sequence[tuple[str, ...]], first: Mapping[str, Any], values: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """The variables with all that was published on several ways, each put together by itself before."""
+        found = self.merged(ways[0] if ways else (), first, values)
+        for way in ways[1:]:
+            _merge(found, _put_together(way, values).alone)
+        return found
+
+
+class _Together(NamedTuple):
+    """What was published on a way, put together; `anew`: what does not go into what was there before."""
+
+    alone: dict[str, Any]
+    anew: frozenset[str]
+
+
+def _put_together(published: tuple[str, ...], values: Mapping[str, Mapping[str, Any]]) -> _Together:
+    alone: dict[str, Any] = {}
+    anew: set[str] = set()
+    for key in published:
+        found = values.get(key, _NOTHING)
+        _merge(alone, found)
+        anew.update(name for name, value in found.items() if not isinstance(value, dict))
+    return _Together(alone, frozenset(anew))
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Put values into a mapping; what was in it is left as it was for whoever else has it."""
+    for name, value in values.items():
+        before = into.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            inner = dict(before)
+            _merge(inner, value)
+            into[name] = inner
+        else:
+            into[name] = value
 
 
 _ENDED_WAYS: Final = frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED, StepStatus.COMPENSATED})
 _NOTHING: Final[Mapping[str, Any]] = {}
+_NEVER: Final = 2**63
 
 
 def own_key(region: Region, node: Node, visit: int) -> str:
@@ -130,44 +196,49 @@ def follow(region: Region, node: Node, visit: int, taken: list[Link]) -> Iterato
     """What follows from the end of an instance of which these edges are taken."""
     branches = _counted(region)
     key = own_key(region, node, visit)
+    branches.ended[key] = len(branches.ways)
     way = branches.ways.get(key, Way())
     if node.sets_variables:
         way = Way(way.lane, (*way.published, key))
     branches.running -= 1
     for links in _by_target(taken).values():
-        yield from _lead_to(region, branches, key, links, [_along(way, key, link) for link in links])
+        yield from _lead_to(region, branches, links, [_along(way, key, link) for link in links])
     yield from rest(region)
 
 
-def final(region: Region, state: ExecutionState) -> tuple[str, ...]:
-    """What was published on the ways that have ended, in the order in which their last instances did. What is published
-    along an edge that leads nowhere is the end of a way, whatever else follows from the instance."""
+def final(region: Region, state: ExecutionState) -> list[tuple[str, ...]]:
+    """What was published on each way that has ended: as its last step began, or its step came to an edge where it ends.
+
+    A way ends in a step that leads nowhere, and along an edge that does, whatever else follows from its step. When the
+    execution has failed, it ends in whatever ended since; and in what ended last in any case.
+    """
     branches = _counted(region)
-    own: dict[str, list[str]] = {}
-    for each in state.published:
-        own.setdefault(each.partition(">")[0], []).append(each)
-    names = {key: name for name, keys in branches.instances.items() for key in keys}
-    ended: list[tuple[int, str, tuple[str, ...]]] = []
-    for key, way in branches.ways.items():
-        step = state.steps.get(key)
-        if step is None or step.status not in _ENDED_WAYS:
-            continue
-        published = (*way.published, *own.get(key, ()))
-        if any(_has_begun(state, each) for each in branches.followers.get(key, ())):
-            alone = _leading_nowhere(region.graph.nodes[names[key]], key) if key in names and key in own else ()
-            published = tuple(each for each in own.get(key, ()) if each in alone)
-        ended.append((step.order, key, published))
-    return tuple(dict.fromkeys(each for _, _, published in sorted(ended) for each in published))
+    nodes = {key: region.graph.nodes[name] for name, keys in branches.instances.items() for key in keys}
+    ended = {key: step for key in branches.ways if (step := state.steps.get(key)) and step.status in _ENDED_WAYS}
+    failed = state.steps.get(state.failed_step or "")
+    last = max((step.order for key, step in ended.items() if key in nodes), default=0)
+    over = min(last, failed.order if failed is not None else _NEVER)
+    ways: list[tuple[int, int, tuple[str, ...]]] = []
+    for number, key in enumerate(branches.ways, 1):
+        if key not in ended or key not in nodes or (nodes[key].step.type == "fail" and nodes[key].inbound):
+            continue  # what led to a step that fails counts where it did
+        node, step, way = nodes[key], ended[key], branches.ways[key].published
+        taken = {edge.position: edge for edge in node.pushed if _is_taken(edge, step)}
+        failing = {link.position for link in node.links if link.target.step.type == "fail"}.intersection(taken)
+        if step.order >= over or not node.pushed or failing:
+            ways.append((number, 0, way))
+        # Of one step those come first that leave its failure as it is, then those that fail, then the others.
+        ending = [edge for edge in taken.values() if edge.ends or edge.position in failing]
+        for edge in sorted(ending, key=lambda each: (each.handles, each.position not in failing)):
+            ways.append((branches.ended.get(key, number), step.order, (*way, published_key(key, edge.position))))  # noqa: PERF401
+    return [way for _, _, way in sorted(ways, key=lambda each: each[:2])]
 
 
-def _leading_nowhere(node: Node, key: str) -> frozenset[str]:
-    """The keys of what an instance publishes along its edges that lead nowhere."""
-    return frozenset(published_key(key, edge.position) for edge in node.pushed if edge.ends)
-
-
-def _has_begun(state: ExecutionState, key: str) -> bool:
-    step = state.steps.get(key)
-    return step is not None and step.status is not StepStatus.CANCELLED
+def _is_taken(edge: PushedEdge, step: StepState) -> bool:
+    """Whether an edge was taken when its step ended so."""
+    if edge.number is not None:
+        return edge.number in step.taken
+    return edge.on == "complete" or edge.on == ("failure" if step.status is StepStatus.FAILED else "success")
 
 
 def rest(region: Region) -> Iterator[Following]:
@@ -208,14 +279,12 @@ def _along(way: Way, key: str, link: Link) -> Way:
     return Way(way.lane, (*way.published, published_key(key, link.position))) if link.publishes else way
 
 
-def _lead_to(
-    region: Region, branches: Branches, source: str, links: list[Link], ways: list[Way]
-) -> Iterator[Following]:
+def _lead_to(region: Region, branches: Branches, links: list[Link], ways: list[Way]) -> Iterator[Following]:
     """What follows from these edges of the instance `source`, all to the same step, being taken."""
     target = links[0].target
     if target.join == "each" and target.tangle is None:
         for link, way in zip(links, ways, strict=True):
-            yield target, "run", _split(region, branches, target, way, source), link.delay
+            yield target, "run", _split(region, branches, target, way), link.delay
         return
     published: tuple[str, ...] = ()
     for way in ways:
@@ -225,17 +294,12 @@ def _lead_to(
     if body is not None:
         branches.forget(body, lane)
     if body is not None or not _is_join(target):
-        yield target, "run", _reach(region, branches, target, Way(lane, published), [source]), delay
+        yield target, "run", _reach(region, branches, target, Way(lane, published)), delay
         return
     waiting = branches.waiting(target, lane)
-    waiting.sources.add(links[0].source.name)
-    waiting.instances.append(source)
-    waiting.published = _joined(waiting.published, published)
-    waiting.delay = max(waiting.delay, delay)
-    if not waiting.settled and len(waiting.sources) >= _wanted(target):
-        waiting.settled = True
-        reached = _reach(region, branches, target, Way(lane, waiting.published), waiting.instances)
-        yield target, "run", reached, waiting.delay
+    if waiting.reach(links[0].source.name, published, delay, _wanted(target)):
+        yield target, "run", _reach(region, branches, target, Way(lane, waiting.published)), waiting.delay
+        waiting.published, waiting.delay = (), 0
 
 
 def _is_join(node: Node) -> bool:
@@ -247,37 +311,49 @@ def _wanted(node: Node) -> int:
     return node.join if isinstance(node.join, int) else node.sources
 
 
-def _split(region: Region, branches: Branches, node: Node, way: Way, source: str) -> int:
+def _split(region: Region, branches: Branches, node: Node, way: Way) -> int:
     visit = branches.visits.get(node.name, 0) + 1
     lane = (*way.lane, own_key(region, node, visit))
-    return _reach(region, branches, node, Way(lane, way.published), [source])
+    return _reach(region, branches, node, Way(lane, way.published))
 
 
-def _reach(region: Region, branches: Branches, node: Node, way: Way, sources: Iterable[str] = ()) -> int:
+def _reach(region: Region, branches: Branches, node: Node, way: Way) -> int:
     visit = branches.visits[node.name] = branches.visits.get(node.name, 0) + 1
     key = own_key(region, node, visit)
     branches.ways[key] = way
     branches.instances.setdefault(node.name, []).append(key)
     branches.running += 1
-    for source in sources:
-        branches.followers.setdefault(source, []).append(key)
+    if visit > 1:
+        branches.begin_again(node.name, way.lane)
     return visit
 
 
 def _joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    """Both, each key once."""
+    """Both, each key where it comes last."""
     if not one:
         return other
-    known = frozenset(one)
-    return one + tuple(key for key in other if key not in known)
+    later = frozenset(other)
+    return tuple(key for key in one if key not in later) + other
 
 
-def sources_of(graph: Graph) -> None:
-    """Note for every step of how many steps an edge leads to it; of those that lead back none counts."""
+def entries_of(graph: Graph) -> list[Node]:
+    """The steps that begin a graph: those that nothing leads to, edges that lead back among it.
+
+    Of how many steps an edge leads to each step is noted with it; of those that lead back, and of steps that nothing
+    ever starts, none counts.
+    """
+    led_to = {link.target.name for node in graph.nodes.values() for link in node.links}
+    entries = [node for node in graph.nodes.values() if node.name not in led_to]
     leading: dict[str, set[str]] = {}
-    for node in graph.nodes.values():
+    reached, pending = set(entries), list(entries)
+    while pending:
+        node = pending.pop()
         for link in node.links:
             if link.body is None:
                 leading.setdefault(link.target.name, set()).add(node.name)
+            if link.target not in reached:
+                reached.add(link.target)
+                pending.append(link.target)
     for name, names in leading.items():
         graph.nodes[name].sources = len(names)
+    return entries

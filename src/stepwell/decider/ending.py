@@ -146,7 +146,7 @@ def give_up(turn: Turn, error: ErrorInfo) -> None:
     """End the execution as failed."""
     output = None
     if turn.run.plan.definition.output_on_failure:
-        built = _output_or_error(turn)
+        built = _parts(turn)[0] if turn.run.plan.output_parts is not None else _output_or_error(turn)
         output = None if isinstance(built, ErrorInfo) else built
     turn.emit(ExecutionFailed(turn.at, error, output))
     turn.command(EndExecution())
@@ -223,7 +223,11 @@ def _output_or_error(turn: Turn) -> Any:
     """The workflow's output, or an `ErrorInfo`: by `output.values`, else each property of `output.schema` by name."""
     plan = turn.run.plan
     try:
-        if plan.output is not None:
+        if plan.output_parts is not None:
+            output, problem = _parts(turn)
+            if problem is not None:
+                return problem
+        elif plan.output is not None:
             names = {"vars": turn.run.names.final_variables(turn.run.root)}
             output = storable(plan.output.render(turn.run.names.scope(turn.at, "", "output", names)))
         elif plan.output_check is not None:
@@ -237,6 +241,21 @@ def _output_or_error(turn: Turn) -> Any:
         text = "; ".join(f"{path or 'output'}: {message}" for path, message in problems)
         return ErrorInfo("invalid_output", f"the output does not satisfy its schema: {text}")
     return output
+
+
+def _parts(turn: Turn) -> tuple[dict[str, Any] | None, ErrorInfo | None]:
+    """Where branches are separate: those entries of the output that can be computed, None when there are none, and what
+    is wrong with the first of the others."""
+    plan, names = turn.run.plan, {"vars": turn.run.names.final_variables(turn.run.root)}
+    assert plan.output_parts is not None, "asked for only where there are parts"
+    output: dict[str, Any] = {}
+    problem: ErrorInfo | None = None
+    for name, template in plan.output_parts.items():
+        try:
+            output[name] = storable(template.render(turn.run.names.scope(turn.at, "", "output", names)))
+        except ExpressionError as error:
+            problem = problem or msgspec.structs.replace(expression_failure(error), type="invalid_output")
+    return output or None, problem
 
 
 def _collected(turn: Turn, properties: Any) -> dict[str, Any]:

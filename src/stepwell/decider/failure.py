@@ -7,10 +7,11 @@ construct it stands in, or the workflow's strategy (`ending`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
+from stepwell.base.durations import DAY, SECOND
 from stepwell.base.errors import ErrorInfo
 from stepwell.base.values import masked
 from stepwell.decider.advance import act_on, ended, open_region, stop, tell_children
@@ -27,18 +28,24 @@ from stepwell.execution.state import StepState
 from stepwell.execution.status import BEFORE_THE_END, ENDED_STEP, StepStatus
 from stepwell.expression.errors import ExpressionError
 
+UNCOMPUTED: Final = frozenset({"expression_error", "invalid_items"})
+"""Types of errors of steps whose settings, items or edges cannot be computed. Where branches are separate no edge deals
+with them: they are mistakes in the workflow, not failures of its work."""
+_LONGEST: Final = 36_500 * DAY // SECOND
+"""Seconds that a wait that is computed may take."""
+
 
 def fail_or_retry(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
     """An attempt failed: try again when the policy says so, else the step has failed."""
     step = turn.state.steps[one.key]
     try:
-        is_wanted = _wants_retry(turn, one, step, error)
+        delay = _delay(turn, one, step, error) if _wants_retry(turn, one, step, error) else None
     except ExpressionError as problem:
-        is_wanted = False
+        delay = None
         message = f"{error.message} (whether to try again cannot be decided: {problem.message})"
         error = msgspec.structs.replace(error, message=message)
-    if is_wanted:
-        _try_later(turn, one, step, error, started_at)
+    if delay is not None:
+        _try_later(turn, one, step, error, started_at, delay)
     else:
         fail(turn, one, error, started_at)
 
@@ -62,17 +69,31 @@ def retry_result(
     try:
         if not retry.when.holds(scope):
             return False
+        error = ErrorInfo("unwanted_result", "its result asks for another try", retryable=True)
+        delay = _delay(turn, one, step, error)
     except ExpressionError:
         return False
-    _try_later(
-        turn, one, step, ErrorInfo("unwanted_result", "its result asks for another try", retryable=True), started_at
-    )
+    _try_later(turn, one, step, error, started_at, delay)
     return True
 
 
-def _try_later(turn: Turn, one: Instance, step: StepState, error: ErrorInfo, started_at: int) -> None:
-    tries = step.attempts - step.attempts_before
-    delay = one.node.retry_for(error.type).policy.delay_after(tries, turn.state.seed, one.key)
+def _delay(turn: Turn, one: Instance, step: StepState, error: ErrorInfo) -> int:
+    """How long to wait before the next try, in microseconds.
+
+    Raises:
+        ExpressionError: it is computed, and that fails or gives no number of seconds.
+    """
+    retry, tries = one.node.retry_for(error.type), step.attempts - step.attempts_before
+    if retry.delay is None:
+        return retry.policy.delay_after(tries, turn.state.seed, one.key)
+    names = error_names(error, tries)
+    seconds = turn.render(one, retry.delay, f"retry/{step.attempts}/delay", names, failed_outcome(error))
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST:
+        raise ExpressionError(f"the wait before another try is no number of seconds: {seconds!r}", code="wrong-type")
+    return round(seconds * SECOND)
+
+
+def _try_later(turn: Turn, one: Instance, step: StepState, error: ErrorInfo, started_at: int, delay: int) -> None:
     turn.emit(AttemptFailed(turn.at, one.key, step.attempts, started_at, error, turn.at + delay))
     one.regions = None
     turn.run.arm(turn.at + delay, one.key)
@@ -96,6 +117,9 @@ def fail(turn: Turn, one: Instance, error: ErrorInfo, started_at: int) -> None:
         notify_of_failure(turn, one, error, _message(turn, one, error))
     if _pauses(turn, one, error):
         pause_for(turn, one, error, started_at)
+        return
+    if one.node.graph.separate and error.type in UNCOMPUTED:
+        end_failed(turn, one, error, started_at, "")
         return
     failed = StepState(status=StepStatus.FAILED, error=error)
     try:

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from stepwell.decider.branches import sources_of
+from stepwell.decider.branches import entries_of
 from stepwell.decider.cycles import tangles, untangle
 from stepwell.decider.inner import Inner
 from stepwell.decider.notice import notices_of
@@ -59,7 +59,7 @@ class PushedEdge:
         number: its place among the edges of the step whose taking is recorded, for it is decided by a condition; None
             when the outcome alone decides.
         group: of the edges with the same group, the first that holds is taken.
-        ends: it leads nowhere: to take it is to have dealt with the outcome.
+        ends: it leads nowhere, or a way ends there too: to take it is to have dealt with the outcome.
         handles: see `Edge`.
         position: its place among all edges of the step.
         asks_skipped: its condition asks whether the step was skipped.
@@ -75,7 +75,7 @@ class PushedEdge:
         self.when = compile_condition(edge.when, outcome=True) if edge.when is not None else None
         self.publish = tuple((name, compile_template(value, outcome=True)) for name, value in edge.publish)
         self.delay = edge.delay
-        self.ends = not edge.to
+        self.ends = edge.ends or not edge.to
         self.handles = edge.handles
         self.asks_skipped = self.when is not None and "skipped" in self.when.functions
 
@@ -112,13 +112,15 @@ class Retry:
 
     Attributes:
         asks_result: the condition is about results too: a try that ended well may not be good enough.
+        delay: gives the seconds of every wait; None when the policy says them.
     """
 
-    __slots__ = ("asks_result", "policy", "when")
+    __slots__ = ("asks_result", "delay", "policy", "when")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self.policy = policy
         self.when = compile_condition(policy.when, outcome=True) if policy.when is not None else None
+        self.delay = compile_template(policy.delay, outcome=True) if policy.delay is not None else None
         self.asks_result = self.when is not None and (
             not self.when.functions.isdisjoint(("succeeded", "result"))
             or any(reference.path[0] in RESPONSES for reference in self.when.references)
@@ -380,9 +382,7 @@ class Graph:
             )
         if self.is_cyclic:
             _mark_repeated(nodes.values())
-        if self.separate:
-            sources_of(self)
-        self.entries = [node for node in nodes.values() if node.inbound == 0]
+        self.entries = entries_of(self) if self.separate else [each for each in nodes.values() if each.inbound == 0]
         for node in nodes.values():
             node.stable = is_stable(node)
             node.waits_for_one = node.inbound == 1 and node.join in ("all", "sync", "any", 1)

@@ -59,6 +59,7 @@ class Plan:
         "nodes",
         "output",
         "output_check",
+        "output_parts",
         "root",
         "undoes",
         "undoing",
@@ -106,6 +107,10 @@ class Plan:
         self.variables = [(name, compile_template(value)) for name, value in definition.vars]
         values = definition.output_values
         self.output = compile_template(values) if values is not None else None
+        parts = values if values is not None and definition.config.branches == "separate" else None
+        self.output_parts = (
+            {name: compile_template(each) for name, each in parts.items()} if parts is not None else None
+        )
 
     def node(self, name: str) -> Node | None:
         """The step of that name, wherever it stands."""
@@ -195,14 +200,20 @@ class _Builder:
         return node
 
     def _layered(self, step: Step, graph: Graph, rounds: Rounds) -> Node:
-        """The step as a whole, with the step without that layer as the only one in its body."""
+        """The step as a whole, with the step without that layer as the only one in its body.
+
+        Where branches are separate, what it says of tries concerns all of its items, as Orquesta has it.
+        """
+        retry = step.retry if graph.separate and rounds.kind == "for_each" else None
+        if retry is not None:
+            step = msgspec.structs.replace(step, retry=None)
         around = msgspec.structs.replace(
             step, config={}, blocks=(), output=None, compensate=None, retry=None, timeout=None, bulkhead=None
         )
         node = Node(around, self._position, graph, None)
         node.kind = rounds.kind
         node.inner = rounds
-        node.retry = node.timeout_retry = Retry(RetryPolicy())
+        node.retry = node.timeout_retry = Retry(retry or RetryPolicy())
         names = (rounds.item, rounds.index) if rounds.kind == "for_each" else ()
         node.blocks["body"] = self.fill(Graph("body", node, items=names), [_inside(step, rounds.kind)])
         return node

@@ -13,7 +13,7 @@ from stepwell.base.durations import parse_duration
 from stepwell.base.errors import ErrorInfo
 from stepwell.decider.advance import open_region
 from stepwell.decider.blocks import SHOWN, began_at, begin, is_cut_short, left_over, outputs, withdraw
-from stepwell.decider.failure import fail, fail_or_retry
+from stepwell.decider.failure import fail, fail_or_retry, retry_result
 from stepwell.decider.graph import Graph
 from stepwell.decider.inner import Rounds
 from stepwell.decider.keys import instance_key
@@ -86,7 +86,7 @@ def _go_on(turn: Turn, one: Instance) -> None:
     rule, step = _rule(one), turn.state.steps[one.key]
     try:
         wants_more = False
-        while one.failure is None and _has_place(turn, one, rule):
+        while _goes_on(one) and _has_place(turn, one, rule):
             wants_more = _wants_more(turn, one, rule, step)
             if not wants_more or one.region.stopped:
                 break
@@ -98,9 +98,22 @@ def _go_on(turn: Turn, one: Instance) -> None:
         elif wants_more or (one.region.stopped and _is_cut_short(turn, one, step)):
             withdraw(turn, one)
         else:
-            complete(turn, one, _results(turn, one, rule, step), began_at(turn, one))
+            _complete(turn, one, _results(turn, one, rule, step))
     except ExpressionError as error:
         fail(turn, one, expression_failure(error), began_at(turn, one))
+
+
+def _goes_on(one: Instance) -> bool:
+    """Whether further rounds may begin: not after a failure, except that, where branches are separate, items begin as
+    long as others are at work."""
+    return one.failure is None or (one.node.graph.separate and bool(one.regions))
+
+
+def _complete(turn: Turn, one: Instance, results: Any) -> None:
+    """All rounds are through: it is completed, unless its results ask for another try."""
+    started_at = began_at(turn, one)
+    if not one.node.retry.asks_result or not retry_result(turn, one, results, started_at):
+        complete(turn, one, results, started_at)
 
 
 def _is_cut_short(turn: Turn, one: Instance, step: StepState) -> bool:
@@ -221,6 +234,8 @@ def _error(turn: Turn, one: Instance, rule: Rounds, step: StepState) -> ErrorInf
     first, error = failed[0]
     message = f"{len(failed)} of {len(step.items or ())} items failed; item {first}: {error.message}"
     errors = [{"index": index, "error": each.as_dict()} for index, each in failed[:SHOWN]]
+    if one.node.graph.separate and any(each.type == "expression_error" for _, each in failed):
+        return ErrorInfo("expression_error", message)
     retryable = all(each.retryable for _, each in failed)
     if all(each.type == "timeout" for _, each in failed):
         return ErrorInfo("timeout", message, details={"errors": errors}, retryable=retryable)

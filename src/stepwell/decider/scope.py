@@ -82,7 +82,7 @@ class Names:
         """The variables as they are at the end."""
         if root.branches is None:
             return self.state.variables
-        return root.branches.merged(final(root, self.state), self.state.variables, self.state.published)
+        return root.branches.gathered(final(root, self.state), self.state.variables, self.state.published)
 
 
 def _outermost(instance: Instance) -> Instance:

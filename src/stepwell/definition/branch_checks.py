@@ -13,11 +13,15 @@ def check_branches(group: Group, context: Context) -> None:
     """Check the joins of the definition's own steps, and what has no meaning there. What is wrong is recorded."""
     sources = _sources(group)
     lanes = _lanes(group, sources)
+    if group.steps and not lanes:
+        message = "no step begins: something leads to each of them"
+        context.findings.add("no-entry", message, name_path(group.steps[0]), hint="let nothing lead to one of them")
+        return
     for step in group.steps:
         if step.name not in lanes:
             message = f"nothing ever starts {step.name!r}: only steps of its own cycle lead to it"
             hint = "let a step outside the cycle lead into it"
-            context.findings.add("unreachable-step", message, name_path(step), hint=hint)
+            context.findings.add("never-started", message, name_path(step), hint=hint)
             continue
         _check_join(step, sources[step.name], lanes, context)
         for path in _stand_ins(step):

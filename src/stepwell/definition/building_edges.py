@@ -87,6 +87,7 @@ def _next_entry(entry: doc.NextDoc, path: Path, name: str, context: Context, nam
         publish=tuple(publish.items()),
         delay=entry.delay or 0,
         handles=entry.handles is not False,
+        ends=entry.ends is True,
         path=path,
     )
 

@@ -51,7 +51,10 @@ def build_retry(
         when=or_else(written.when, base.when),
         retry_on=base.retry_on if written.retry_on is None else as_names(written.retry_on),
         give_up_on=base.give_up_on if written.give_up_on is None else as_names(written.give_up_on),
+        delay=or_else(written.delay, base.delay),
     )
+    if written.delay is not None:
+        context.template(written.delay, (*path, "delay"), RETRY_WHEN, step, names)
     context.condition(written.when, (*path, "when"), RETRY_WHEN, step, names)
     _check_delays(written, policy, path, context)
     _check_types(written, policy, path, context)

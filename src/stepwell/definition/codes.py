@@ -80,6 +80,11 @@ NATIVE_CODES: dict[str, Code] = {
         "Take an edge out; or give one of the steps `max_visits` to allow so many rounds.",
     ),
     "impossible-join": _error("A join waits for more edges than lead to the step.", "Lower it or add edges."),
+    "no-entry": _error("Something leads to every step, so none ever begins.", "Let nothing lead to one of them."),
+    "never-started": _warning(
+        "Where branches are separate, a step is never started: only steps of its own cycle lead to it.",
+        "Let a step outside the cycle lead into it.",
+    ),
     "unreachable-step": _error("No way leads to a step.", "Let a step that is reached lead into it."),
     "impossible-milestone": _error(
         "A step waits for what can only come after it, or only before it.", "Name a step that can end in time."

@@ -55,6 +55,7 @@ class RetryDoc(Doc):
     when: Any = optional("An expression over `error`, `result` and `attempt`: whether to try again.")
     retry_on: Names | None = optional("Types of error that are tried again, and no others; whatever the task says.")
     give_up_on: Names | None = optional("Types of error that are not tried again; wins over `retry_on`.")
+    delay: Any = optional("An expression that yields the seconds of every wait, in place of what else is said of them.")
 
 
 class CircuitBreakerDoc(Doc):
@@ -259,6 +260,7 @@ class NextDoc(Doc):
     publish: Variables | None = optional("Variables that are set when this way is taken.")
     delay: Duration | None = optional("How long to wait before the steps start.")
     handles: bool | None = optional("false: a failure stands although this way is taken; true when left out.")
+    ends: bool | None = optional("true: the output sees what is published here although it leads on.")
 
 
 DefaultBranch = Annotated[

@@ -63,6 +63,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
         delay: microseconds to wait before the targets start.
         decision: edges of one step with the same number are alternatives: the first whose `when` holds is taken.
         handles: to take it after a failure is to have dealt with that; otherwise the failure stands.
+        ends: a way ends here too, though it leads on: where branches are separate, the output sees what it publishes.
     """
 
     to: tuple[str, ...]
@@ -72,6 +73,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     delay: int = 0
     decision: int | None = None
     handles: bool = True
+    ends: bool = False
     path: Path = ()
 
 

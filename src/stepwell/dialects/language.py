@@ -56,10 +56,12 @@ class Language:
 
     Args:
         kinds: by their delimiters. The first is the one of conditions that are written without delimiters.
+        inserted: exchanges an expression that stands in a text with something beside it; None where it stays.
     """
 
-    def __init__(self, *kinds: Delimited) -> None:
+    def __init__(self, *kinds: Delimited, inserted: Change | None = None) -> None:
         self._kinds = kinds
+        self._inserted = inserted
 
     def template(self, value: Any, path: Path, findings: Findings) -> Any:
         """A JSON value with the expressions in its texts translated. What is wrong is recorded under `path`."""
@@ -96,8 +98,11 @@ class Language:
         while (found := self._next(text, position)) is not None:
             opening, kind = found
             parts.append(_literal(text[position:opening]))
-            expression, position = _expression(text, opening, kind)
-            parts.append(f"{NATIVE.opening} {expression} {NATIVE.closing}")
+            tree, position = _tree(text, opening, kind)
+            is_whole = opening == 0 and position == len(text)
+            if self._inserted is not None and not is_whole:
+                tree = self._inserted(tree)
+            parts.append(f"{NATIVE.opening} {unparse(tree)} {NATIVE.closing}")
         return "".join([*parts, _literal(text[position:])])
 
     def _condition(self, text: str) -> str:
@@ -156,12 +161,17 @@ def _exchanged(node: N, change: Change) -> N:
 
 def _expression(text: str, opening: int, kind: Delimited) -> tuple[str, int]:
     """The translation of the expression whose opening delimiter stands at `opening`, and the offset behind it."""
+    tree, end = _tree(text, opening, kind)
+    return unparse(tree), end
+
+
+def _tree(text: str, opening: int, kind: Delimited) -> tuple[nodes.Expr, int]:
     start = opening + len(kind.opening)
     tree, end = kind.read(text, start, kind.closing)
     if end >= len(text):
         hint = f"close it with {kind.closing!r}"
         raise ExpressionSyntaxError(f"this {kind.opening!r} is not closed", offset=opening, hint=hint)
-    return unparse(exchanged(tree, kind.change)), end + len(kind.closing)
+    return exchanged(tree, kind.change), end + len(kind.closing)
 
 
 def _literal(text: str) -> str:

@@ -85,6 +85,17 @@ def string(scope: Scope, value: Any) -> str:
 
 
 @GENERAL.define()
+def python_text(scope: Scope, value: Any) -> str:
+    """The value as Python writes it into texts: null is None, true is True, lists and objects are Python literals.
+
+    Example: python_text([1, null, 'a']) == "[1, None, 'a']"
+    """
+    weight = weigh(scope, value)
+    check_length(weight.characters + 6 * weight.values)
+    return str(value)
+
+
+@GENERAL.define()
 def number(value: int | float | str) -> int | float:
     """The number that a string stands for. Example: number('1.5') == 1.5"""
     if not isinstance(value, str):

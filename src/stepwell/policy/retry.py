@@ -28,6 +28,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         when: an expression (a raw template) over `error`, `result` and `attempt`; None retries what is retryable.
         retry_on: the types of error that are tried again, whatever the task says of them; empty leaves it open.
         give_up_on: the types of error that are not; they win over `retry_on`.
+        delay: an expression (a raw template) that yields the seconds of every wait, in place of all the above says of
+            them; None when that says it.
     """
 
     max_attempts: int = 1
@@ -39,6 +41,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     when: Any = None
     retry_on: tuple[str, ...] = ()
     give_up_on: tuple[str, ...] = ()
+    delay: Any = None
 
     def tries_again_after(self, error_type: str, *, retryable: bool) -> bool:
         """Whether an error of this type is worth another try, attempts left or not.

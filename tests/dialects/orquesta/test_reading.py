@@ -100,7 +100,8 @@ def test_later_outputs_see_earlier_ones() -> None:
     definition = loaded(
         "vars: [{n: 2}]\ntasks: {a: {}}\noutput: [{x: <% ctx(n) %>}, {y: '<% ctx(x) * 2 %> of <% ctx(x) %>'}]"
     )
-    assert definition.output_values == {"x": "{{ vars.n }}", "y": "{{ vars.n * 2 }} of {{ vars.n }}"}
+    text = "{{ python_text(vars.n * 2) }} of {{ python_text(vars.n) }}"
+    assert definition.output_values == {"x": "{{ vars.n }}", "y": text}
 
 
 # Tasks
@@ -248,9 +249,10 @@ FOUND = [
     ("tasks: {a: {action: \"ops.check x='{% if 1 %}'\"}}", "expression-syntax", "{% if"),
     ("tasks: {a: {action: ops.check x=<% item() %>}}", "misplaced-name", "ops.check"),
     ("tasks: {a: {action: ops.check x=<% result() %>}}", "misplaced-function", "ops.check"),
-    ("tasks: {a: {retry: {count: <% 1 %>}, action: ops.check}}", "wrong-value", "<% 1"),
+    ("tasks: {a: {retry: {count: one}, action: ops.check}}", "wrong-value", "one"),
     ("tasks: {a: {retry: {}, action: ops.check}}", "missing-key", "{}, action"),
-    ("tasks: {a: {next: [{do: a}]}}", "unreachable-step", "a"),
+    ("tasks: {a: {next: [{do: a}]}}", "no-entry", "a"),
+    ("tasks: {a: {}, b: {next: [{do: b}]}}", "never-started", "{next"),
     ("tasks: {a: {next: [{do: b}]}, b: {join: 2}}", "impossible-join", "2}"),
     ("tasks: {a: {next: [{do: [b, b]}]}, b: {}}", "duplicate-dependency", "[b, b]"),
 ]

@@ -85,6 +85,8 @@ class Steps:
         growing = policy.backoff != "linear" or policy.max_attempts <= 2
         if not growing or policy.max_delay is not None or policy.jitter or policy.when is not None:
             self._writing.lost(path, "waits that grow otherwise than by a multiplier")
+        if policy.delay is not None:
+            self._writing.lost(path, "waits that are computed")
         if policy.retry_on or policy.give_up_on:
             self._writing.lost(path, "which errors are tried again")
         multiplier = policy.multiplier if policy.backoff == "exponential" else 1.0

@@ -25,6 +25,7 @@ def retry(policy: RetryPolicy | None) -> dict[str, Any] | None:
             when=policy.when,
             retry_on=list(policy.retry_on),
             give_up_on=list(policy.give_up_on),
+            delay=policy.delay,
         ),
     }
 

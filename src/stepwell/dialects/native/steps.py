@@ -69,7 +69,7 @@ def edges(written: Iterable[Edge]) -> dict[str, Any]:
     for edge in written:
         if edge.decision is not None:
             found.setdefault("decision", []).append(_branch(edge))
-        elif edge.on in _ON and edge.when is None and not edge.publish and not edge.delay and edge.to and edge.handles:
+        elif edge.on in _ON and edge == Edge(to=edge.to, on=edge.on, path=edge.path) and edge.to:
             found.setdefault(_ON[edge.on], []).extend(edge.to)
         else:
             found.setdefault("next", []).append(_next(edge))
@@ -109,6 +109,7 @@ def _next(edge: Edge) -> dict[str, Any]:
         publish=dict(edge.publish),
         delay=duration(edge.delay or None),
         handles=None if edge.handles else False,
+        ends=edge.ends or None,
     )
 
 

@@ -38,6 +38,7 @@ ORQUESTA: Final = Dialect(
     write=write,
     any_step_name=True,
     hints={
-        "unreachable-step": "let a task outside the cycle lead into it",
+        "no-entry": "let a task that nothing leads to lead into the cycle",
+        "never-started": "let a task outside the cycle lead into it",
     },
 )

@@ -13,7 +13,7 @@ from stepwell.dialects.graphs.conditions import ANY, asks_outcome, both
 from stepwell.dialects.graphs.results import Shape, shaped_result, tried_result
 from stepwell.dialects.language import Delimited, Language, Reader, read_expression
 from stepwell.dialects.orquesta.jinja_meaning import read_jinja
-from stepwell.dialects.orquesta.truth import as_condition
+from stepwell.dialects.orquesta.truth import as_condition, as_text
 from stepwell.dialects.orquesta.yaql_meaning import read_yaql
 from stepwell.expression.errors import ExpressionSyntaxError
 
@@ -42,7 +42,9 @@ class Expressions:
             return result if is_result and result is not None else node
 
         kinds = (("<%", "%>", read_yaql), ("{{", "}}", read_jinja))
-        self._values = Language(*(Delimited(opening, closing, read, change) for opening, closing, read in kinds))
+        self._values = Language(
+            *(Delimited(opening, closing, read, change) for opening, closing, read in kinds), inserted=as_text
+        )
         self._conditions = Language(
             *(Delimited(opening, closing, _conditions(read), change) for opening, closing, read in kinds)
         )

@@ -168,7 +168,7 @@ _FILTERS: Final[Mapping[str, Meaning]] = {
     "sort": _plain("sort", 1),
     "reverse": _plain("reversed"),
     "map": _plain("map", 1, 1),
-    "string": _plain("literal"),
+    "string": _plain("python_text"),
     "tojson": _plain("to_json"),
     "to_json_string": _plain("to_json"),
     "from_json_string": _plain("from_json"),

@@ -14,14 +14,14 @@ from stepwell.dialects.orquesta.truth import call
 from stepwell.expression.unparsing import quoted
 
 STATUS_WORDS: Final = {
-    "pending": "unset",
+    "pending": "null",
     "running": "running",
     "retrying": "retrying",
     "waiting": "running",
     "completed": "succeeded",
     "compensated": "succeeded",
     "failed": "failed",
-    "skipped": "unset",
+    "skipped": "null",
     "cancelled": "canceled",
 }
 """Statuses of steps by our word, and the word that Orquesta has for a task."""

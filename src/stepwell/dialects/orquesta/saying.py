@@ -12,7 +12,7 @@ from stepwell.dialects.dialect import Writing
 from stepwell.dialects.graphs.results import as_result
 from stepwell.dialects.language import exchanged, read_expression, refuse
 from stepwell.dialects.orquesta.jinja_meaning import read_jinja
-from stepwell.dialects.orquesta.truth import as_condition, call
+from stepwell.dialects.orquesta.truth import as_condition, call, is_boolean, without_text
 from stepwell.dialects.orquesta.yaql_meaning import read_yaql
 from stepwell.dialects.orquesta.yaql_saying import say_yaql
 from stepwell.expression.errors import ExpressionSyntaxError
@@ -37,7 +37,7 @@ _JINJA_FILTERS: Final = {
     "sort": "sort",
     "reversed": "reverse",
     "map": "map",
-    "literal": "string",
+    "python_text": "string",
     "to_json": "tojson",
     "from_json": "from_json_string",
 }
@@ -84,9 +84,19 @@ class Saying:
                 self._writing.lost(path, f"an expression: {error.message}")
                 return text
             is_literal = isinstance(tree, nodes.Const) and tree.value == NATIVE.opening
+            is_whole = opening == 0 and end + len(NATIVE.closing) == len(text)
+            if not is_whole and not is_literal:
+                tree = self._inserted(tree, path)
             parts.append("<% '{{' %>" if is_literal else self._said(tree, path, condition=False))
             position = end + len(NATIVE.closing)
         return "".join([*parts, text[position:]])
+
+    def _inserted(self, tree: nodes.Expr, path: Path) -> nodes.Expr:
+        """An expression with text beside it. What is surely neither text nor a number is written otherwise there."""
+        plain = without_text(tree)
+        if plain is tree and (is_boolean(tree) or isinstance(tree, nodes.List | nodes.Dict)):
+            self._writing.lost(path, f"how the value of `{unparse(tree)}` is written in a text")
+        return plain
 
     def _said(self, tree: nodes.Expr, path: Path, *, condition: bool) -> str:
         """In YAQL when that is read as the very same again, else in Jinja when that is, else in YAQL if at all."""

@@ -109,7 +109,7 @@ def _task(name: str, entry: Any, reading: Reading) -> Task | None:
     action = _action(doc, path, reading)
     shape = shape_of(plain(action["type"]), action.get("output"))
     after = of_items(name) if doc.with_ is not None else PLAIN if shape is None else of_shaped(name, shape)
-    asking = of_tried(shape)
+    asking = after if doc.with_ is not None else of_tried(shape)
     entries = [(each, (*path, "next", number)) for number, each in enumerate(doc.next or [])]
     found = [_transition(each, after, asking, place, findings) for each, place in entries]
     return Task(doc, [each for each in found if each is not None], path, action, after, shape)
@@ -292,23 +292,43 @@ def _retry(task: Task, findings: Findings) -> dict[str, Any] | None:
     told = [each for each in task.next if "retry" in each.commands]
     if told:
         when = either([whenever_it_ended(each.when) for each in told])
-        return _policy(Taken(COMMAND_TRIES, told[0].path), when, None)
+        return _policy(Taken(COMMAND_TRIES, told[0].path), when, {"initial_delay": 0})
     written, path = task.doc.retry, (*task.path, "retry")
     if written is None:
         return None
-    count = written.count
-    if isinstance(count, str):
-        message = f"`count` is a number here; saw {describe(count)}"
-        findings.add("wrong-value", message, (*path, "count"), hint="it cannot be computed while the workflow runs")
-        return None
-    asked_for = of_tried(task.shape).condition(written.when, (*path, "when"), findings)
+    asking = task.after if task.doc.with_ is not None else of_tried(task.shape)
+    asked_for = asking.condition(written.when, (*path, "when"), findings)
     asked = "failed()" if written.when is None else whenever_it_ended(asked_for)
-    delay = _seconds(written.delay, (*path, "delay"), findings)
-    return _policy(Taken(count + 1, (*path, "count")), Taken(asked, (*path, "when")), delay)
+    attempts: Any = Taken(1 if isinstance(written.count, str) else written.count + 1, (*path, "count"))
+    if isinstance(written.count, str):
+        counted = _computed(written.count, "count", path, findings)
+        attempts, asked = Taken(UNLIMITED, (*path, "count")), f"attempt <= {counted} and ({asked})"
+    return _policy(attempts, Taken(asked, (*path, "when")), _wait(written.delay, path, findings))
 
 
-def _policy(attempts: Any, when: Any, delay: Any) -> dict[str, Any]:
-    return {"max_attempts": attempts, "backoff": "constant", "initial_delay": delay or 0, "jitter": 0, "when": when}
+def _wait(written: int | str | None, path: Path, findings: Findings) -> dict[str, Any]:
+    """How long to wait between tries."""
+    if not isinstance(written, str):
+        return {"initial_delay": Taken(written, (*path, "delay")) if written else 0}
+    return {
+        "initial_delay": 0,
+        "delay": Taken(f"{{{{ {_computed(written, 'delay', path, findings)} }}}}", (*path, "delay")),
+    }
+
+
+def _computed(written: str, key: str, path: Path, findings: Findings) -> str:
+    """A number that an expression gives, as a native expression."""
+    found = PLAIN.template(written, (*path, key), findings)
+    whole = _EXPRESSION.fullmatch(found) if isinstance(found, str) else None
+    if whole is not None:
+        return f"({whole[1]})"
+    message = f"`{key}` is a number, or an expression that yields one; saw {describe(written)}"
+    findings.add("wrong-value", message, (*path, key))
+    return "0"
+
+
+def _policy(attempts: Any, when: Any, wait: Mapping[str, Any]) -> dict[str, Any]:
+    return {"max_attempts": attempts, "backoff": "constant", "jitter": 0, "when": when, **wait}
 
 
 def _seconds(written: int | str | None, path: Path, findings: Findings) -> Taken | None:
@@ -323,8 +343,8 @@ def _seconds(written: int | str | None, path: Path, findings: Findings) -> Taken
 
 
 def _is_followed(transition: Transition) -> bool:
-    """Whether an entry says anything but to try again."""
-    return transition.commands != {"retry"} or bool(transition.targets) or transition.doc.publish is not None
+    """Whether an entry says anything but to try again. With that alone nothing is published."""
+    return transition.commands != {"retry"} or bool(transition.targets)
 
 
 def _edge(transition: Transition, after: Expressions, ways: Ways, findings: Findings) -> Taken:
@@ -337,9 +357,14 @@ def _edge(transition: Transition, after: Expressions, ways: Ways, findings: Find
     made = {
         "when": Taken(whenever_it_ended(transition.when), (*path, "when") if doc.when is not None else path),
         "to": to,
-        **given(publish=variables, handles=None if goes_on else False),
+        **given(publish=variables, handles=None if goes_on else False, ends=_ends_too(transition) or None),
     }
     return Taken(made, path)
+
+
+def _ends_too(transition: Transition) -> bool:
+    """Whether it leads on, and ends a way all the same, where the output sees what it publishes."""
+    return bool(transition.targets) and not transition.commands.isdisjoint({"noop", "continue"})
 
 
 def _published(written: Any, path: Path, after: Expressions, findings: Findings) -> dict[str, Any]:

@@ -68,3 +68,23 @@ def as_condition(node: nodes.Expr) -> nodes.Expr:
     if isinstance(node, nodes.And | nodes.Or):
         return type(node)(as_condition(node.left), as_condition(node.right), lineno=node.lineno)
     return holds(node)
+
+
+def as_text(node: nodes.Expr) -> nodes.Expr:
+    """The value as it stands in a text with something beside it: as Python writes it. A secret is text anyway."""
+    match node:
+        case nodes.Const(value=str()) | nodes.Call(node=nodes.Name(name="python_text")):
+            return node
+        case nodes.Getattr(node=nodes.Name(name="secrets")) | nodes.Getitem(node=nodes.Name(name="secrets")):
+            return node
+        case _:
+            return call("python_text", node.lineno, node)
+
+
+def without_text(node: nodes.Expr) -> nodes.Expr:
+    """What `as_text` was made of."""
+    match node:
+        case nodes.Call(node=nodes.Name(name="python_text"), args=[inner]):
+            return inner
+        case _:
+            return node

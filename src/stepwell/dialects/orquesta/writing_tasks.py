@@ -21,6 +21,7 @@ from stepwell.dialects.orquesta.names import literal
 from stepwell.dialects.orquesta.saying import Saying
 from stepwell.dialects.orquesta.tasks import delaying_step
 from stepwell.expression.errors import ExpressionSyntaxError
+from stepwell.expression.unparsing import unparse
 from stepwell.policy.retry import RetryPolicy
 
 _UNSAID: Final[Mapping[str, str]] = {
@@ -181,13 +182,30 @@ class Tasks:
         if policy is None or policy.max_attempts <= 1:
             return None
         path = (*step.path, "retry")
+        if step.for_each is not None and self._shared:
+            self._writing.lost(path, f"that the items of {step.name!r} are tried again one by one")
         if not _is_constant(policy):
             self._writing.lost(path, f"how the waits between the tries of {step.name!r} grow")
-        delay = self._seconds(policy.initial_delay, "the wait between the tries", step)
+        delay: Any = self._seconds(policy.initial_delay, "the wait between the tries", step)
+        if policy.delay is not None:
+            delay = self._tried(step).template(policy.delay, (*path, "delay"))
+        count, asked = self._counted(policy, step)
         when = None
-        if isinstance(policy.when, str) and policy.when != "failed()":
-            when = self._condition(policy.when, step, path, self._tried(step))
-        return given(when=when, count=policy.max_attempts - 1, delay=delay)
+        if isinstance(asked, str) and asked != "failed()":
+            when = self._condition(asked, step, path, self._tried(step))
+        return given(when=when, count=count, delay=delay)
+
+    def _counted(self, policy: RetryPolicy, step: Step) -> tuple[int | str, Any]:
+        """How often a step is tried again, and when; a number that is computed is a part of the condition."""
+        when = policy.when
+        if isinstance(when, str) and policy.max_attempts == UNLIMITED:
+            match read_condition(when):
+                case nodes.And(
+                    left=nodes.Compare(expr=nodes.Name(name="attempt"), ops=[nodes.Operand(op="lteq", expr=count)]),
+                    right=asked,
+                ):
+                    return self._saying.value(count, (*step.path, "retry", "max_attempts")), unparse(asked)
+        return policy.max_attempts - 1, when
 
     def _seconds(self, micros: int, what: str, step: Step) -> int | None:
         if micros % SECOND:
@@ -205,6 +223,7 @@ class Tasks:
             self._writing.lost(edge.path, f"what {step.name!r} does when its time is up")
         targets = [_without_delay(name) for name in edge.to if name not in fails]
         targets += ["fail"] if len(targets) < len(edge.to) else []
+        targets += ["noop"] if targets and edge.ends else []
         if not targets and edge.handles and edge.on != "success":
             targets = ["noop"]
         if targets and not edge.handles:
@@ -249,6 +268,8 @@ class Tasks:
 
     def _tried(self, step: Step) -> Saying:
         """Whether to try the step again is said so."""
+        if step.for_each is not None:
+            return self._after(step)
         shape = shape_of(step.type, step.output)
         return self._saying if shape is None else Saying(self._writing, tried_result(shape))
 

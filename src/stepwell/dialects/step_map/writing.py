@@ -78,7 +78,7 @@ def _workflow(definition: WorkflowDefinition, writing: Writing) -> None:
 def _retry(policy: RetryPolicy, usual: RetryPolicy, path: Path, writing: Writing) -> dict[str, Any]:
     """The keys that say how often and how patiently, as far as that is not the usual."""
     base, most = _delays(policy, path, writing)
-    for field in ("jitter", "when", "give_up_on"):
+    for field in ("jitter", "when", "give_up_on", "delay"):
         if getattr(policy, field):
             writing.lost(path, f"`{field}` of a retry policy")
     return given(

@@ -73,6 +73,8 @@ class Ways:
     def _next(self, edge: Edge) -> dict[str, Any]:
         if edge.delay:
             self._writing.lost(edge.path, f"the delay of an edge of {self._step.name!r}")
+        if edge.to and edge.ends:
+            self._writing.lost(edge.path, f"that the output sees what an edge of {self._step.name!r} publishes")
         if edge.to and not edge.handles:
             self._writing.lost(edge.path, f"that an edge of {self._step.name!r} leaves the failure as it is")
         way: dict[str, Any] = {}

@@ -50,6 +50,8 @@ def written_retry(
 
 def _note_unsaid(policy: RetryPolicy, step: Step, writing: Writing) -> None:
     path = (*step.path, "retry")
+    if policy.delay is not None:
+        writing.lost(path, f"the computed waits between the tries of {step.name!r}")
     if policy.jitter:
         writing.lost(path, f"the jitter of the retries of {step.name!r}")
     if policy.backoff == "exponential" and policy.multiplier != RetryPolicy().multiplier:
