@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stepwell.app.broker_sources import BACKOFF
 from stepwell.base.durations import SECOND
@@ -319,3 +321,46 @@ async def test_an_ordered_topic_is_read_by_one_node_and_taken_over_when_that_is_
         await clock.advance(25 * SECOND)
         await asyncio.sleep(0)
         assert one.source().state.is_mine
+
+
+# Whatever comes
+
+
+anything = st.text(max_size=20)
+bodies = st.binary(max_size=60) | st.one_of(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc", max_size=3), inner, max_size=3),
+        max_leaves=5,
+    ),
+    st.fixed_dictionaries({"specversion": st.just("1.0"), "id": anything, "source": anything, "type": anything}),
+    st.fixed_dictionaries({"event": anything, "payload": anything}),
+).map(lambda value: json.dumps(value).encode())
+messages = st.builds(
+    lambda body, key, own_id, headers: Message(topic="orders", body=body, key=key, own_id=own_id, headers=headers),
+    bodies,
+    st.none() | anything,
+    st.none() | anything,
+    st.dictionaries(
+        st.sampled_from(["content-type", "ce-specversion", "ce-id", "ce-type", "ce-source", "traceparent", "x"]),
+        anything | st.sampled_from(["1.0", "application/json", "application/cloudevents+json", "text/plain"]),
+        max_size=4,
+    ),
+)
+
+
+@given(st.lists(messages, max_size=8))
+@settings(max_examples=60, deadline=None)
+async def test_whatever_comes_is_taken_or_refused_and_nothing_holds_the_rest_up(given_messages: list[Message]) -> None:
+    clock = VirtualClock(MONDAY)
+    broker = MemoryBroker(clock)
+    async with memory_store() as store, node(store, clock, EVENTS, {"kafka": broker}) as one:
+        await one.register(workflow(TOPIC, {"event": "*"}))
+        for each in given_messages:
+            broker.put("orders", each)
+        broker.put("orders", message({"last": True}))
+        await clock.settle()
+        assert one.brokers.problem() is None
+        assert await lag(broker) == 0
+        assert sum(counts(one)) == len(given_messages) + 1
+        assert {"last": True} in await one.outputs()

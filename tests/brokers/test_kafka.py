@@ -99,6 +99,8 @@ async def test_a_server_that_is_not_there_is_said() -> None:
     with pytest.raises(BrokerError, match=r"Kafka at 127.0.0.1:1 cannot be used: .*[Cc]onnect.* refused") as raised:
         await KafkaBroker(["127.0.0.1:1"]).subscribe("orders", "g")
     assert raised.value.code == "broker-unavailable"
+    with pytest.raises(BrokerError, match="cannot be used"):
+        await KafkaBroker(["127.0.0.1:1"]).reach()
 
 
 async def test_what_was_compacted_away_holds_nothing_up() -> None:

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import nats
+import nats.js.errors
 import pytest
 from nats.js.api import StreamConfig
 
-from stepwell.brokers.nats import NatsBroker, consumer_name
+from stepwell.brokers.nats import NatsBroker, _problem, consumer_name
 from stepwell.ports.brokers import Broker, BrokerError, Outgoing
 from tests.conformance.broker import BrokerConformance, BrokerHarness, OpenHarness, bodies, outgoing, pulled, until_lost
 from tests.servers.nats import NatsServer, new_prefix, new_server, shared_server
@@ -119,11 +120,31 @@ async def test_a_subject_that_no_stream_keeps_is_said(server: NatsServer) -> Non
 async def test_a_server_that_is_not_there_is_said() -> None:
     async with asyncio.timeout(10):
         with pytest.raises(BrokerError, match="cannot be reached") as raised:
-            await NatsBroker(["nats://ann:s3cret@127.0.0.1:1"]).subscribe("orders", "g")
+            await NatsBroker(["nats://ann:s3cret@127.0.0.1:1"]).reach()
     assert "s3cret" not in str(raised.value)
+
+
+async def test_a_server_without_jetstream_is_said(server: NatsServer) -> None:
+    error = nats.js.errors.ServiceUnavailableError(code=503, err_code=10039, description="jetstream not enabled")
+    assert "its JetStream does not" in str(_problem(error, ""))
 
 
 def test_names_of_consumers_are_legal_and_different() -> None:
     names = {consumer_name("g", topic) for topic in ("a.b", "a_b", "a b", "a.>", "x" * 300)}
     assert len(names) == 5
     assert all(name.replace("-", "").replace("_", "").isalnum() and len(name) < 128 for name in names)
+
+
+async def test_where_order_is_asked_for_nothing_overtakes_what_somebody_who_hangs_has(server: NatsServer) -> None:
+    await add_stream(server.url, "s", "orders")
+    broker, other = NatsBroker([server.url]), NatsBroker([server.url])
+    await broker.publish("orders", [outgoing(n) for n in range(3)])
+    await (await broker.subscribe("orders", "g")).close()  # the consumer was made when nobody asked for order
+    hanging = await broker.subscribe("orders", "g", ordered=True)
+    assert bodies(await hanging.pull(10, 5.0)) == [0]
+    waiting = await other.subscribe("orders", "g", ordered=True)
+    assert not await waiting.pull(10, 0.3)
+    await hanging.close()
+    assert bodies(await pulled(waiting, 1)) == [0]
+    await broker.close()
+    await other.close()

@@ -144,3 +144,16 @@ async def test_a_server_that_is_not_there_is_said(url: str) -> None:
     with pytest.raises(BrokerError, match="cannot be reached") as raised:
         await RabbitBroker(url).subscribe("orders", "g")
     assert "s3cret" not in str(raised.value)
+
+
+async def test_where_order_is_asked_for_one_subscribes_at_a_time() -> None:
+    url = shared_server().url
+    queue = await add_queue(url, new_queue("orders"))
+    broker, other = RabbitBroker(url), RabbitBroker(url)
+    first = await broker.subscribe(queue, "g", ordered=True)
+    with pytest.raises(BrokerError, match="exclusive use"):
+        await other.subscribe(queue, "g", ordered=True)
+    await first.close()
+    await (await other.subscribe(queue, "g", ordered=True)).close()
+    await broker.close()
+    await other.close()

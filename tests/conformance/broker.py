@@ -180,6 +180,19 @@ class BrokerConformance:
                 await three.acknowledge(came)
         await three.close()
 
+    async def test_where_order_is_asked_for_all_messages_come_in_it(self, open_harness: OpenHarness) -> None:
+        harness = await open_harness()
+        topic = await harness.topic()
+        await harness.broker.publish(topic, [outgoing(n, "k") for n in range(5)])
+        for expected in ([0, 1], [2, 3]):
+            subscription = await harness.broker.subscribe(topic, f"g-{topic}", ordered=True)
+            for number in expected:
+                came = await pulled(subscription, 1)
+                assert bodies(came) == [number]
+                await subscription.acknowledge(came)
+            assert bodies(await pulled(subscription, 1)) == [expected[-1] + 1]  # it is worked on when this one goes
+            await subscription.close()
+
     async def test_each_group_gets_everything(self, open_harness: OpenHarness) -> None:
         harness = await open_harness()
         if not harness.has_groups:
@@ -238,6 +251,11 @@ class BrokerConformance:
             await harness.broker.subscribe("no-such-topic", "g")
         assert raised.value.code == "unknown-topic"
         assert "no-such-topic" in raised.value.message
+
+    async def test_it_can_be_reached(self, open_harness: OpenHarness) -> None:
+        harness = await open_harness()
+        await harness.topic()
+        await harness.broker.reach()
 
     async def test_a_broker_that_was_closed_can_be_closed_again(self, open_harness: OpenHarness) -> None:
         harness = await open_harness()

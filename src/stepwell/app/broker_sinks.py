@@ -44,7 +44,7 @@ UNDELIVERED: Final = "undelivered"
 LOOK_EVERY: Final = SECOND
 """Between two looks at what other processes committed."""
 
-_PAGE: Final = 200
+_PAGE: Final = 500
 _RENEW: Final = RENEW_AFTER / SECOND
 _LONGEST: Final = 60.0
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from stepwell.base.clock import Clock
 from stepwell.base.durations import MILLISECOND, SECOND
 from stepwell.base.errors import StepwellError, StoreError
 from stepwell.base.instants import to_rfc3339
-from stepwell.ports.brokers import Broker, BrokerError, Message, Subscription
+from stepwell.ports.brokers import KEEP_EVERY, Broker, BrokerError, Message, Subscription
 
 AT_ONCE: Final = 200
 """So many messages are pulled at most."""
@@ -33,7 +33,7 @@ BACKOFF: Final = (500 * MILLISECOND, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND
 """How long nothing is done after something went wrong; the last one from then on."""
 LOOK_AT_LAG: Final = 15 * SECOND
 
-_STILL_AT_IT: Final = 5.0
+_TELL_AGAIN: Final = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +163,9 @@ class Source:
             self._is_mine, self._lag = False, None
             await until(self._clock, later)
             return
-        subscription = await self._broker.subscribe(self._topic, self._group, from_start=self._from_start)
+        subscription = await self._broker.subscribe(
+            self._topic, self._group, from_start=self._from_start, ordered=self._holding is not None
+        )
         try:
             while self._holding is None or await self._holding.hold() is None:
                 self._is_mine = True
@@ -184,7 +186,7 @@ class Source:
         try:
             pending = set(working)
             while pending:
-                _, pending = await asyncio.wait(pending, timeout=_STILL_AT_IT)
+                _, pending = await asyncio.wait(pending, timeout=KEEP_EVERY)
                 if pending:
                     await self._still_at_it(subscription, messages)
         finally:
@@ -235,6 +237,17 @@ class Source:
                 await asyncio.shield(self._holding.give_up())
             except (StepwellError, BrokerError):
                 return  # another node has it when the lease has run out
+
+
+async def ended(tasks: Collection[asyncio.Task[None]]) -> None:
+    """End them, and return when they have. A task is told more than once: clients of brokers wait with functions of
+    asyncio that may lose a cancellation when what they wait for comes at the same moment."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_TELL_AGAIN)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def until(clock: Clock, instant: int) -> None:

@@ -13,7 +13,7 @@ from stepwell.app.broker_messages import Traces
 from stepwell.app.broker_opening import configured_brokers
 from stepwell.app.broker_sections import AnyBroker, BrokerName, Events
 from stepwell.app.broker_sinks import UNDELIVERED, Sink, sink_place
-from stepwell.app.broker_sources import Source
+from stepwell.app.broker_sources import Source, ended
 from stepwell.app.broker_taking import Taking
 from stepwell.app.configuration import Configuration
 from stepwell.app.lifecycle import Bell
@@ -104,10 +104,7 @@ class Brokers:
             yield self
         finally:
             await self._lookout.close()
-            tasks = [*self._tasks, *(task for _, task in self._sources.values())]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended([*self._tasks, *(task for _, task in self._sources.values())])
             await asyncio.gather(*(broker.close() for broker in self._brokers.values()), return_exceptions=True)
 
     async def look(self) -> None:
@@ -227,8 +224,7 @@ class Brokers:
                 self._want(trigger, wanted)
         for place in self._sources.keys() - wanted:
             _, task = self._sources.pop(place)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended([task])
         for place in sorted(wanted - self._sources.keys()):
             source = self._source(*place, sections[place[0]])
             self._sources[place] = source, asyncio.create_task(source.run(), name=f"stepwell topic {place[1]}")

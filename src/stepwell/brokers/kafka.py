@@ -87,6 +87,15 @@ class KafkaBroker(Broker):
         self._polling: ThreadPoolExecutor | None = None
         self._trouble = _Trouble()
 
+    async def reach(self) -> None:
+        producer = self._publishing()
+        try:
+            await asyncio.get_running_loop().run_in_executor(
+                self._polling, partial(producer.list_topics, timeout=TIMEOUT)
+            )
+        except KafkaException as error:
+            raise self._problem(error.args[0], "", self._trouble.told) from None
+
     async def publish(self, topic: str, messages: Sequence[Outgoing]) -> Sequence[str | None]:
         producer = self._publishing()
         answers: list[KafkaError | bool | None] = [None] * len(messages)
@@ -96,7 +105,9 @@ class KafkaBroker(Broker):
             await asyncio.get_running_loop().run_in_executor(self._polling, producer.poll, _POLL)
         return [self._answer(answer, topic, each) for answer, each in zip(answers, messages, strict=True)]
 
-    async def subscribe(self, topic: str, group: str, *, from_start: bool = True) -> Subscription:
+    async def subscribe(
+        self, topic: str, group: str, *, from_start: bool = True, ordered: bool = False
+    ) -> Subscription:
         subscription = _KafkaSubscription(self._of(topic), topic)
         settings = {
             **self._common(),

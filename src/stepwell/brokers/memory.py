@@ -48,6 +48,10 @@ class MemoryBroker(Broker):
             if name == topic:
                 group.came.set()
 
+    async def reach(self) -> None:
+        if self._problem is not None:
+            raise self._problem
+
     async def publish(self, topic: str, messages: Sequence[Outgoing]) -> Sequence[str | None]:
         self.check(topic)
         answers: list[str | None] = []
@@ -61,7 +65,9 @@ class MemoryBroker(Broker):
             answers.append(refusal)
         return answers
 
-    async def subscribe(self, topic: str, group: str, *, from_start: bool = True) -> Subscription:
+    async def subscribe(
+        self, topic: str, group: str, *, from_start: bool = True, ordered: bool = False
+    ) -> Subscription:
         self.check(topic)
         first = 0 if from_start else len(self._kept[topic])
         shared = self._groups.setdefault((topic, group), _Group(first))

@@ -22,12 +22,15 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
 from stepwell.base.derive import digest
-from stepwell.ports.brokers import CE, Broker, BrokerError, Message, Outgoing, Subscription
+from stepwell.ports.brokers import CE, KEEP_EVERY, Broker, BrokerError, Message, Outgoing, Subscription
 
 TIMEOUT: Final = 5.0
 """Seconds in which the server has to answer."""
-ACK_WAIT: Final = 60.0
+ACK_WAIT: Final = 4 * KEEP_EVERY
 """Seconds after which a message that nobody says anything about is delivered to somebody else."""
+
+MOST_OUT: Final = 1_000
+"""So many messages of a group may be worked on at a time."""
 
 _KEY: Final = "stepwell-key"
 _ID: Final = "Nats-Msg-Id"
@@ -54,6 +57,13 @@ class NatsBroker(Broker):
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
 
+    async def reach(self) -> None:
+        client = await self._connected()
+        try:
+            await client.jetstream(timeout=TIMEOUT).account_info()
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise _problem(error, "") from None
+
     async def publish(self, topic: str, messages: Sequence[Outgoing]) -> Sequence[str | None]:
         client = await self._connected()
         stream = client.jetstream(timeout=TIMEOUT)
@@ -67,21 +77,29 @@ class NatsBroker(Broker):
                 answers.append(answer)
         return answers
 
-    async def subscribe(self, topic: str, group: str, *, from_start: bool = True) -> Subscription:
+    async def subscribe(
+        self, topic: str, group: str, *, from_start: bool = True, ordered: bool = False
+    ) -> Subscription:
         client = await self._connected()
         stream = client.jetstream(timeout=TIMEOUT)
+        name, at_once = consumer_name(group, topic), 1 if ordered else MOST_OUT
         config = ConsumerConfig(
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT,
             max_deliver=-1,
+            max_ack_pending=at_once,
             deliver_policy=DeliverPolicy.ALL if from_start else DeliverPolicy.NEW,
         )
         try:
             kept_in = await stream.find_stream_name_by_subject(topic)
-            pulling = await stream.pull_subscribe(topic, consumer_name(group, topic), kept_in, config)
+            pulling = await stream.pull_subscribe(topic, name, kept_in, config)
+            known = (await stream.consumer_info(kept_in, name, timeout=TIMEOUT)).config
+            if known.max_ack_pending != at_once:  # it was made when something else was configured
+                known.max_ack_pending = at_once
+                await stream.add_consumer(kept_in, known)
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise _problem(error, topic) from None
-        return _NatsSubscription(client, stream, pulling, kept_in, consumer_name(group, topic))
+        return _NatsSubscription(client, stream, pulling, kept_in, name, at_once)
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -125,7 +143,7 @@ class NatsBroker(Broker):
         where = ", ".join(_without_password(server) for server in self._servers)
         refused = [each for each in errors if "uthorization" in f"{type(each).__name__} {each}"]
         told = (refused or errors)[0]
-        said = str(told).removeprefix("nats: ").strip("'\"") or type(told).__name__
+        said = getattr(told, "strerror", None) or str(told).removeprefix("nats: ").strip("'\"") or type(told).__name__
         if refused:
             return BrokerError(
                 f"NATS at {where} does not let us in: {said}",
@@ -156,7 +174,9 @@ class _NatsSubscription(Subscription):
         pulling: JetStreamContext.PullSubscription,
         kept_in: str,
         consumer: str,
+        at_once: int,
     ) -> None:
+        self._at_once = at_once
         self._client = client
         self._stream = stream
         self._pulling = pulling
@@ -167,6 +187,7 @@ class _NatsSubscription(Subscription):
 
     async def pull(self, most: int, patience: float) -> Sequence[Message]:
         self._check()
+        most = min(most, self._at_once)
         try:
             found = await self._pulling.fetch(1, timeout=patience)
             if most > 1:  # asked for several at once, it would wait for all of them

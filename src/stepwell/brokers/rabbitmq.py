@@ -69,6 +69,9 @@ class RabbitBroker(Broker):
         url = URL(self._url)
         return f"{url.host}:{url.port or (5671 if url.scheme == 'amqps' else 5672)}{url.path}"
 
+    async def reach(self) -> None:
+        await self._connected()
+
     async def publish(self, topic: str, messages: Sequence[Outgoing]) -> Sequence[str | None]:
         answers: list[str | None] = []
         for start in range(0, len(messages), _AT_ONCE):
@@ -83,14 +86,16 @@ class RabbitBroker(Broker):
                 answers += [None] * len(part)
         return answers
 
-    async def subscribe(self, topic: str, group: str, *, from_start: bool = True) -> Subscription:
+    async def subscribe(
+        self, topic: str, group: str, *, from_start: bool = True, ordered: bool = False
+    ) -> Subscription:
         connection = await self._connected()
         try:
             channel = connection.channel()
             await channel.initialize(timeout=TIMEOUT)
             await channel.set_qos(prefetch_count=PREFETCH, timeout=TIMEOUT)
             subscription = _RabbitSubscription(self, connection, channel, topic)
-            await subscription.open()
+            await subscription.open(exclusive=ordered)
         except _FAILURES as error:
             raise self._problem(error, topic) from None
         return subscription
@@ -206,17 +211,17 @@ class _RabbitSubscription(Subscription):
         self._lost: str | None = None
         self._is_closed = False
 
-    async def open(self) -> None:
+    async def open(self, *, exclusive: bool) -> None:
         """Begin to take messages.
 
         Raises:
-            AMQPError: there is no such queue.
+            AMQPError: there is no such queue, or somebody else takes its messages and only one may.
         """
         queue = await self._channel.declare_queue(self._topic, passive=True, timeout=TIMEOUT)
         self._channel.close_callbacks.add(self._ended)
         underlay = await self._channel.get_underlay_channel()
         underlay.on_consumer_cancel_callbacks.add(self._cancelled)
-        await queue.consume(self._take, timeout=TIMEOUT)
+        await queue.consume(self._take, exclusive=exclusive, timeout=TIMEOUT)
 
     async def pull(self, most: int, patience: float) -> Sequence[Message]:
         self._check()
@@ -329,7 +334,8 @@ class _RabbitSubscription(Subscription):
 
 def _said(error: BaseException) -> str:
     """What an error of the client says; its text would be a template."""
-    return str(error.args[0]) if error.args and error.args[0] else type(error).__name__
+    said = getattr(error, "strerror", None) or (error.args[0] if error.args else None)
+    return str(said) if said else type(error).__name__
 
 
 def _message_out(message: Outgoing) -> aio_pika.Message:

@@ -132,6 +132,7 @@ class _PartlyKnown(Catalogue):
         self._knows_tasks = tasks
         self.workflows = whole.workflows
         self.channels = whole.channels if services else None
+        self.brokers = whole.brokers
 
     def known(self) -> Known:
         known = self._whole.known()
@@ -222,6 +223,7 @@ async def existing_store(configuration: Configuration, *, migrate: bool = False)
     from stepwell.app.session import open_store
 
     require_store(configuration)
+    migrate = migrate and not is_on_server(configuration.state_store.url)  # there, it would make one
     async with open_store(configuration, migrate=migrate) as store:
         yield store
 

@@ -118,12 +118,20 @@ class Subscription(Protocol):
         ...
 
 
-KEEP_EVERY: Final = 20.0
+KEEP_EVERY: Final = 5.0
 """Seconds."""
 
 
 class Broker(Protocol):
     """A broker. It connects when it is first used, and again after the connection was lost."""
+
+    async def reach(self) -> None:
+        """Do nothing but find out whether it can be used.
+
+        Raises:
+            BrokerError: it cannot.
+        """
+        ...
 
     async def publish(self, topic: str, messages: Sequence[Outgoing]) -> Sequence[str | None]:
         """Publish them in this order, and have the broker confirm that it keeps them.
@@ -136,7 +144,9 @@ class Broker(Protocol):
         """
         ...
 
-    async def subscribe(self, topic: str, group: str, *, from_start: bool = True) -> Subscription:
+    async def subscribe(
+        self, topic: str, group: str, *, from_start: bool = True, ordered: bool = False
+    ) -> Subscription:
         """Take messages of a topic.
 
         Args:
@@ -144,6 +154,8 @@ class Broker(Protocol):
                 messages for a topic only once (RabbitMQ), there is one group.
             from_start: a group that was never here before begins with the oldest message, else with what comes from now
                 on.
+            ordered: nobody else subscribes in this group at the same time, as far as that can be known; so a message
+                is not delivered before those ahead of it are done with, even when one who had them died or hangs.
 
         Raises:
             BrokerError: it is not possible.

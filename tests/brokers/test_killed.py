@@ -1,0 +1,80 @@
+"""`kill -9` of servers that read a topic and tell sinks: every message is in the history once, everything is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from stepwell.brokers.nats import NatsBroker
+from stepwell.ports.brokers import Outgoing
+from tests.api.documents import API
+from tests.api.processes import serving
+from tests.app.scheduling import workflow
+from tests.brokers.test_nats import add_stream
+from tests.servers.nats import new_server
+
+COUNT = 300
+KILLS = 2
+PATIENCE = 90
+
+CONFIGURATION = """\
+state_store: {{path: w.db}}
+events:
+  nats: {{servers: ["{url}"], topics: [orders]}}
+  sinks:
+    audit: {{broker: nats, topic: told, types: ["stepwell.execution.completed.v1"]}}
+    said: {{broker: nats, topic: said, send: [emitted]}}
+"""
+
+
+def document() -> dict[str, Any]:
+    made = workflow({"topic": {"name": "orders"}}, name="ship")
+    emit = {"type": "shipped", "data": {"n": "{{ input.n }}"}}
+    made["spec"]["steps"] = [{"name": "say", "type": "emit_event", "config": emit}]
+    return made
+
+
+async def received(broker: NatsBroker, topic: str, count: int) -> list[Any]:
+    """So many different events that a topic was told of."""
+    found: dict[str, Any] = {}
+    subscription = await broker.subscribe(topic, "listener")
+    async with asyncio.timeout(PATIENCE):
+        while len(found) < count:
+            messages = await subscription.pull(200, 1.0)
+            found |= {body["id"]: body for body in (json.loads(message.body) for message in messages)}
+            await subscription.acknowledge(messages)
+    await subscription.close()
+    return list(found.values())
+
+
+async def test_messages_survive_the_nodes_that_take_them(tmp_path: Path) -> None:
+    nats = new_server()
+    try:
+        await add_stream(nats.url, "s", "orders", "told", "said")
+        (tmp_path / "stepwell.yaml").write_text(CONFIGURATION.format(url=nats.url))
+        broker = NatsBroker([nats.url])
+        for kill in range(KILLS):
+            with serving(tmp_path) as server:
+                with httpx.Client(base_url=server.url, timeout=30) as client:
+                    assert client.post(f"{API}/workflows", json=document()).status_code < 300
+                numbers = range(kill * COUNT // KILLS, (kill + 1) * COUNT // KILLS)
+                messages = [Outgoing(id=f"m{n}", body=json.dumps({"n": n}).encode(), key=f"k{n % 7}") for n in numbers]
+                await broker.publish("orders", messages)
+                await asyncio.sleep(0.3)
+                server.kill()
+        with ExitStack() as stack:
+            for _ in range(2):  # two nodes share what is left
+                stack.enter_context(serving(tmp_path))
+            completed = await received(broker, "told", COUNT)
+            said = await received(broker, "said", COUNT)
+        await broker.close()
+    finally:
+        nats.close()
+    assert Counter(event["data"]["n"] for event in said) == Counter(range(COUNT))
+    assert len({event["data"]["execution_id"] for event in completed}) == COUNT
