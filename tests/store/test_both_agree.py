@@ -214,7 +214,7 @@ class Actor:
                 seen.append((one.snapshot_seq, one.snapshot, one.history))
         for shard in range(SHARDS + 2):
             seen.append(await self.store.inbox(shard))
-            seen.append((await self.store.hot(shard), await self.store.unfinished(shard)))
+            seen.append((sorted(await self.store.hot(shard)), await self.store.unfinished(shard)))
             seen.append((await self.store.due([shard], 6, 10), await self.store.next_wake([shard])))
         seen += [await self.store.find_start(name) for name in "abcdefghij"]
         status = await self.store.status()
@@ -271,7 +271,7 @@ class Actor:
         if keeps_summary and one["create"] is None:
             one["summary"] = None
         one["dead_letters"] = [msgspec.structs.replace(each, execution=handle.id) for each in one["dead_letters"]]
-        return Change(handle=handle, seq=self.last.get(handle.id, 0) + delta, **one)
+        return Change(handle=handle, seq=max(self.last.get(handle.id, 0) + delta, 1), **one)
 
     async def _publish(self, event: Event, now: int) -> Any:
         return await self.store.publish(event, now, now + 3)

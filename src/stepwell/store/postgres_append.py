@@ -60,11 +60,17 @@ class _Filed(NamedTuple):
 
 
 class _Rows(NamedTuple):
-    """A batch as it is written: of each table the columns, and what takes statements of its own."""
+    """A batch as it is written: of each table the columns, and what takes statements of its own.
+
+    Attributes:
+        new: the keys of new executions.
+        keys: those of all.
+    """
 
     history: Sequence[Sequence[Any]]
     others: Sequence[Sequence[Any]]
     only_history: bool
+    new: Mapping[Handle, int]
     keys: Mapping[Handle, int]
     begun: Mapping[_Filed, Wait]
     rare: Sequence[Change]
@@ -107,7 +113,7 @@ class Appender:
                 await self._look_again()
         except asyncpg.UniqueViolationError as error:
             raise await self._contradiction(batch, error) from error
-        for handle, key in rows.keys.items():
+        for handle, key in rows.new.items():
             handle.key = key
         return appended
 
@@ -160,19 +166,16 @@ class Appender:
         changes = batch.changes
         if rows := _only_history(batch):
             return rows
-        keys = await self._new_keys([change.handle for change in changes if change.create is not None])
+        new = await self._new_keys([change.handle for change in changes if change.create is not None])
+        keys = {change.handle: _key(change.handle, new) for change in changes}
         summaries = {change.handle: change.summary for change in changes if change.summary is not None}
-        created = [_execution_row(change, keys[change.handle], summaries) for change in changes if change.create]
+        created = [_execution_row(change, new[change.handle], summaries) for change in changes if change.create]
         updated = [
-            (_key(handle, keys), *_summary_values(summary))
-            for handle, summary in summaries.items()
-            if handle not in keys
+            (keys[handle], *_summary_values(summary)) for handle, summary in summaries.items() if handle not in new
         ]
-        history = [(_key(change.handle, keys), change.seq, change.events) for change in changes if change.events]
+        history = [(keys[change.handle], change.seq, change.events) for change in changes if change.events]
         snapshots = {
-            _key(change.handle, keys): (change.seq, change.snapshot)
-            for change in changes
-            if change.snapshot is not None
+            keys[change.handle]: (change.seq, change.snapshot) for change in changes if change.snapshot is not None
         }
         waits = _waits(changes, keys)
         others = (
@@ -186,6 +189,7 @@ class Appender:
             history=_columns(history, 3),
             others=others,
             only_history=False,
+            new=new,
             keys=keys,
             begun={filed: wait for filed, wait in waits.items() if wait is not None},
             rare=[change for change in changes if any(_rare_of(change))],
@@ -312,7 +316,7 @@ def _only_history(batch: Batch) -> _Rows | None:
             return None
         keys.append(key)
     history = (keys, [change.seq for change in batch.changes], [change.events for change in batch.changes])
-    return _Rows(history, (), only_history=True, keys={}, begun={}, rare=(), posts=())
+    return _Rows(history, (), only_history=True, new={}, keys={}, begun={}, rare=(), posts=())
 
 
 def _waits(changes: Sequence[Change], keys: Mapping[Handle, int]) -> dict[_Filed, Wait | None]:
@@ -320,9 +324,9 @@ def _waits(changes: Sequence[Change], keys: Mapping[Handle, int]) -> dict[_Filed
     waits: dict[_Filed, Wait | None] = {}
     for change in changes:
         for wait in change.waits_ended:
-            waits[_filed(wait, _key(change.handle, keys))] = None
+            waits[_filed(wait, keys[change.handle])] = None
         for wait in change.waits_begun:
-            waits[_filed(wait, _key(change.handle, keys))] = wait
+            waits[_filed(wait, keys[change.handle])] = wait
     return waits
 
 

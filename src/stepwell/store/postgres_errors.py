@@ -49,7 +49,7 @@ def is_outage(error: BaseException) -> bool:
         return state in _OUTAGES or state.startswith("08")
     if isinstance(error, ssl.SSLCertVerificationError | socket.gaierror):
         return False
-    if isinstance(error, asyncpg.InternalClientError):  # the connection ended where asyncpg did not expect it
+    if isinstance(error, asyncpg.InternalClientError):  # the server's last words came while nothing was asked of it
         return True
     return isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError)
 

@@ -7,6 +7,8 @@ import logging
 from random import Random
 from typing import Final
 
+import asyncpg
+
 from stepwell.base.durations import SECOND
 from stepwell.base.errors import StoreError
 from stepwell.store.postgres_database import Connection, PostgresDatabase, connect
@@ -116,5 +118,7 @@ class Link:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, asyncpg.InternalClientError):  # it was told so while nothing was asked
+        return "the server ended it"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -36,16 +36,16 @@ class _Place(NamedTuple):
     since: int
 
 
-async def names_of(connection: Connection, changes: Sequence[Change], new: Mapping[Handle, int]) -> Collection[str]:
+async def names_of(connection: Connection, changes: Sequence[Change], numbers: Mapping[Handle, int]) -> Collection[str]:
     """The locks that these changes are about, those too that executions have which end: only their owner changes
-    these. `new` are the keys of new executions."""
+    these. `numbers` are the store's own of the executions."""
     touching = [change for change in changes if touches_locks(change)]
     if not touching:
         return ()
     ended, released, taken = lock_changes(touching)
     names = {claim.name for claim in (*released, *taken)}
     if ended:
-        keys = _keys(touching, new)
+        keys = _keys(touching, numbers)
         rows = await connection.fetch(SQL["lock_names_of"], [keys[execution] for execution in ended])
         names.update(given(name) for (name,) in rows)
     return names
@@ -57,7 +57,7 @@ def lock_keys(names: Iterable[str]) -> list[int]:
 
 
 async def apply(
-    connection: Connection, changes: Sequence[Change], new: Mapping[Handle, int], names: Collection[str]
+    connection: Connection, changes: Sequence[Change], numbers: Mapping[Handle, int], names: Collection[str]
 ) -> Sequence[InboxItem]:
     """Take and give back what the changes say; what is to be posted to whom by it, lock by lock.
 
@@ -65,7 +65,7 @@ async def apply(
         names: what `names_of` gave; the `lock_keys` of these are held.
     """
     touching = [change for change in changes if touches_locks(change)]
-    keys = _keys(touching, new)
+    keys = _keys(touching, numbers)
     ended, released, taken = lock_changes(touching)
     if ended:
         await connection.execute(SQL["release_locks_of"], [keys[execution] for execution in ended])
@@ -105,8 +105,8 @@ async def _request(connection: Connection, taken: Mapping[Claim, LockRequest], k
     return impatient
 
 
-def _keys(changes: Sequence[Change], new: Mapping[Handle, int]) -> Keys:
-    return {change.handle.id: change.handle.key or new[change.handle] for change in changes}
+def _keys(changes: Sequence[Change], keys: Mapping[Handle, int]) -> Keys:
+    return {change.handle.id: keys[change.handle] for change in changes}
 
 
 def _row(claim: Claim, keys: Keys) -> tuple[bytes, int, bytes]:

@@ -136,13 +136,13 @@ SELECT shard, fence FROM shards WHERE owner = ANY($1::text[]) ORDER BY shard
 -- name: post
 INSERT INTO inbox (shard, kind, execution, step, payload)
 SELECT shard, kind, execution, step, payload
-FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bytea[]) WITH ORDINALITY
     AS item (shard, kind, execution, step, payload, place)
 ORDER BY place
 
 -- name: inboxes
 SELECT i.id, i.shard, i.kind, coalesce(i.payload, e.body), i.execution, i.step
-FROM unnest($1::int[], $2::bigint[]) AS seen (shard, id),
+FROM unnest($1::bigint[], $2::bigint[]) AS seen (shard, id),
      LATERAL (SELECT * FROM inbox WHERE inbox.shard = seen.shard AND inbox.id > seen.id ORDER BY inbox.id LIMIT $3) AS i
      LEFT JOIN events AS e ON e.number = i.event
 ORDER BY i.id LIMIT $3
@@ -213,7 +213,7 @@ WITH marked AS (
 ), posted AS (
     INSERT INTO inbox (shard, kind, execution, step, payload)
     SELECT shard, kind, execution, step, payload
-    FROM unnest($41::int[], $42::text[], $43::text[], $44::text[], $45::bytea[]) WITH ORDINALITY
+    FROM unnest($41::bigint[], $42::text[], $43::text[], $44::text[], $45::bytea[]) WITH ORDINALITY
         AS item (shard, kind, execution, step, payload, place)
     WHERE (SELECT count(*) FROM held) > 0
     ORDER BY place
@@ -248,7 +248,7 @@ FOR KEY SHARE OF e
 -- name: post_events
 INSERT INTO inbox (shard, kind, execution, step, event)
 SELECT shard, $1, execution, step, event
-FROM unnest($2::int[], $3::text[], $4::text[], $5::bigint[]) WITH ORDINALITY AS item (shard, execution, step, event, place)
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[]) WITH ORDINALITY AS item (shard, execution, step, event, place)
 ORDER BY place
 
 -- name: new_keys

@@ -136,7 +136,7 @@ CREATE INDEX event_keys_event ON event_keys (event);
 CREATE TABLE inbox (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event BIGINT,  -- whose body is the payload, stored once however many wait for it
-    shard INTEGER NOT NULL,
+    shard BIGINT NOT NULL,  -- or, negative, an inbox that belongs to none
     kind TEXT COLLATE "C" NOT NULL,
     execution TEXT COLLATE "C",
     step TEXT COLLATE "C",
