@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -19,13 +19,19 @@ _SERVING = re.compile(r"serving (http://\S+)/api/v1")
 class Serving:
     """`stepwell serve` on a free port."""
 
-    def __init__(self, folder: Path, *flags: str, command: tuple[str | Path, ...] = (STEPWELL, "serve")) -> None:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("STEPWELL_")}
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        command: tuple[str | Path, ...] = (STEPWELL, "serve"),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("STEPWELL_")}
         self.said: list[str] = []
         self.process = subprocess.Popen(
             [*command, "--port", "0", *flags],
             cwd=folder,
-            env=environment,
+            env={**inherited, **(environment or {})},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from stepwell.api.server import serving_app
 from tests.api.conftest import OpenServer, Server
 from tests.api.documents import API, YAML, problem_of, registered, workflow
 
@@ -111,6 +114,29 @@ async def test_an_id_that_is_none_is_not_found_or_refused(server: Server, path: 
     answer = await server.get(API + path)
     assert answer.status_code in (400, 404)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/events", "/workflows", "/workflows/hello/executions", "/schedules", "/webhooks/x"])
+async def test_whoever_hangs_up_before_he_has_said_all_is_no_defect(
+    server: Server, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = [{"type": "http.request", "body": b'{"half', "more_body": True}, {"type": "http.disconnect"}]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": API + path, "raw_path": (API + path).encode(), "query_string": b"", "root_path": "",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+
+    async def receive() -> Any:
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        pass
+
+    await serving_app(server.context)(scope, receive, send)
+    assert messages == []
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_defect_is_told_without_its_traceback(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +13,8 @@ import httpx
 import pytest
 
 from tests.api.documents import API, YAML
-from tests.api.processes import Serving, serving
+from tests.api.processes import Serving
+from tests.servers.postgres import postgres_server
 
 CONFIGURATION = """
 state_store: {path: shared.db}
@@ -83,16 +85,25 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    (tmp_path / "stepwell.yaml").write_text(CONFIGURATION)
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """On an SQLite file; on PostgreSQL when that is asked for."""
+    configuration, environment = CONFIGURATION, {}
+    if getattr(request, "param", "sqlite") == "postgresql":
+        configuration = configuration.replace("{path: shared.db}", f"{{url: '{postgres_server().fresh_url()}'}}")
+        environment = {"STEPWELL_KEY": base64.b64encode(bytes(32)).decode()}
+    (tmp_path / "stepwell.yaml").write_text(configuration)
     with ExitStack() as stack:
-        servers = [stack.enter_context(serving(tmp_path)) for _ in range(2)]
+        servers = [stack.enter_context(Serving(tmp_path, environment=environment)) for _ in range(2)]
         made = Cluster(*servers)
         yield made
         for client in made.clients:
             client.close()
 
 
+ON_BOTH = pytest.mark.parametrize("cluster", ["sqlite", "postgresql"], indirect=True)
+
+
+@ON_BOTH
 def test_every_node_answers_every_request(cluster: Cluster) -> None:
     cluster.apply(WAITS)
     execution = cluster.start(0, "waits")["execution_id"]
@@ -119,6 +130,7 @@ def test_a_worker_may_ask_any_node_and_report_to_any(cluster: Cluster) -> None:
     cluster.until(lambda: cluster.status(1, execution) == "completed")
 
 
+@ON_BOTH
 def test_a_node_that_is_told_to_end_lets_work_end_and_hands_over(cluster: Cluster) -> None:
     cluster.apply(WORK)
     execution = cluster.start(0, "fetched")["execution_id"]

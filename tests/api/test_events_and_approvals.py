@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from stepwell.base.errors import StoreError
 from stepwell.execution.event import LARGEST_DATA
+from stepwell.execution.state import ExecutionState
 from tests.api.conftest import Server
 from tests.api.documents import API, ASKING, WAITING, problem_of, registered, started, workflow
 
@@ -128,3 +132,21 @@ async def test_what_stands_in_a_definition_keeps_nobody_from_explanations_or_the
         assert answer.status_code == 200
         assert "hunter22" not in answer.text
     assert [each["workflow"] for each in (await server.get(f"{API}/approvals")).json()["items"]] == ["odd3"]
+
+
+async def test_an_execution_that_cannot_be_read_keeps_nobody_from_the_questions_of_others(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await registered(server, ASKING)
+    broken, sound = await started(server, "asking"), await started(server, "asking")
+    state = server.parts.reading.state
+
+    async def damaged(execution: str) -> ExecutionState:
+        if execution == broken:
+            raise StoreError("a history row is damaged", code="damaged-history")
+        return await state(execution)
+
+    monkeypatch.setattr(server.parts.reading, "state", damaged)
+    page = (await server.get(f"{API}/approvals")).json()
+    assert [each["execution_id"] for each in page["items"]] == [sound]
+    assert f"what execution {broken} asks is left out of the list" in caplog.text

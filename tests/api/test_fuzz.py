@@ -18,10 +18,6 @@ HERE = Path(__file__).parent
 FAILING = workflow(
     "failing", steps="- {name: one, type: http, retry: {max_attempts: 1}, config: {url: 'http://127.0.0.1:9/'}}"
 )
-HOOKED = workflow(
-    "hooked",
-    more='  triggers: [{webhook: {path: fuzzed, verify: {scheme: github, secret: "{{ secrets.HOOKED }}"}}}]\n',
-)
 EXAMPLES = 2
 """Of each operation, good and bad. More of them: `FUZZ_EXAMPLES=100 pytest tests/api/test_fuzz.py`."""
 
@@ -34,9 +30,8 @@ def made(client: httpx.Client) -> dict[str, dict[str, Any]]:
         answer.raise_for_status()
         return answer.json()
 
-    for name in ("FUZZED", "HOOKED"):
-        client.put(f"{API}/secrets/{name}", json={"value": "hunter22"}).raise_for_status()
-    texts = (ASKING, ASKING.replace("1.0.0", "2.0.0"), FAILING, HOOKED)
+    client.put(f"{API}/secrets/FUZZED", json={"value": "hunter22"}).raise_for_status()
+    texts = (ASKING, ASKING.replace("1.0.0", "2.0.0"), FAILING)
     for text in texts:
         client.post(f"{API}/workflows", content=text, headers=YAML).raise_for_status()
     asking = post("/workflows/asking/executions", {"version": "1.0.0"})["execution_id"]
@@ -60,7 +55,6 @@ def made(client: httpx.Client) -> dict[str, dict[str, Any]]:
         "policies": {"name": "fuzzed"},
         "secrets": {"name": "FUZZED"},
         "api-keys": {"id": other["id"]},
-        "webhooks": {"path": "fuzzed"},
     }
 
 

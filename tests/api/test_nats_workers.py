@@ -111,6 +111,11 @@ def labels(server: Serving) -> list[dict[str, str]]:
     return [each["labels"] for each in httpx.get(f"{server.url}{API}/workers").json()["items"]]
 
 
+def seen(server: Serving) -> Any:
+    """How the server reaches NATS."""
+    return httpx.get(f"{server.url}{API}/workers").json()["nats"]
+
+
 def test_a_server_that_is_killed_and_started_again_hears_of_work_that_went_on(folder: Path) -> None:
     with working(folder, "--label", "disk=true") as worker:
         server = Serving(folder, "--store", "sqlite:x.db")
@@ -148,8 +153,10 @@ def test_a_server_without_nats_says_so_and_works_once_it_is_there(folder: Path, 
         execution = started(server, "cleo")
         ready = httpx.get(f"{server.url}/readyz")
         assert (ready.status_code, "Connection refused" in ready.text) == (200, True)
+        until(lambda: seen(server) == {"problem": "Connection refused", "outstanding": 1, "garbage": 0})
         nats_server.start()
         assert ended(server, execution)["output"] == {"said": "done by cleo"}
+        assert seen(server) == {"problem": None, "outstanding": 0, "garbage": 0}
         assert server.stop() == 0
         assert len([line for line in server.said if "cannot be reached" in line]) == 1, server.said
 

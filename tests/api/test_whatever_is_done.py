@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -54,7 +55,11 @@ FLOWS: Final[Mapping[str, str]] = {
     condition: "{{ input.n > 1 }}"
     then: [{name: inner, type: python, config: {task: work}, retry: {max_attempts: 2, initial_delay: 5s}}]
     else: [{name: below, type: wait, config: {for: 30s}}]
-- {name: last, type: python, config: {task: work}, depends_on: [first, way], on_failure: {action: fallback, fallback: {value: 7}}}
+- name: last
+  type: python
+  config: {task: work}
+  depends_on: [first, way]
+  on_failure: {action: fallback, fallback: {value: 7}}
 """,
 }
 DATA = st.sampled_from([None, {}, {"n": 1}, {"n": 1, "deep": [0, {"x": "a"}]}, {"ok": True}, True, "text", [1]])
@@ -151,6 +156,8 @@ class Scene:
         return answer
 
 
+EXAMPLES: Final = int(os.environ.get("DONE_EXAMPLES", "3"))
+"""More of them: `DONE_EXAMPLES=1000 pytest tests/api/test_whatever_is_done.py`."""
 _DOCUMENTS: Final[list[dict[str, Any]]] = []
 
 
@@ -164,7 +171,7 @@ async def _document(server: Server) -> dict[str, Any]:
 _HEALTH: Final = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=_HEALTH)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=_HEALTH)
 @given(data=st.data())
 async def test_every_execution_can_be_looked_at_whatever_was_done_to_it(
     open_test_server: OpenServer, data: st.DataObject

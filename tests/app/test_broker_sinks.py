@@ -12,7 +12,7 @@ import pytest
 from stepwell.app.broker_sinks import Sink
 from stepwell.app.broker_sources import BACKOFF
 from stepwell.base.durations import SECOND
-from stepwell.base.errors import Conflict
+from stepwell.base.errors import Conflict, StoreError
 from stepwell.brokers.memory import MemoryBroker
 from stepwell.ports.brokers import BrokerError, Message
 from stepwell.ports.ledger import JournalQuery, Write
@@ -98,6 +98,7 @@ async def test_what_steps_emit_is_told_once_and_only_that_where_it_is_asked_for(
         body = json.loads(first.body)
         assert (body["id"], body["type"], body["source"]) == (f"{execution}/tell", "order:paid", "stepwell/speaker")
         assert (body["data"], first.key, second.key is not None) == ({"n": 1}, "order/7", True)
+        assert first.headers["traceparent"] == TRACE
         assert not await store.documents("emitted:audit")
 
 
@@ -283,3 +284,37 @@ async def test_a_sink_that_has_nothing_to_tell_writes_little(one: Node, store: M
         await one.clock.advance(SECOND)
     assert writes <= 13
     assert reads <= 62
+
+
+async def test_a_damaged_row_keeps_nobody_from_what_is_behind_it(
+    one: Node, broker: MemoryBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    decode, broken = one.session.codec.decode_events, 0
+
+    def damaged(encoded: bytes) -> Any:
+        nonlocal broken
+        broken += 1
+        if broken == 1:
+            raise StoreError("it is damaged", code="damaged-history")
+        return decode(encoded)
+
+    sink(one)._codec = type("Codec", (), {"decode_events": staticmethod(damaged)})()
+    await one.run(workflow())
+    assert len(types(broker)) < len(TOLD)
+    assert types(broker)[-1] == "execution.completed"
+    assert one.brokers.problem() is None
+    assert "cannot be told: it is damaged" in caplog.text
+
+
+async def test_what_a_newer_version_wrote_waits_for_a_node_that_can_read_it(one: Node, broker: MemoryBroker) -> None:
+    decode = one.session.codec.decode_events
+
+    def newer(encoded: bytes) -> Any:
+        raise StoreError("a newer version wrote it", code="newer-history")
+
+    sink(one)._codec = type("Codec", (), {"decode_events": staticmethod(newer)})()
+    await one.run(workflow())
+    assert one.brokers.problem() == "sink audit: a newer version wrote it"
+    sink(one)._codec = type("Codec", (), {"decode_events": staticmethod(decode)})()
+    await one.clock.advance(BACKOFF[-1])
+    assert types(broker) == TOLD

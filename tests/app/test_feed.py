@@ -10,6 +10,7 @@ import pytest
 from stepwell.app import feed as feeding
 from stepwell.app.feed import FeedPage, LifecycleFeed
 from stepwell.app.lifecycle import Bell
+from stepwell.base.values import Sealed
 from stepwell.execution.codec import Codec
 from stepwell.execution.history import ExecutionCompleted, ExecutionStarted, StepCompleted
 from stepwell.ports.ledger import FeedRow
@@ -93,3 +94,17 @@ async def test_what_another_process_commits_is_seen_too(monkeypatch: pytest.Monk
         await asyncio.sleep(0.02)
         store.commit(ExecutionStarted(1))
         assert len(await reader) == 1
+
+
+async def test_a_row_that_cannot_be_read_keeps_nobody_from_those_behind_it(caplog: pytest.LogCaptureFixture) -> None:
+    store = FakeStore()
+    store.commit(ExecutionStarted(1))
+    other = Codec(AesCipher(bytes([1]) * 32))
+    for events in (b"\xc1", other.encode_events([StepCompleted(1, "a", 1, Sealed("x"))])):
+        number = len(store.rows) + 1
+        store.rows.append(FeedRow(number=number, execution="odd", workflow="w", seq=number, events=events))
+    store.commit(ExecutionCompleted(2, None))
+    async with LifecycleFeed(store, CODEC, Bell()).open() as feed:
+        [page] = await read(feed, 0, 2)
+    assert [event.type.split(".")[2] for event in page.events] == ["started", "completed"]
+    assert caplog.text.count("what happened in execution odd") == 2

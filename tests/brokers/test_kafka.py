@@ -12,7 +12,7 @@ from stepwell.ports.brokers import Broker, BrokerError, Outgoing
 from tests.conformance.broker import BrokerConformance, BrokerHarness, OpenHarness, bodies, outgoing, pulled, until_lost
 from tests.servers.kafka import PRODUCE, TOO_LARGE, KafkaCluster, new_topic, shared_cluster
 
-QUICK = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 200, "fetch.wait.max.ms": 50}
+QUICK = {"session.timeout.ms": 1_000, "heartbeat.interval.ms": 200, "fetch.wait.max.ms": 50}
 
 
 class KafkaHarness(BrokerHarness):
@@ -53,7 +53,10 @@ def cluster() -> Iterator[KafkaCluster]:
     cluster.close()
 
 
-async def test_when_the_broker_is_back_it_goes_on_where_it_was(cluster: KafkaCluster) -> None:
+async def test_when_the_broker_is_back_it_goes_on_where_it_was(
+    cluster: KafkaCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepwell.brokers.kafka.TIMEOUT", 1.0)
     cluster.add_topic("orders")
     broker = KafkaBroker([cluster.servers], {**QUICK, "reconnect.backoff.max.ms": 200})
     await broker.publish("orders", [outgoing(n, "k") for n in range(3)])
@@ -95,7 +98,8 @@ async def test_wrong_settings_are_said() -> None:
             await use
 
 
-async def test_a_server_that_is_not_there_is_said() -> None:
+async def test_a_server_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepwell.brokers.kafka.TIMEOUT", 1.0)
     with pytest.raises(BrokerError, match=r"Kafka at 127.0.0.1:1 cannot be used: .*[Cc]onnect.* refused") as raised:
         await KafkaBroker(["127.0.0.1:1"]).subscribe("orders", "g")
     assert raised.value.code == "broker-unavailable"

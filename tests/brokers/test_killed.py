@@ -19,8 +19,8 @@ from tests.app.scheduling import workflow
 from tests.brokers.test_nats import add_stream
 from tests.servers.nats import new_server
 
-COUNT = 300
-KILLS = 2
+COUNT = 200
+KILLS = 1
 PATIENCE = 90
 
 CONFIGURATION = """\

@@ -68,6 +68,17 @@ def test_executions_are_run_listed_shown_explained_and_verified(stepwell: Stepwe
     assert (verified.status, verified.err) == (0, f"{shown(store)}: all is well\n")
 
 
+def test_a_registered_workflow_is_run_by_its_name(stepwell: Stepwell, store: str) -> None:
+    write_workflow("shop.json", value("one", {"n": 1}), name="shop", output={"values": {"n": 1}})
+    assert stepwell("run", "shop").err.startswith(f"error[store-missing]: there is no store at {shown(store)}")
+    assert "there is no store" in stepwell("db", "status").err, "looking for it made none"
+    assert stepwell("workflow", "apply", "shop.json").out == "shop@1.0.0 registered\n"
+    Path("shop.json").unlink()
+    assert stepwell("run", "shop", "-q").out == '{\n  "n": 1\n}\n'
+    assert stepwell("validate", "shop").status == 0
+    assert stepwell("run", "shpo").err.startswith("error[unknown-workflow]: ")
+
+
 @pytest.mark.parametrize("command", LOOKING, ids=" ".join)
 def test_looking_makes_no_store(stepwell: Stepwell, store: str, command: tuple[str, ...]) -> None:
     looked = stepwell(*command)

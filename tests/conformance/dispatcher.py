@@ -482,6 +482,28 @@ class FetchedConformance(DispatcherConformance):
         await harness.rest()
         assert len(harness.reports) == 1
 
+    async def test_work_that_is_left_to_another_engine_goes_on_for_it(self, open_harness: OpenHarness) -> None:
+        begun, gate = list[str](), asyncio.Event()
+
+        async def work(config: Any, context: TaskContext) -> Any:
+            begun.append(context.step)
+            await gate.wait()
+            return "done"
+
+        harness = cast("FetchedHarness", await open_harness(work))
+        dispatcher = harness.dispatcher
+        dispatcher.dispatch(assignment())
+        await harness.rest()
+        dispatcher.leave(assignment().id)
+        await harness.rest()
+        assert not dispatcher.outlives(assignment().id)
+        dispatcher.dispatch(assignment())
+        await harness.advance(LEASE // 3)
+        gate.set()
+        assert (await harness.report()).result == "done"
+        await harness.rest()
+        assert (begun, len(harness.reports)) == (["work"], 1)
+
     async def test_work_that_workers_are_lost_with_is_an_error(self, open_harness: OpenHarness) -> None:
         harness = cast("FetchedHarness", await open_harness(_hang))
         harness.dispatcher.dispatch(assignment())

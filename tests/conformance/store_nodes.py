@@ -13,6 +13,8 @@ from stepwell.ports.store import Store
 from tests.conformance.store import NOW, PATIENCE, TTL, OpenStore, StorePlace, batch, change, creation
 
 SHARDS = 4
+BOX = -(2**62) - 77
+"""An inbox that belongs to no shard."""
 
 
 def presence(name: str = "one", since: int = NOW, *, leaving: bool = False, about: bytes = b"{}") -> Presence:
@@ -184,15 +186,15 @@ class NodesConformance(StorePlace):
     async def test_who_listens_to_an_inbox_of_no_shard_is_told(self, open_store: OpenStore) -> None:
         first, second = await open_store(), await open_store()
         heard = asyncio.Event()
-        is_told = first.listen(heard.set, inbox=-77)
-        await second.post([InboxItem(shard=-77, kind="answer", payload=b"yes")])
+        is_told = first.listen(heard.set, inbox=BOX)
+        await second.post([InboxItem(shard=BOX, kind="answer", payload=b"yes")])
         if is_told:
             async with asyncio.timeout(PATIENCE):
                 await heard.wait()
-        (item,) = await first.inbox(-77)
+        (item,) = await first.inbox(BOX)
         assert item.payload == b"yes"
         await first.append(batch([], consumed=[item.id]))
-        assert await first.inbox(-77) == []
+        assert await first.inbox(BOX) == []
 
 
 def _ringing(listen: Callable[[Callable[[], None]], None]) -> Callable[[], Awaitable[None]]:

@@ -35,7 +35,8 @@ class Measured(Measures):
 def measured(world: World) -> Measured:
     """What the world's engine measures from now on."""
     measures = Measured()
-    for part in (world.engine, world.engine._committer, world.engine._due):
+    engine = world.engine
+    for part in (engine, engine._committer, engine._due, engine._publishing):
         part._measures = measures
     return measures
 

@@ -19,6 +19,7 @@ from stepwell.execution.state import ExecutionState
 from stepwell.execution.work import Assignment, Report
 from stepwell.ports.records import Batch, Published
 from stepwell.ports.store import Store
+from stepwell.ports.work import Dispatcher
 from stepwell.store.memory import MemoryStore
 from tests.virtual_clock import VirtualClock
 
@@ -37,7 +38,7 @@ class PlainCipher:
         return sealed
 
 
-class HandDispatcher:
+class HandDispatcher(Dispatcher):
     """Keeps what is dispatched until the test reports on it."""
 
     def __init__(self) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.figures import Bar, Workload, missed, percentile, read_bars
+from benchmarks.figures import BARS_ON_POSTGRES, Bar, Workload, missed, percentile, read_bars
+from benchmarks.postgres.workloads import WORKLOADS
 from tests.examples.command import ROOT, run
 
 
@@ -59,3 +60,19 @@ def test_a_percentile_is_a_value_that_so_many_are_not_above() -> None:
     assert percentile(values, 95) == 190
     assert percentile(values, 50) == 100
     assert percentile([7.0], 95) == 7
+
+
+def test_a_quick_run_on_postgresql_measures_one_of_its_layouts(tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    what = ("--postgres", "--only", "W1", "--layout", "one node")
+    command = (sys.executable, "-m", "benchmarks", "--quick", *what, "--output", output, "--folder", tmp_path)
+    done = run(*command, folder=ROOT)
+    assert done.status == 0, done.messages
+    figures = json.loads(output.read_text("utf-8"))["workloads"]["W1 one node"]["figures"]
+    assert figures["steps_per_second"] > 0
+    assert figures["ratio_to_raw"] > 0
+
+
+def test_every_bar_on_postgresql_is_that_of_a_workload_there() -> None:
+    names = {bar.partition(".")[0] for bar in read_bars(BARS_ON_POSTGRES)}
+    assert names <= WORKLOADS.keys()

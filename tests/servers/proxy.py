@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Self
 
-Fate = Literal["passes", "is lost", "arrives", "arrives late"]
-"""What becomes of what a client sends: it goes its way; or the connection breaks before it arrives, or after it was
-answered but before the answer arrives, or a while before it arrives all the same."""
+Fate = Literal["passes", "is lost", "hangs", "arrives", "arrives late"]
+"""What becomes of what a client sends: it goes its way; or it never arrives and the connection breaks, of which the
+server hears or not; or it is answered and the answer does not arrive; or the client hears that the connection broke a
+while before what it sent arrives all the same."""
 
 LATE = 0.15
 """Seconds."""
@@ -94,6 +95,10 @@ class Proxy:
                         to_server.write(sent)
                     case "is lost":
                         break
+                    case "hangs":
+                        answers.cancel()
+                        writer.transport.abort()
+                        await asyncio.Event().wait()  # until the proxy is closed
                     case "arrives" | "arrives late" as fate:
                         answers.cancel()
                         await asyncio.wait([answers])

@@ -12,6 +12,7 @@ from stepwell.engine.engine import Engine, Limits
 from stepwell.execution.event import Event
 from stepwell.execution.work import Assignment, Report
 from stepwell.ports.records import Batch, Published
+from stepwell.ports.work import Dispatcher
 from stepwell.store.memory import MemoryStore
 from tests.simulation.agenda import Entry
 from tests.simulation.behaviour import Behaviour
@@ -63,7 +64,7 @@ class Disk(MemoryStore):
         return self._life.world.published_as(event, await super().publish(event, *args, **named))
 
 
-class Workers:
+class Workers(Dispatcher):
     """Do what is dispatched, in their own time, each as the scenario says; a dispatcher."""
 
     def __init__(self, life: Life) -> None:

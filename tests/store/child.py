@@ -121,6 +121,7 @@ def give_up_power() -> None:
 
 async def main(deed: str, place: str, *more: str) -> None:
     if more == ("powerless",):
+        store_for(place)  # what it needs cannot be loaded later
         await asyncio.to_thread(give_up_power)  # in a thread, so that all that threads need is loaded before
     await DEEDS[deed](place)
 

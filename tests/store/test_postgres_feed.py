@@ -168,7 +168,7 @@ async def test_numbers_of_the_same_server_stay_as_they_are(place: Place) -> None
     assert await place.reading.fetchval("SELECT shift FROM numbering") == 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=25))
 def test_whoever_reads_on_sees_every_row_once_and_in_order(steps: list[tuple[int, bool]]) -> None:
     """Four writers, each of which begins, writes and commits when it is its turn; a reader that looks now and then."""

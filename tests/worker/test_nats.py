@@ -301,6 +301,24 @@ async def _no_answer(message: Any, body: bytes) -> None:
     """As of a node that is frozen."""
 
 
+async def test_nobody_need_wait_for_what_waits_or_is_with_a_worker_on_nats(harness: NatsHarness) -> None:
+    (work,) = put(harness.node, "a")
+    await harness.rest()
+    assert harness.node.outlives(work.id)
+    polled = await harness.node.queues.poll("http", ["q"], 1, 0, lambda workflow: True)
+    assert polled.assignments
+    assert not harness.node.outlives(work.id)
+    harness.node.queues.release("http", [work.id])
+    gate = Gate()
+    await harness.add_worker("w1", gate.work)
+    await until(lambda: gate.begun == ["a"])
+    await harness.advance(LEASE // 3)
+    assert harness.node.outlives(work.id)
+    gate.open.set()
+    await harness.report()
+    assert not harness.node.outlives(work.id)
+
+
 async def test_tickets_of_a_node_that_was_killed_hold_up_nobody(harness: NatsHarness) -> None:
     put(harness.node, *(f"s{number}" for number in range(5)))
     await harness.rest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -13,13 +14,14 @@ from stepwell.app.reading import Reading
 from stepwell.app.recorded import Recorded
 from stepwell.app.report import shown_status
 from stepwell.app.waking import respond_command
-from stepwell.base.errors import Conflict, NotFound, StepwellError, UsageError
+from stepwell.base.errors import Conflict, NotFound, StepwellError, StoreError, UsageError
 from stepwell.base.instants import to_rfc3339
 from stepwell.base.suggest import hint_for
 from stepwell.base.values import check_json, masked
 from stepwell.decider.approval import answer_problem, question_of, waited_for
 from stepwell.decider.keys import split_key
 from stepwell.decider.plan import Plan
+from stepwell.execution.codec import UNREADABLE
 from stepwell.execution.event import ANSWER, Event, check_size
 from stepwell.execution.history import ApprovalRequested, EventReceived
 from stepwell.execution.matching import matches
@@ -30,6 +32,7 @@ from stepwell.ports.store import Store
 SOURCE: Final = "stepwell.approval"
 """Where the events come from that carry answers."""
 
+_log = logging.getLogger(__name__)
 _decode_event = msgspec.msgpack.Decoder(Event).decode
 
 
@@ -58,9 +61,15 @@ class Approvals:
             UsageError: the cursor is not one that a list returned.
         """
         page = await self._store.waiting(ANSWER, namespaces=namespaces, limit=limit, cursor=cursor)
-        items = []
+        items: list[dict[str, Any]] = []
         for execution, waits in groupby(page.items, key=lambda waiting: waiting.execution):
-            items += await self._asked(await self._reading.state(execution), [waiting.step for waiting in waits])
+            keys = [waiting.step for waiting in waits]
+            try:
+                items += await self._asked(await self._reading.state(execution), keys)
+            except StoreError as error:
+                if error.code not in UNREADABLE:
+                    raise
+                _log.warning("what execution %s asks is left out of the list: %s", execution, error)
         return {"items": items, "next": page.next}
 
     async def of_execution(self, execution: str) -> Sequence[dict[str, Any]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, Literal
 
 from stepwell.app.broker_events import TRACE
+from stepwell.app.emitted import execution_of
 from stepwell.app.lifecycle import LifecycleEvent
 from stepwell.app.outgoing import body_of
 from stepwell.app.reading import Reading
 from stepwell.app.telemetry_sections import TracingSection
+from stepwell.base.errors import StoreError
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.execution.history import ExecutionCreated, HistoryEvent
@@ -50,8 +53,9 @@ class Traces:
         if execution not in self._known:
             self._known[execution] = ""
             for row in await self._store.history(execution, 0, 1):
-                for event in self._codec.decode_events(row.events):
-                    self.note(execution, event)
+                with suppress(StoreError):  # it is damaged: then nothing is known of its trace
+                    for event in self._codec.decode_events(row.events):
+                        self.note(execution, event)
         began_in = self._known[execution]
         if self._rate is None:
             return began_in if parsed(began_in) is not None else ""
@@ -73,7 +77,7 @@ async def lifecycle_message(form: Form, workflow: str, event: LifecycleEvent, tr
 def emitted_message(form: Form, event: Event, trace: str) -> Outgoing:
     """The message about an event of a step. Those with the same subject have the same key, and those of one execution
     where there is none."""
-    return _message(form, structured(event), event.subject or event.id.partition("/")[0], trace)
+    return _message(form, structured(event), event.subject or execution_of(event), trace)
 
 
 def _message(form: Form, cloud_event: Mapping[str, Any], key: str, trace: str) -> Outgoing:

@@ -61,7 +61,7 @@ class RabbitSection(_BrokerSection):
     """RabbitMQ: a topic is a queue, and a routing key of what is published to `exchange`; to the default one unless it
     is given."""
 
-    url: str = Field(min_length=1)
+    url: str = Field(pattern=r"^(amqps?://.|\{\{)")
     exchange: str = ""
 
 

@@ -22,17 +22,18 @@ from stepwell.app.broker_claims import RENEW_AFTER, Claim, claimed
 from stepwell.app.broker_messages import Traces, emitted_message, lifecycle_message
 from stepwell.app.broker_sections import SinkSection
 from stepwell.app.broker_sources import Trouble, until
-from stepwell.app.emitted import emitted_in, outbox_of, workflow_of
+from stepwell.app.emitted import emitted_in, execution_of, outbox_of, workflow_of
 from stepwell.app.lifecycle import TYPES, LifecycleEvent, lifecycle_event
 from stepwell.app.reading import Reading
 from stepwell.app.report import event_report
 from stepwell.app.subscription_documents import matches_any
 from stepwell.base.clock import Clock
 from stepwell.base.durations import SECOND
-from stepwell.base.errors import Conflict, StepwellError
+from stepwell.base.errors import Conflict, StepwellError, StoreError
 from stepwell.base.instants import from_rfc3339, to_rfc3339
 from stepwell.engine.alarm import Alarm
 from stepwell.execution.codec import Codec
+from stepwell.execution.history import HistoryEvent
 from stepwell.ports.brokers import Broker, BrokerError, Outgoing
 from stepwell.ports.ledger import Document, FeedRow, JournalEntry, Write
 from stepwell.ports.store import Store
@@ -45,6 +46,7 @@ LOOK_EVERY: Final = SECOND
 """Between two looks at what other processes committed."""
 
 _PAGE: Final = 500
+_DAMAGED: Final = frozenset({"damaged-history", "wrong-key"})
 _RENEW: Final = RENEW_AFTER / SECOND
 _LONGEST: Final = 60.0
 
@@ -130,7 +132,7 @@ class Sink:
         self._refused = 0
         self._oldest: int | None = None
         self._is_mine = False
-        self._place: SinkPlace | None = None
+        self._known: tuple[SinkPlace, int] | None = None
         self.rung = asyncio.Event()
         self._alarm = Alarm(clock, self.rung.set)
 
@@ -160,6 +162,7 @@ class Sink:
                     while await self.round():
                         pass
                 except Conflict:
+                    self._known = None
                     self.rung.set()  # somebody else moved it at this moment: look again
                     await asyncio.sleep(0)
                 except Exception as error:  # whatever it is, the place has not moved, and it must go on
@@ -181,7 +184,7 @@ class Sink:
         place, revision = claimed_place
         rows = await self._store.feed(place.after, _PAGE) if "lifecycle" in self._section.send else ()
         kept = await self._store.documents(outbox_of(self._name), limit=_PAGE) if self._tells_emitted else ()
-        found = [*await self._of_feed(rows), *self._of_outbox(kept)]
+        found = [*await self._of_feed(rows), *await self._of_outbox(kept)]
         self._oldest = min((each.at for each in found), default=None)
         if not rows and not kept:
             await self._all_is_told(place, revision)
@@ -196,7 +199,7 @@ class Sink:
         moved = msgspec.structs.replace(place, after=after, problem=None, since=0, sent_at=sent_at)
         gone = [Write(kind=each.kind, key=each.key, body=None) for each in kept]
         entries = [self._entry(each, reason, now) for each, reason in refusals]
-        await self._store.write([self._written(moved, revision), *gone], now, entries=entries)
+        await self._move(moved, revision, gone, entries)
         self._sent += len(found) - len(refusals)
         self._refused += len(refusals)
         self._oldest = None
@@ -209,8 +212,11 @@ class Sink:
 
     async def _claimed(self) -> tuple[SinkPlace, int] | None:
         """The place, which is this process's to move, and its revision; None when another one carries the sink."""
-        document = await self._store.document(KIND, self._name)
         now = self._clock.now()
+        if self._known is not None and self._known[0].claim.is_fresh(self._node, now):
+            self._alarm.set(now + LOOK_EVERY)
+            return self._known
+        document = await self._store.document(KIND, self._name)
         place = _decode(document.body) if document is not None else SinkPlace(after=await self._store.feed_end())
         self._is_mine = place.claim.is_free(self._node, now)
         if not self._is_mine:
@@ -218,18 +224,22 @@ class Sink:
             self._alarm.set(max(now + SECOND, min(place.claim.until, now + RENEW_AFTER)))
             return None
         self._alarm.set(now + LOOK_EVERY)
-        if place.claim.is_fresh(self._node, now) and document is not None:
-            return place, document.revision
         mine = msgspec.structs.replace(place, claim=claimed(self._node, now))
-        revision = document.revision if document is not None else 0
-        (after,) = await self._store.write([self._written(mine, revision)], now)
-        return mine, after
+        return await self._move(mine, document.revision if document is not None else 0)
+
+    async def _move(
+        self, place: SinkPlace, expected: int, gone: Sequence[Write] = (), entries: Sequence[JournalEntry] = ()
+    ) -> tuple[SinkPlace, int]:
+        """Write the place, unless somebody else did; it and its revision."""
+        writes = [self._written(place, expected), *gone]
+        revisions = await self._store.write(writes, self._clock.now(), entries=entries)
+        self._known = place, revisions[0]
+        return self._known
 
     async def _of_feed(self, rows: Sequence[FeedRow]) -> list[_Found]:
         found: list[_Found] = []
         for row in rows:
-            events = self._codec.decode_events(row.events)
-            for seq, event in enumerate(events, start=row.seq - len(events) + 1):
+            for seq, event in self._events(row):
                 self._traces.note(row.execution, event)
                 if type(event).__name__ not in TYPES or not matches_any(self._section.workflows, row.workflow):
                     continue
@@ -238,18 +248,45 @@ class Sink:
                     found.append(await self._lifecycle(row, told))
         return found
 
+    def _events(self, row: FeedRow) -> Sequence[tuple[int, HistoryEvent]]:
+        """The events of a row, each with its number. A damaged row keeps nobody from what is behind it; one that a
+        newer version wrote waits for a node that can read it.
+
+        Raises:
+            StoreError: it is such a one.
+        """
+        try:
+            events = self._codec.decode_events(row.events)
+        except StoreError as error:
+            if error.code not in _DAMAGED:
+                raise
+            _log.error(
+                "sink %s: what happened in execution %s up to event %d cannot be told: %s",
+                self._name,
+                row.execution,
+                row.seq,
+                error,
+            )
+            return ()
+        return list(enumerate(events, start=row.seq - len(events) + 1))
+
     async def _lifecycle(self, row: FeedRow, event: LifecycleEvent) -> _Found:
         trace = await self._traces.of(row.execution)
         message = await lifecycle_message(self._section.format, row.workflow, event, trace, self._reading)
         return _Found(message, row.workflow, event.type, from_rfc3339(event.time))
 
-    def _of_outbox(self, kept: Sequence[Document]) -> list[_Found]:
-        found = [emitted_in(each, self._codec) for each in kept]
-        form = self._section.format
-        return [
-            _Found(emitted_message(form, event, trace), workflow_of(event), event.type, event.time)
-            for event, trace in found
-        ]
+    async def _of_outbox(self, kept: Sequence[Document]) -> list[_Found]:
+        found: list[_Found] = []
+        for document in kept:
+            try:
+                event, trace = emitted_in(document, self._codec)
+            except (StoreError, msgspec.DecodeError) as error:
+                _log.error("sink %s: an event that a step emitted cannot be told: %s", self._name, error)
+                continue
+            trace = trace or await self._traces.of(execution_of(event))
+            message = emitted_message(self._section.format, event, trace)
+            found.append(_Found(message, workflow_of(event), event.type, event.time))
+        return found
 
     async def _tell(self, found: Sequence[_Found]) -> Sequence[tuple[_Found, str]]:
         """Publish; what the broker refuses for ever, and why."""
@@ -302,22 +339,21 @@ class Sink:
     async def _all_is_told(self, place: SinkPlace, revision: int) -> None:
         """There is nothing to tell: whatever was wrong is no more."""
         if place.problem is not None:
-            well = msgspec.structs.replace(place, problem=None, since=0)
-            await self._store.write([self._written(well, revision)], self._clock.now())
+            await self._move(msgspec.structs.replace(place, problem=None, since=0), revision)
         self._trouble.clear()
 
     async def _pause(self, error: Exception) -> None:
         """Do nothing for a while, keep the claim meanwhile, and tell other nodes what is wrong."""
         if not isinstance(error, StepwellError):
             _log.exception("sink %s", self._name)
-        again_at = self._trouble.note(error)
+        again_at, self._known = self._trouble.note(error), None
         try:
             claimed_place = await self._claimed()
             if claimed_place is not None:
                 place, revision = claimed_place
                 if place.problem != self._trouble.problem:
                     said = msgspec.structs.replace(place, problem=self._trouble.problem, since=self._trouble.since or 0)
-                    await self._store.write([self._written(said, revision)], self._clock.now())
+                    await self._move(said, revision)
         except StepwellError:
             pass  # then the store is what is wrong, and that is seen elsewhere
         await until(self._clock, again_at)

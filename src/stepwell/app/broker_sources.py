@@ -79,7 +79,7 @@ class Trouble:
 
     def note(self, error: Exception) -> int:
         """Something went wrong. Returns when to try again."""
-        said = str(error) if isinstance(error, StepwellError) else f"{type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, StepwellError) else f"it broke with {type(error).__name__}"
         if self.problem is None:
             self.since = self._clock.now()
             _log.warning("%s: %s; it is tried again", self._what, said)

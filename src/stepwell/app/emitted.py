@@ -66,6 +66,11 @@ def workflow_of(event: Event) -> str:
     return event.source.removeprefix(SOURCE)
 
 
+def execution_of(event: Event) -> str:
+    """The id of the execution whose step emitted the event."""
+    return event.id.partition("/")[0]
+
+
 def outbox_of(sink: str) -> str:
     """The kind of the documents for a sink."""
     return f"emitted:{sink}"

@@ -17,8 +17,8 @@ from typing import Final, Self
 
 import msgspec
 
-from stepwell.app.lifecycle import TYPES, Bell, lifecycle_event
-from stepwell.app.report import event_report
+from stepwell.app.lifecycle import Bell
+from stepwell.app.outgoing import lifecycle_events
 from stepwell.execution.codec import Codec
 from stepwell.ports.ledger import FeedRow
 from stepwell.ports.store import Store
@@ -148,15 +148,10 @@ class LifecycleFeed:
         return FeedPage(events, rows[-1].number if rows else after, len(rows) < PAGE, {})
 
     def _events(self, row: FeedRow) -> Sequence[FeedEvent]:
-        decoded = self._codec.decode_events(row.events)
-        first = row.seq - len(decoded) + 1
         found: list[FeedEvent] = []
-        for seq, event in enumerate(decoded, start=first):
-            if type(event).__name__ in TYPES:
-                told = lifecycle_event(row.execution, event_report(seq, event))
-                found.append(
-                    FeedEvent(row.number - 1, row.workflow, told.type, _encode(told.as_cloud_event(row.workflow)))
-                )
+        for told in lifecycle_events(self._codec, row.execution, row.seq, row.events):
+            text = _encode(told.as_cloud_event(row.workflow))
+            found.append(FeedEvent(row.number - 1, row.workflow, told.type, text))
         if found:
             found[-1] = msgspec.structs.replace(found[-1], place=row.number)
         return found

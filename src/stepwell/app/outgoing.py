@@ -14,8 +14,9 @@ from stepwell.app.reading import Reading
 from stepwell.app.report import event_report
 from stepwell.app.subscription_documents import Format
 from stepwell.base.durations import SECOND
+from stepwell.base.errors import StoreError
 from stepwell.base.version import VERSION
-from stepwell.execution.codec import Codec
+from stepwell.execution.codec import UNREADABLE, Codec
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.status import StepStatus
 from stepwell.ports.store import Store
@@ -76,12 +77,15 @@ def sender(client: HttpClient) -> Send:
 
 
 def lifecycle_events(codec: Codec, execution: str, last: int, encoded: bytes) -> Iterator[LifecycleEvent]:
-    """The lifecycle events in a row of history whose last event has this number.
-
-    Raises:
-        StoreError: the row cannot be read.
-    """
-    events: list[HistoryEvent] = codec.decode_events(encoded)
+    """The lifecycle events in a row of history whose last event has this number; of a row that cannot be read none, so
+    that it keeps nobody from those behind it."""
+    try:
+        events: list[HistoryEvent] = codec.decode_events(encoded)
+    except StoreError as error:
+        if error.code not in UNREADABLE:
+            raise
+        _log.error("what happened in execution %s up to event %d cannot be told: %s", execution, last, error)
+        return
     for seq, event in enumerate(events, start=last - len(events) + 1):
         if type(event).__name__ in TYPES:
             yield lifecycle_event(execution, event_report(seq, event))

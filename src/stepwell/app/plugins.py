@@ -1,7 +1,8 @@
 """Plug-ins: what installed packages add to an engine, found by their entry points.
 
 An entry point's name is the name of what it brings: a step type, the scheme of a channel's URL, a source of secrets,
-the scheme of a store's URL. A plug-in that cannot be used is noted with the reason and left out; nothing else suffers.
+the scheme of a store's URL, the queue whose steps it has done. A plug-in that cannot be used is noted with the reason
+and left out; nothing else suffers.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ TASKS: Final = "stepwell.tasks"
 NOTIFIERS: Final = "stepwell.notifiers"
 SECRETS: Final = "stepwell.secrets"
 STORES: Final = "stepwell.stores"
+DISPATCHERS: Final = "stepwell.dispatchers"
 
 GROUPS: Final[Mapping[str, str]] = {
     TASKS: "run",
     NOTIFIERS: "send",
     SECRETS: "get",
     STORES: "",
+    DISPATCHERS: "run",
 }
 """The groups of entry points, and the method that what they bring must have."""
 
@@ -114,6 +117,10 @@ class Plugins:
     def stores(self) -> dict[str, Callable[[str], Store]]:
         """What makes a store of its URL, by the URL's scheme."""
         return {each.name: each.value for each in self._usable(STORES)}
+
+    def dispatchers(self) -> dict[str, TaskHandler]:
+        """Who has the steps of a queue done, whatever their type, by the queue's name."""
+        return {each.name: cast("TaskHandler", self._made(each)) for each in self._usable(DISPATCHERS)}
 
     def _usable(self, group: str) -> Iterator[Plugin]:
         return (each for each in self.all if each.group == group and each.problem is None)

@@ -19,7 +19,7 @@ from stepwell.tasks.python import PythonHandler, TaskFunctionHandler
 from stepwell.worker.local import LocalWorker
 from stepwell.worker.opening import opened
 from stepwell.worker.queues import Queues
-from stepwell.worker.routing import QueueDispatcher, RoutingDispatcher
+from stepwell.worker.routing import MOST_FETCHED, AnyType, QueueDispatcher, RoutingDispatcher
 
 if TYPE_CHECKING:
     from stepwell.worker.dask_cluster import DaskCluster
@@ -33,6 +33,7 @@ class RemoteWork:
     Args:
         here: does the rest.
         handlers: what `here` can do, by type.
+        brought: who has the steps of a queue done, by the queue's name.
         has_queues: workers may fetch over HTTP.
 
     Attributes:
@@ -49,6 +50,7 @@ class RemoteWork:
         configuration: Configuration,
         here: Dispatcher,
         handlers: Mapping[str, TaskHandler],
+        brought: Mapping[str, TaskHandler],
         on_report: ReportCallback,
         clock: Clock,
         secrets: SecretSource,
@@ -76,7 +78,14 @@ class RemoteWork:
             self._computed = LocalWorker(
                 computing, on_report, clock, secrets, max_concurrent=dask.max_concurrent, traceparent=traceparent
             )
-        others = [each for each in (self._fetched, self._computed) if each is not None]
+        self._brought = {
+            queue: LocalWorker(
+                AnyType(handler), on_report, clock, secrets, max_concurrent=MOST_FETCHED, traceparent=traceparent
+            )
+            for queue, handler in brought.items()
+        }
+        found = (self._fetched, self._computed, *self._brought.values())
+        others: list[Dispatcher] = [each for each in found if each is not None]
         self.dispatcher: Dispatcher = RoutingDispatcher(self._chosen, [here, *others]) if others else here
 
     def services(self) -> Sequence[object]:
@@ -101,6 +110,8 @@ class RemoteWork:
 
     def _chosen(self, assignment: Assignment) -> Dispatcher:
         queue = assignment.queue
+        if queue in self._brought:
+            return self._brought[queue]
         if self._computed is not None and queue == self._computed_queue and assignment.type in self._computed_types:
             return self._computed
         return self._fetched if queue is not None and self._fetched is not None else self._here

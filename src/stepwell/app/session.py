@@ -221,7 +221,15 @@ async def open_session(
         is_known=keeps_logs,
     )
     remote = RemoteWork(
-        configuration, worker, handlers, engine.report, clock, secret_source, traceparent, has_queues=has_queues
+        configuration,
+        worker,
+        handlers,
+        plugins.dispatchers(),
+        engine.report,
+        clock,
+        secret_source,
+        traceparent,
+        has_queues=has_queues,
     )
     engine.connect(remote.dispatcher)
     if tracing is not None:

@@ -29,7 +29,7 @@ from stepwell.definition.diagnostics import InvalidDefinition
 from stepwell.definition.model import WorkflowDefinition
 from stepwell.dialects.loading import load
 from stepwell.ports.store import Store
-from stepwell.store.factory import is_in_memory
+from stepwell.store.factory import is_in_memory, is_on_server
 
 Report = Mapping[str, Any]
 T = TypeVar("T")
@@ -134,8 +134,10 @@ def _definitions(files: Sequence[Path], setup: Setup) -> list[tuple[Path, Workfl
 def _catalogue(files: Sequence[Path], setup: Setup) -> Catalogue:
     """What is known here, the workflows in these files included: they are registered together."""
     catalogue = catalogue_for_checking(setup)
-    store = store_file(configuration_of(setup))
-    if catalogue.workflows is not None or (store is not None and not store.exists()):
+    configuration = configuration_of(setup)
+    store = store_file(configuration)
+    is_new = store is not None and not store.exists()
+    if catalogue.workflows is not None or is_new or is_on_server(configuration.state_store.url):
         catalogue.workflows = (catalogue.workflows or set()) | _names_in(files, setup)
     return catalogue
 

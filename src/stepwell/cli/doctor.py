@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -11,6 +12,7 @@ from rich.text import Text
 from stepwell.app.configuration import Configuration, describe_limits, read_configuration
 from stepwell.app.plugins import plugins_of
 from stepwell.base.errors import StepwellError
+from stepwell.cli.broker_checks import broker_check
 from stepwell.cli.checks import Check, clock_check, key_check, library_checks, python_check, sqlite_check
 from stepwell.cli.documents import emit
 from stepwell.cli.opening import catalogue_for, configuration_of, registries_of
@@ -46,6 +48,8 @@ def _checks(setup: Setup) -> Iterator[Check]:
     configuration = configurations[0]
     yield _attempt("modules", lambda: _modules(setup, configuration))
     yield _attempt("plug-ins", lambda: _plugins(configuration))
+    for name in configuration.events.brokers():
+        yield _attempt(name, partial(broker_check, name, configuration))
     try:
         yield from store_checks(configuration)
     except StepwellError as error:

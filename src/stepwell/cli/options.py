@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 import click
 
-from stepwell.store.factory import without_password
-
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -47,7 +45,7 @@ class Setup(NamedTuple):
     def again(self) -> str:
         """The options that say the same in another call, with a space before them; without token and passwords."""
         words = ["--server", self.server] if self.server is not None else []
-        words += ["--store", without_password(self.store)] if self.store is not None else []
+        words += ["--store", _shown(self.store)] if self.store is not None else []
         words += ["--config", str(self.config)] if self.config is not None else []
         for module in self.modules:
             words += ["--import", module]
@@ -58,8 +56,14 @@ class Setup(NamedTuple):
         if self.server is not None:
             return _options(["--server", self.server])
         if self.store is not None:
-            return _options(["--store", without_password(self.store)])
+            return _options(["--store", _shown(self.store)])
         return _options(["--config", str(self.config)] if self.config is not None else [])
+
+
+def _shown(store: str) -> str:
+    from stepwell.store.factory import without_password
+
+    return without_password(store)
 
 
 def _options(words: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from stepwell.base.spans import Source
 from stepwell.cli.opening import existing_store, store_file
 from stepwell.cli.options import Setup
 from stepwell.cli.streams import say
+from stepwell.store.factory import is_on_server
 
 
 def file_source(path: Path, setup: Setup) -> Source:
@@ -95,7 +96,7 @@ def _registered(given: str, configuration: Configuration) -> Reference | None:
     if reference is None:
         return None
     store = store_file(configuration)
-    if store is None or not store.exists():
+    if not is_on_server(configuration.state_store.url) and (store is None or not store.exists()):
         where = f"no store at {store}" if store is not None else "no store but in memory"
         raise UsageError(
             f"there is no file {given!r}, and {where} in which a workflow of this name could be registered",

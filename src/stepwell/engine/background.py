@@ -37,7 +37,7 @@ class Background:
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
 
-    def spawn_kept(self, work: Coroutine[Any, Any, Any]) -> None:
+    def spawn_kept(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Have work done that is done again before long: when the store cannot do it now, that is no failure."""
         self.spawn(_tried_again_later(work))
 
@@ -95,24 +95,24 @@ class Upkeep:
 
     def _renew(self) -> None:
         self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
-        self._background.spawn_kept(self._renew_leases())
+        self._background.spawn_kept(self._renew_leases)
         self.renewed()
 
     def _forget(self) -> None:
         now = self._clock.now()
         self._forget_alarm.set(now + FORGET_EVERY)
-        self._background.spawn_kept(self._store.forget_events(now))
-        self._background.spawn_kept(self._store.forget_results(now))
+        self._background.spawn_kept(lambda: self._store.forget_events(now))
+        self._background.spawn_kept(lambda: self._store.forget_results(now))
 
 
-async def _tried_again_later(work: Coroutine[Any, Any, Any]) -> None:
+async def _tried_again_later(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     """Do what is done every so often anyway: a store that is busy now will do it the next time.
 
     Raises:
         FenceLost: a shard was taken over; that is for ever.
     """
     try:
-        await work
+        await work()
     except FenceLost:
         raise
     except StoreError as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from stepwell.base.clock import Clock
-from stepwell.base.errors import Conflict, FenceLost, StepwellError
+from stepwell.base.errors import FenceLost, StepwellError
 from stepwell.decider.decide import decide
 from stepwell.decider.outstanding import outstanding
 from stepwell.decider.plan import Plan
@@ -23,24 +23,26 @@ from stepwell.engine.admission import Admission
 from stepwell.engine.background import Background, Upkeep
 from stepwell.engine.beginning import Beginning
 from stepwell.engine.changes import note_commands
-from stepwell.engine.children import START, TELL, UNDO, Children, NamedPlans, unknown_child
+from stepwell.engine.children import Children, NamedPlans
 from stepwell.engine.committer import Committer, Entry
 from stepwell.engine.due import Due
-from stepwell.engine.elsewhere import AWAIT, Elsewhere
+from stepwell.engine.elsewhere import Elsewhere
 from stepwell.engine.ends import Ends
 from stepwell.engine.forking import Forked
 from stepwell.engine.gatekeeper import Gatekeeper
 from stepwell.engine.gates import GateState
 from stepwell.engine.hot import Hot
-from stepwell.engine.inbox import Inbox, input_of
+from stepwell.engine.inbox import Inbox
+from stepwell.engine.incoming import Incoming
 from stepwell.engine.limits import Limits as Limits
 from stepwell.engine.loaded import Loaded, PlanSource, state_of, stored_execution
 from stepwell.engine.membership import Joining, Membership
 from stepwell.engine.moving import Moving
-from stepwell.engine.operating import VERB, Answer, Operating
+from stepwell.engine.operating import Answer, Operating
 from stepwell.engine.ownership import Ownership
 from stepwell.engine.post_box import PostBox
-from stepwell.engine.requests import REQUEST, Requests, StartRequest, item_of
+from stepwell.engine.publishing import Publishing
+from stepwell.engine.requests import Requests, StartRequest
 from stepwell.engine.reusing import Reuse
 from stepwell.engine.telling import Telling
 from stepwell.engine.waiters import Waiters
@@ -73,7 +75,6 @@ from stepwell.policy.limits import Policy
 from stepwell.ports.ledger import JournalEntry, Write
 from stepwell.ports.measures import Measures, Unmeasured
 from stepwell.ports.records import (
-    ANYWHERE,
     Change,
     InboxItem,
     NewExecution,
@@ -139,14 +140,20 @@ class Engine:
             refused=self._loaded.drop,
         )
         self._due = Due(self._loaded, store, clock, self._committer, self._ownership, self._take, self._measures)
-        self._inbox = Inbox(store, self._ownership, self._hand_over)
+        self._inbox = Inbox(store, self._ownership, lambda item: self._incoming.hand_over(item))
         self._service_gates = service_gates or {}
         self._gatekeeper = Gatekeeper(clock, lambda work: self._work().dispatch(work), self.report, self._service_gates)
         self._telling = Telling(clock, lambda work: self._work().dispatch(work))
         self._background = Background(self._on_failure)
         self._reuse = Reuse(store, codec, clock, self._dispatch, self._take_found, self._background.spawn)
         self._operating = Operating(
-            codec, clock, plans, self._load_owned, self._submit, self._committer.submit, self._quarantine
+            codec,
+            clock,
+            plans,
+            lambda execution: self._incoming.load(execution),
+            self._submit,
+            self._committer.submit,
+            self._quarantine,
         )
         self._admission = Admission(limits.max_workflows, limits.queue_timeout, clock, self._dispatch, self._take)
         self._beginning = Beginning(
@@ -161,11 +168,41 @@ class Engine:
             self.state,
             limits.default_timeout,
         )
-        self._children = Children(codec, named_plans, self._beginning.asked, self._refuse_child)
-        self._requests = Requests(store, codec, self._loaded.plan, self._beginning.requested, self._consume)
+        self._children = Children(
+            codec, named_plans, self._beginning.asked, lambda item, told: self._incoming.refuse(item, told)
+        )
+        self._requests = Requests(
+            store, codec, self._loaded.plan, self._beginning.requested, lambda item: self._incoming.consume(item)
+        )
+        self._publishing = Publishing(
+            store,
+            codec,
+            clock,
+            self._ownership,
+            self._requests,
+            self._inbox,
+            self._measures,
+            limits.keep_events,
+        )
         self._waiters = Waiters()
         self.post_box = PostBox(store)
         self._elsewhere = Elsewhere(store, codec, self._loaded, self.post_box, self._committer.submit)
+        self._incoming = Incoming(
+            store,
+            codec,
+            clock,
+            entropy,
+            limits.default_timeout,
+            self._loaded,
+            self._ownership,
+            self._committer,
+            self._operating,
+            self._children,
+            self._requests,
+            self._elsewhere,
+            self._take,
+            self._background.spawn,
+        )
         self._ends = Ends(
             store,
             codec,
@@ -192,7 +229,7 @@ class Engine:
             self._waiters,
             self._elsewhere,
             self._measures,
-            lambda id_: self._work().stop(id_),
+            self._work,
             self._recover,
         )
         self._membership = (
@@ -215,7 +252,7 @@ class Engine:
 
         Args:
             take_over: also own every other shard with unfinished executions whose engine is gone.
-            behind: the shards below are those of nodes: this one owns none of them, unless it is one.
+            behind: the lowest number that a free shard may have: those below are shared out among nodes.
 
         Raises:
             Conflict: code `shard-owned`: another engine owns the shard; `cluster-mismatch`: see `Membership.open`.
@@ -224,7 +261,7 @@ class Engine:
         if self._membership is None:
             await self._ownership.take_home(shard, behind)
             if take_over:
-                await self._ownership.take_over_orphans(behind)
+                await self._ownership.take_over_orphans()
         self._committer.open()
         if not self._store.listen(self._inbox.look):  # a call may go astray
             self._upkeep.renewed = self._inbox.look
@@ -319,7 +356,7 @@ class Engine:
         try:
             return await self._operating.ask(execution, verb)
         finally:
-            self._let_leave(execution)
+            self._incoming.let_leave(execution)
 
     async def fork(self, execution: str, at_event: int, *, by: str, reason: str = "") -> Forked:
         """Begin another execution with the history of this one, to the end of the turn of that event.
@@ -356,21 +393,18 @@ class Engine:
             Conflict: (code `changed-meanwhile`) a document is not as it was expected; nothing was stored.
         """
         self._check_alive()
-        now = self._clock.now()
-        shard = self._ownership.somewhere()
-        posts = [item_of(request, self._codec, ANYWHERE if shard is None else shard) for request in requests]
-        begun = self._requests.expect(requests, shard) if shard is not None else ()
-        published: Published | None = None
-        try:
-            published = await self._store.publish(event, now, now + self._limits.keep_events, posts, entries, writes)
-        finally:
-            if published is None or published.duplicate:
-                self._requests.forget(requests)
-        self._measures.event_received(event.type, duplicate=published.duplicate)
-        if published.waits or posts:
-            self._inbox.look()
-        await asyncio.gather(*begun)
-        return published
+        return await self._publishing.publish(event, requests, entries, writes)
+
+    async def write(
+        self, writes: Sequence[Write], requests: Sequence[StartRequest], entries: Sequence[JournalEntry] = ()
+    ) -> None:
+        """Change documents, and start executions with that. Started, and durable, when it returns.
+
+        Raises:
+            Conflict: (code `changed-meanwhile`) a document is not as it was expected; nothing was stored or started.
+        """
+        self._check_alive()
+        await self._publishing.write(writes, requests, entries)
 
     def peek(self, execution: str) -> ExecutionState | None:
         """The state of an execution that is in memory: to look at, and ahead of what is recorded."""
@@ -558,58 +592,6 @@ class Engine:
             self._gatekeeper.dispatch(command.assignment, command.gates)
 
     # ── The outside ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _hand_over(self, item: InboxItem) -> None:
-        """Act on an inbox item; it is deleted together with its effects."""
-        if item.kind == AWAIT:
-            await self._elsewhere.take(item)
-            return
-        hot = await self._loaded.load(item.execution) if item.execution is not None else None
-        if item.kind in (VERB, TELL):
-            await self._operating.take(item)
-            self._let_leave(item.execution or "")
-            return
-        if item.kind == START:
-            await self._children.start(item, self._entropy(16), self._limits.default_timeout)
-            return
-        if item.kind == REQUEST:
-            self._background.spawn(self._requests.take(item, self._entropy(16), self._limits.default_timeout))
-            return
-        came_in = input_of(item, self._codec)
-        if hot is None or came_in is None:
-            posts = [unknown_child(item, self._codec)] if item.kind == UNDO else []
-            self._committer.submit(Entry(None, None, None, (item.id,), posts=posts, shard=item.shard))
-            return
-        self._take(hot, came_in, (item.id,))
-        self._let_leave(item.execution or "")
-
-    async def _load_owned(self, execution: str) -> Hot | None:
-        """An execution of a shard owned here; None when there is none of that id.
-
-        Raises:
-            Conflict: (code `run-elsewhere`) it is of another shard, or of one that is taken up or handed over just now.
-        """
-        hot = self._loaded.get(execution)
-        if hot is None:
-            stored = await self._store.load(execution)
-            if stored is None:
-                return None
-            hot = await self._loaded.load(execution)
-        if hot is None or not self._ownership.is_open(hot.handle.shard):
-            raise Conflict(f"this engine does not run execution {execution}", code="run-elsewhere")
-        return hot
-
-    def _consume(self, item: InboxItem) -> None:
-        self._committer.submit(Entry(None, None, None, (item.id,), shard=item.shard))
-
-    def _refuse_child(self, item: InboxItem, told: InboxItem) -> None:
-        self._committer.submit(Entry(None, None, None, (item.id,), posts=[told], shard=item.shard))
-
-    def _let_leave(self, execution: str) -> None:
-        """Forget the execution, if it was only looked at."""
-        hot = self._loaded.get(execution)
-        if hot is not None and not hot.uncommitted and hot.may_leave(self._clock.now(), hot.run.next_due()):
-            self._loaded.drop(hot)
 
     async def _recover(self, shard: int) -> None:
         """Take up what was interrupted."""

@@ -104,7 +104,7 @@ class Membership:
 
     def _ring(self) -> None:
         if not self._gone:
-            self._background.spawn_kept(self.attend())
+            self._background.spawn_kept(self.attend)
 
     async def attend(self) -> None:
         """Say that this node is there, and do what follows from what it sees. One at a time.

@@ -33,6 +33,7 @@ from stepwell.execution.status import StepStatus
 from stepwell.execution.work import Report
 from stepwell.ports.measures import Measures
 from stepwell.ports.store import Store
+from stepwell.ports.work import Dispatcher
 
 HANDED_OVER_WITHIN: Final = 5 * SECOND
 """Attempts at work in a shard that another node is to have may take so long to end; then they are stopped, and done
@@ -45,7 +46,7 @@ class Moving:
     """Takes shards up, forgets them, hands them over.
 
     Args:
-        stop_work: stops an attempt, if it is at work.
+        work: who does the work.
         recover: takes up what was interrupted in a shard.
     """
 
@@ -66,7 +67,7 @@ class Moving:
         waiters: Waiters,
         elsewhere: Elsewhere,
         measures: Measures,
-        stop_work: Callable[[str], None],
+        work: Callable[[], Dispatcher],
         recover: Callable[[int], Awaitable[None]],
     ) -> None:
         self._store = store
@@ -84,7 +85,7 @@ class Moving:
         self._waiters = waiters
         self._elsewhere = elsewhere
         self._measures = measures
-        self._stop_work = stop_work
+        self._work = work
         self._recover = recover
         self._changed = asyncio.Event()
         self.leaving: dict[int, set[str]] = {}
@@ -138,19 +139,21 @@ class Moving:
         """The entry is not written: what it would have stopped is stopped all the same."""
         for command in entry.decision.commands if entry.decision is not None else ():
             if isinstance(command, StopStep):
-                self._stop(command.assignment_id)
+                self._work().stop(command.assignment_id)
+                self._withdraw(command.assignment_id)
         if entry.hot is not None and not entry.hot.lost:  # it came to memory when the shard was gone already
             self._forget(entry.hot)
 
     def _forget(self, hot: Hot) -> None:
         hot.lost = True
         for id_ in self._at_work(hot):
-            self._stop(id_)
+            self._work().leave(id_)
+            self._withdraw(id_)
         self._admission.withdraw(hot)
         self._loaded.drop(hot)
 
-    def _stop(self, assignment_id: str) -> None:
-        self._stop_work(assignment_id)
+    def _withdraw(self, assignment_id: str) -> None:
+        """It is on no way to a worker any more, nor is anything waited for."""
         self._gatekeeper.stop(assignment_id)
         self._reuse.stop(assignment_id)
         self._telling.forget(assignment_id)
@@ -213,7 +216,7 @@ class Moving:
         for id_ in self._at_work(hot):
             if self._gatekeeper.is_waiting(id_):
                 self._gatekeeper.stop(id_)
-            else:
+            elif not self._work().outlives(id_):
                 yield id_
 
     def _at_work(self, hot: Hot) -> list[str]:

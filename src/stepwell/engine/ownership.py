@@ -99,11 +99,11 @@ class Ownership:
         lease = await self._acquire(shard, behind)
         self.home = lease.shard
 
-    async def take_over_orphans(self, behind: int = 0) -> list[int]:
-        """Own every shard, from number `behind` on, that has unfinished executions and no living owner; returns those."""
+    async def take_over_orphans(self) -> list[int]:
+        """Own every shard that has unfinished executions and no living owner; returns those."""
         taken = []
         for shard in await self._store.shards():
-            if shard in self._leases or shard < behind:
+            if shard in self._leases:
                 continue
             try:
                 await self._acquire(shard)

@@ -1,7 +1,7 @@
 """An inbox of this process's own, that belongs to no shard: answers of engines elsewhere come here.
 
-Somebody else puts an answer there in the transaction of what it says; the store calls, and it is read. Where the store
-cannot call whoever owns no shard (SQLite), it is looked for, more and more rarely.
+Somebody else puts an answer there in the transaction of what it says; the store calls, and it is read. Where a call may
+be missing, or the store cannot call whoever owns no shard (SQLite), it is looked for too, more and more rarely.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from stepwell.ports.records import ANYWHERE, Batch, InboxItem
 from stepwell.ports.store import Store
 
 FIRST_PAUSE: Final = 0.02
-LONGEST_PAUSE: Final = 0.1
-"""Seconds between two looks, where nobody calls."""
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two looks, where it is not sure that somebody calls."""
 
 
 class PostBox:

@@ -33,6 +33,10 @@ class Encryption(Protocol):
     def decrypt(self, sealed: bytes) -> bytes: ...
 
 
+UNREADABLE: Final = frozenset({"damaged-history", "newer-history", "wrong-key"})
+"""The codes of errors that are about what was read, and not about the store: others can be read all the same."""
+
+
 class Codec:
     """Writes and reads history events and states."""
 

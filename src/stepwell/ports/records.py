@@ -374,7 +374,8 @@ class FreeShard(msgspec.Struct, frozen=True):
 
     Attributes:
         fence: the last number under which it was owned; 0 for never.
-        released: it was given up, or its owner is known to be gone; otherwise its lease has run out, whatever the reason.
+        released: it was given up, or its owner is known to be gone; otherwise its lease has run out, whatever the
+            reason.
     """
 
     shard: int

@@ -143,8 +143,8 @@ class Store(Ledger, Tallies, Protocol):
         comes then does not have him told again.
 
         Raises:
-            FenceLost: fences are no longer their shards'; `shards` names those. DuplicateStart: a start key is taken. StoreError: it could not
-            be written (disk full, read-only, unreachable). In every case nothing was written.
+            FenceLost: fences are no longer their shards'; `shards` names those. DuplicateStart: a start key is taken.
+            StoreError: it could not be written (disk full, read-only, unreachable). In every case nothing was written.
         """
         ...
 

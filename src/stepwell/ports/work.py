@@ -24,8 +24,17 @@ class Dispatcher(Protocol):
         """Stop the work if it has not ended; no report follows."""
         ...
 
+    def leave(self, assignment_id: str) -> None:
+        """Another engine has the execution now: no report is to follow here. Work done elsewhere may go on for it; what
+        is done here is stopped."""
+        self.stop(assignment_id)
+
+    def outlives(self, assignment_id: str) -> bool:
+        """Whether the work goes on, or waits on, whatever becomes of this engine, and another can hear of its end."""
+        return False
+
     async def close(self) -> None:
-        """Stop all work; no reports follow."""
+        """Stop all work; no reports follow. What `outlives` this engine goes on."""
         ...
 
 

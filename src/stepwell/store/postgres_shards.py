@@ -148,6 +148,7 @@ async def _own(
     """Give these shards to an owner, each under its next number."""
     if not wanted:
         return []
+    await connection.execute(SQL["keep_writer"], claimant.writer)
     owner = (claimant.owner, expires_at, claimant.writer, *claimant.process)
     rows = await connection.fetch(SQL["own_shards"], wanted, *owner)
     before = {known[shard].writer for shard in wanted if shard in known} - {None}

@@ -31,9 +31,9 @@ _SETTINGS: Final = """
 """
 """A plan is made once, perhaps while the tables are all but empty; it must be one for large tables, by their indexes.
 And what is committed is on the disk."""
-_TIDY_EVERY: Final = 256
+_TIDY_EVERY: Final = 128
 """Transactions after which numbers that nobody can ask for any more are deleted."""
-KEPT: Final = 1_000
+KEPT: Final = 64
 """How many of its last numbers a writer keeps: a lost connection may deliver late what was sent over it."""
 
 
@@ -55,7 +55,11 @@ class _Known(Generic[_Result]):
 
 
 class Writer:
-    """One connection for writing, one transaction after another, in the order in which they were asked for."""
+    """One connection for writing, one transaction after another, in the order in which they were asked for.
+
+    Attributes:
+        waiting: how many transactions are under way or wait for their turn.
+    """
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -71,7 +75,9 @@ class Writer:
             while self._id is None:
                 connection = await self._connected()
                 try:
-                    self._id = await connection.fetchval(SQL["new_writer"])
+                    new = await connection.fetchval(SQL["new_writer"])
+                    await connection.execute(SQL["take_name"], self._name(new))
+                    self._id = new
                 except Exception as error:
                     await self._failed(connection, error)
             return self._id
@@ -165,10 +171,16 @@ class Writer:
             connection = await self._link.again()
             try:
                 await connection.execute(_SETTINGS)
+                if self._id is not None:
+                    await connection.execute(SQL["take_name"], self._name(self._id))
                 self._connection = connection
             except BaseException as error:
                 await self._failed(connection, error)
         return self._connection
+
+    def _name(self, id_: int) -> str:
+        """By which the server knows the connections of this writer, in all schemas of a database."""
+        return f"stepwell writer {self._link.database.schema} {id_}"[-63:]
 
     def _drop(self, connection: Connection, error: BaseException | None) -> None:
         connection.terminate()

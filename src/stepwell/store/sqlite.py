@@ -60,6 +60,7 @@ from stepwell.store.lifecycle import found, wanted
 from stepwell.store.process import this_process
 from stepwell.store.sqlite_errors import translated
 from stepwell.store.sqlite_file import Database, connect, connect_for_reading
+from stepwell.store.sqlite_publishing import EventWriter, Incoming
 from stepwell.store.sqlite_rows import select
 from stepwell.store.sqlite_schema import bring_up_to_date
 from stepwell.store.sqlite_shards import Shard
@@ -93,6 +94,7 @@ class SqliteStore(Store):
         self._wake = Wake()
         self._leases: dict[int, Lease] = {}
         self._attends = False
+        self._incoming = EventWriter(self._write)
 
     # ── Life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,6 +106,7 @@ class SqliteStore(Store):
         await self._wake.open()
 
     async def close(self) -> None:
+        await self._incoming.finish()
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -266,9 +269,7 @@ class SqliteStore(Store):
         entries: Sequence[JournalEntry] = (),
         writes: Sequence[Write] = (),
     ) -> Published:
-        handed = await self._write(
-            lambda connection: sqlite_events.publish(connection, event, now, keep_until, posts, entries, writes)
-        )
+        handed = await self._incoming.publish(Incoming(event, now, keep_until, posts, entries, writes))
         self._ring(handed.owners)
         return handed.published
 

@@ -45,27 +45,26 @@ def publish(
     entries: Sequence[JournalEntry] = (),
     writes: Sequence[Write] = (),
 ) -> Handed:
-    """See `ports.Store.publish`."""
+    """See `ports.Store.publish`. Within a transaction."""
     check_texts(writes, entries)
     keys = match_keys_of_event(event.data)
-    with transaction(connection):
-        connection.execute(SQL["store_event"], (event.source, event.id, now, keep_until, _encode_event(event)))
-        if connection.changes() == 0:
-            return Handed(Published(True, 0, any(shard.is_owned(now) for shard in all_shards(connection))), [])
-        number = connection.last_insert_rowid()
-        _FILE.run(connection, [value for key in filing_keys(keys) for value in (event.type, key, now, number)])
-        filed = {"event": number, "type": event.type, "keys": _encode_keys(sorted(set(keys))).decode()}
-        connection.execute(SQL["hand_to_waits"], filed)
-        waits = connection.changes()
-        concerned = {shard for (shard,) in select(connection, "shards_of_event", (number,))}
-        shards = all_shards(connection)
-        owned = {shard.shard for shard in shards if shard.is_owned(now)}
-        if posts:
-            items = placed(posts, owned, {shard.shard for shard in shards})
-            post_items(connection, items)
-            concerned |= {item.shard for item in items}
-        note(connection, entries)
-        write_documents(connection, writes, now)
+    connection.execute(SQL["store_event"], (event.source, event.id, now, keep_until, _encode_event(event)))
+    if connection.changes() == 0:
+        return Handed(Published(True, 0, any(shard.is_owned(now) for shard in all_shards(connection))), [])
+    number = connection.last_insert_rowid()
+    _FILE.run(connection, [value for key in filing_keys(keys) for value in (event.type, key, now, number)])
+    filed = {"event": number, "type": event.type, "keys": _encode_keys(sorted(set(keys))).decode()}
+    connection.execute(SQL["hand_to_waits"], filed)
+    waits = connection.changes()
+    concerned = {shard for (shard,) in select(connection, "shards_of_event", (number,))}
+    shards = all_shards(connection)
+    owned = {shard.shard for shard in shards if shard.is_owned(now)}
+    if posts:
+        items = placed(posts, owned, {shard.shard for shard in shards})
+        post_items(connection, items)
+        concerned |= {item.shard for item in items}
+    note(connection, entries)
+    write_documents(connection, writes, now)
     engine_present = concerned <= owned if concerned else bool(owned)
     owners = [shard for shard in shards if shard.shard in concerned]
     return Handed(Published(False, waits, engine_present), owners)

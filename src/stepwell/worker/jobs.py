@@ -33,6 +33,7 @@ class Job:
         lease_until: when that one is taken for lost.
         deadline: when its time is up; None before it was handed out, and without a timeout.
         refused_by: workers that do not know how to do it, and `refusal` what the last of them said.
+        roams: its worker asks whichever node has its work.
         is_left: another engine has its execution now.
         give_up_at: when it fails for want of a worker that knows how; None when nobody has refused it.
     """
@@ -54,6 +55,7 @@ class Job:
         self.refusal: TaskError | None = None
         self.give_up_at: int | None = None
         self.is_left = False
+        self.roams = False
 
     @property
     def queue(self) -> str:

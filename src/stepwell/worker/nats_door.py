@@ -185,7 +185,9 @@ class NatsDoor(Onlooker):
                     return msgspec.json.encode(self._taken(decoded(body, Ids)))
                 case "heartbeat":
                     ids = decoded(body, Ids)
-                    return msgspec.json.encode(self._beaten(self._queues.heartbeat(ids.worker, ids.assignments, _all)))
+                    return msgspec.json.encode(
+                        self._beaten(self._queues.heartbeat(ids.worker, ids.assignments, _all, roams=True))
+                    )
                 case "complete":
                     done = decoded(body, Done)
                     self._queues.complete(done.id, done.result, done.scope, _all)

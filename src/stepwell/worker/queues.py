@@ -205,17 +205,19 @@ class Queues(TaskHandler):
             elif job is not None and self._waiting.remove(job):
                 self._tell_left(job, by_name=True)
                 handed.append(self._handed(job, worker))
+                job.roams = True
             else:
                 gone.append(id_)
         self.note(worker)
         return Taken(assignments=handed, gone=gone, not_yours=not_yours)
 
-    def heartbeat(self, worker: str, ids: Collection[str], sees: Sees | None = None) -> Beat:
+    def heartbeat(self, worker: str, ids: Collection[str], sees: Sees | None = None, *, roams: bool = False) -> Beat:
         """The worker lives, and is at work on these.
 
         Args:
             sees: with it, those that wait for a worker are its own from now on: it was given them by an engine that
                 is gone, or was taken for lost.
+            roams: it asks whichever node has its work.
         """
         now = self._clock.now()
         kept, lost = [], []
@@ -224,6 +226,7 @@ class Queues(TaskHandler):
             if job is not None and sees is not None and sees(job.assignment.workflow) and self._waiting.remove(job):
                 self._tell_left(job, by_name=False)
                 self._give(job, worker)
+                job.roams = roams
             if job is not None and job.worker == worker:
                 job.lease_until = now + LEASE
                 kept.append(id_)
@@ -256,6 +259,11 @@ class Queues(TaskHandler):
             self._hand_out()
         else:
             job.ended.set_exception(error)
+
+    def outlives(self, id_: str) -> bool:
+        """Whether a job needs nobody to wait for it here: nobody has begun it, or its worker asks any node."""
+        job = self._jobs.get(id_)
+        return job is not None and (job.worker is None or job.roams)
 
     def knows(self, id_: str) -> bool:
         """Whether somebody waits for a report on it."""
@@ -351,7 +359,7 @@ class Queues(TaskHandler):
     def _give(self, job: Job, worker: str) -> None:
         """It is that worker's from now on."""
         now = self._clock.now()
-        job.worker, job.lease_until = worker, now + LEASE
+        job.worker, job.lease_until, job.roams = worker, now + LEASE, False
         job.deliveries += 1
         self._handed_out[job.id] = job
         if job.timeout is not None and job.deadline is None:

@@ -41,7 +41,7 @@ class QueueDispatcher(Dispatcher):
         self._timeouts: dict[str, int] = {}
         self.queues = Queues(clock, lambda id_: self._timeouts.pop(id_, None))
         self._worker = LocalWorker(
-            _AnyType(self.queues),
+            AnyType(self.queues),
             on_report,
             clock,
             secrets,
@@ -64,7 +64,7 @@ class QueueDispatcher(Dispatcher):
         self.stop(assignment_id)
 
     def outlives(self, assignment_id: str) -> bool:
-        return self.queues.knows(assignment_id)
+        return self.queues.outlives(assignment_id)
 
     async def close(self) -> None:
         self.queues.leave_all()
@@ -102,7 +102,7 @@ class RoutingDispatcher(Dispatcher):
             await dispatcher.close()
 
 
-class _AnyType(Mapping[str, TaskHandler]):
+class AnyType(Mapping[str, TaskHandler]):
     """One handler for steps of any type."""
 
     def __init__(self, handler: TaskHandler) -> None:

@@ -36,7 +36,7 @@ _PLACE: Final[dict[str, Any]] = {
             "in": "header",
             "required": False,
             "description": "The `id` of the last event that was seen: go on behind it.",
-            "schema": {"type": "string", "pattern": "^[0-9]{1,15}$"},
+            "schema": {"type": "string", "pattern": "^[0-9]{1,18}$"},
         }
     ]
 }
@@ -87,7 +87,7 @@ async def follow_events(
     ] = [],  # noqa: B006 - never changed
     workflow: Annotated[str | None, Query(description="Only of this workflow.")] = None,
     after: Annotated[
-        int | None, Query(ge=0, le=10**15, description="As `Last-Event-ID`; 0: from the beginning.")
+        int | None, Query(ge=0, le=10**18, description="As `Last-Event-ID`; 0: from the beginning.")
     ] = None,
 ) -> Response:
     """What happens to all executions that the caller may see, from now on, or behind `Last-Event-ID`."""
@@ -145,7 +145,7 @@ def _last_event_id(request: Request) -> int | None:
     text = request.headers.get("last-event-id")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
         message = "expected the id of an event of this stream, a number"
         errors = [{"parameter": "Last-Event-ID", "message": message}]
         raise Problem(400, f"Last-Event-ID: {message}", code="invalid-header", errors=errors)

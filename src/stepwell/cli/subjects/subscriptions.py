@@ -59,7 +59,7 @@ def open_subscribed(setup: Setup) -> AbstractAsyncContextManager[Subscribed]:
 
 
 class StoredSubscriptions:
-    """Those in a store. What changes there is looked up by the servers on it within a second."""
+    """Those in a store. Servers on it see within seconds what changes."""
 
     def __init__(self, at: OpenStore) -> None:
         self._store = at.store

@@ -19,14 +19,33 @@ SELECT pg_advisory_lock_shared($1)
 -- name: have_schema_alone
 SELECT pg_try_advisory_xact_lock($1)
 
+-- What processes left behind that were killed a month ago is deleted.
 -- name: new_writer
+WITH left_behind AS (
+    DELETE FROM writers AS w
+    WHERE since < now() - interval '30 days' AND NOT EXISTS (SELECT 1 FROM shards WHERE writer = w.id)
+    RETURNING id
+), marks AS (
+    DELETE FROM commits WHERE writer IN (SELECT id FROM left_behind)
+)
 INSERT INTO writers DEFAULT VALUES RETURNING id
+
+-- name: keep_writer
+INSERT INTO writers (id) OVERRIDING SYSTEM VALUE VALUES ($1) ON CONFLICT (id) DO NOTHING
+
+-- A writer's connection bears its name. When it is made anew, the former one may still be open on the server's side, with
+-- a transaction that holds locks, or with something on its way to it.
+-- name: take_name
+SELECT set_config('application_name', $1, false), (
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE application_name = $1 AND usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
+)
 
 -- name: forget_writer
 WITH forgotten AS (DELETE FROM commits WHERE writer = $1) DELETE FROM writers WHERE id = $1
 
 -- name: forget_commits
-DELETE FROM commits WHERE writer = $1 AND number > $2 - 512 AND number <= $2
+DELETE FROM commits WHERE writer = $1 AND number > $2 - 256 AND number <= $2
 
 -- name: is_committed
 SELECT EXISTS (SELECT 1 FROM commits WHERE writer = $1 AND number = $2)

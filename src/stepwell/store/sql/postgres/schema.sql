@@ -9,7 +9,8 @@ CREATE TABLE migrations (
 -- an append needs no more than this one row to know that all its fences still hold.
 CREATE TABLE writers (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    epoch BIGINT NOT NULL DEFAULT 0
+    epoch BIGINT NOT NULL DEFAULT 0,
+    since TIMESTAMPTZ NOT NULL DEFAULT now()  -- what processes that were killed leave here is deleted after a while
 );
 
 -- What each writer has committed last. A writer whose connection breaks in a commit looks here whether it took effect.
