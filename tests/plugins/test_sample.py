@@ -76,6 +76,43 @@ def test_the_settings_of_its_steps_are_checked_before_anything_runs(packages: Pa
     assert '"text" is a required property' in found.stdout
 
 
+DISPATCHER = """
+from stepwell.ports.work import TaskError, TaskResult
+
+class Batch:
+    settings_schema = {"type": "object"}
+
+    def __init__(self, settings=None):
+        self.cluster = (settings or {}).get("cluster", "none")
+
+    async def run(self, config, context):
+        if context.step == "wrong":
+            raise TaskError("no_cluster", "it is not there")
+        return TaskResult({"cluster": self.cluster, "type": context.assignment.type, "config": config})
+"""
+ELSEWHERE = """
+apiVersion: workflow/v1
+kind: Workflow
+metadata: {name: elsewhere, version: "1.0.0"}
+spec:
+  steps:
+    - {name: far, type: transcode, queue: batch, config: {a: "{{ 1 + 1 }}"}}
+    - {name: wrong, type: transcode, queue: batch, depends_on: far, on_failure: {action: continue}}
+    - {name: near, type: transform, depends_on: wrong, config: {value: 5}}
+  output: {values: {far: "{{ steps.far.output }}"}}
+"""
+
+
+def test_a_dispatcher_has_the_steps_of_its_queue_done(tmp_path: Path) -> None:
+    broken_package(tmp_path / "brought", "[stepwell.dispatchers]\nbatch = broken_plugin:Batch\n", DISPATCHER)
+    (tmp_path / "elsewhere.yaml").write_text(ELSEWHERE)
+    (tmp_path / "stepwell.yaml").write_text("plugins: {batch: {cluster: c1}}\n")
+    done = stepwell(tmp_path, tmp_path / "brought", "run", "elsewhere.yaml", "-o", "json")
+    found = json.loads(done.stdout)
+    assert found["output"] == {"far": {"cluster": "c1", "type": "transcode", "config": {"a": 2}}}, done.stderr
+    assert [step["error"]["type"] for step in found["steps"] if step["error"]] == ["no_cluster"]
+
+
 def test_a_broken_plug_in_is_told_and_disturbs_nothing(packages: Path, tmp_path: Path) -> None:
     entry_points = "[stepwell.tasks]\nslugify2 = broken_plugin:Nothing\nnoop = json:loads\n"
     broken_package(tmp_path / "broken", entry_points, "raise RuntimeError('out of order')\n")

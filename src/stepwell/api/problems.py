@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from stepwell.app.access import Forbidden, Unauthenticated
@@ -191,6 +191,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(StepwellError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_defect)
 
 
@@ -240,6 +241,11 @@ async def _on_http(request: Request, error: Exception) -> Response:
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     detail = f"{request.method} {request.url.path}: {str(error.detail).lower()}"
     return problem_response(Problem(error.status_code, detail, code=code, headers=error.headers))
+
+
+async def _on_gone(request: Request, error: Exception) -> Response:
+    """Whoever asked has hung up before he had said all; nobody is there who could be answered."""
+    return Response(status_code=400)
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

@@ -36,7 +36,8 @@ class CheckedHandler(TaskHandler):
         return await self._handler.run(config, context)
 
     async def close(self) -> None:
-        await self._handler.close()
+        if hasattr(self._handler, "close"):  # it need have no more than `run`
+            await self._handler.close()
 
 
 def _words(error: jsonschema_rs.ValidationError) -> str:

@@ -109,7 +109,7 @@ class DaskCluster:
         return outcome
 
     async def close(self) -> None:
-        """Give up the connection."""
+        """Give up the connection. May be called twice."""
         if self._connecting is not None:
             self._connecting.cancel()
         if self._client is not None:

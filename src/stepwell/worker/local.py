@@ -122,7 +122,8 @@ class LocalWorker(Dispatcher):
 
     async def _close_handlers(self) -> None:
         handlers = {id(handler): handler for handler in self._equipment.handlers.values()}
-        closings = (handler.close() for handler in handlers.values())
+        # What a plug-in brings need have no more than `run`.
+        closings = (handler.close() for handler in handlers.values() if hasattr(handler, "close"))
         for failure in await asyncio.gather(*closings, return_exceptions=True):
             if failure is not None:
                 _log.warning("a handler could not be closed: %r", failure)

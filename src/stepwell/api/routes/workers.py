@@ -84,11 +84,20 @@ class QueueShape(Shape):
     idle_workers: int
 
 
+class NatsShape(Shape):
+    """How NATS is reached: what is wrong, or null; tickets that stand in the stream; messages not understood so far."""
+
+    problem: str | None
+    outstanding: int
+    garbage: int
+
+
 class WorkersShape(Shape):
-    """The workers and queues of this server."""
+    """The workers and queues of this server, and its way to workers on NATS if it has one."""
 
     items: list[WorkerShape]
     queues: list[QueueShape]
+    nats: NatsShape | None
 
 
 @router.get("/workers", operation_id="listWorkers", response_model=WorkersShape)
@@ -98,7 +107,7 @@ async def list_workers(here: Here) -> Response:
     workers = [
         {**msgspec.to_builtins(each), "last_seen_at": to_rfc3339(each.last_seen_at)} for each in queues.workers()
     ]
-    return answer({"items": workers, "queues": msgspec.to_builtins(queues.states())})
+    return answer({"items": workers, "queues": msgspec.to_builtins(queues.states()), "nats": _nats(here)})
 
 
 @router.post("/workers/poll", operation_id="pollForWork", response_model=PolledShape, responses=problems(413, 415, 422))
@@ -185,6 +194,13 @@ async def release(here: Here, request: Request, body: BeatBody) -> Response:
 
 LOOK_ELSEWHERE_EVERY: Final = SECOND
 _PAUSE: Final = 0.05
+
+
+def _nats(here: Parts) -> dict[str, Any] | None:
+    door = here.session.remote.door if here.session.remote is not None else None
+    if door is None:
+        return None
+    return {"problem": door.problem(), "outstanding": door.outstanding, "garbage": door.garbage}
 
 
 def _queues(here: Parts) -> Queues:
