@@ -82,7 +82,7 @@ def test_only_what_this_release_does_is_listed() -> None:
         "subscription deliveries", "subscription list", "subscription redeliver", "subscription show",
         "key", "key create", "key list", "key revoke", "key rotate",
         "secret", "secret delete", "secret list", "secret rotate-key", "secret set", "audit", "audit list",
-        "audit verify",
+        "audit verify", "cluster",
         "db", "db backup", "db migrate", "db status", "db verify", "doctor", "completion",
     ]  # fmt: skip
 
