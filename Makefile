@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made when it is missing; nothing is installed anywhere else.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv run test simulate check bench serve generate lock
+.PHONY: help .venv run test simulate chaos check bench scaling serve generate lock
 
 PYTHON_IN_VENV := .venv/bin/python
 PYTEST_ARGS ?=
@@ -25,6 +25,9 @@ simulate: .venv ## Simulate random executions: SEEDS=20000 FROM=0, or SEED=7 (SA
 	@$(PYTHON_IN_VENV) -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(SAVE),--save $(SAVE)) $(if $(MUTATIONS),--mutations)
 
+chaos: .venv ## Three nodes on PostgreSQL, killed, frozen, their database restarted: CHAOS_ARGS="--seed 2 --part 0.1"
+	@$(PYTHON_IN_VENV) -m tests.chaos $(CHAOS_ARGS)
+
 check: .venv ## Check format, lint, types, import floors, and that generated files are up to date
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
@@ -35,6 +38,9 @@ check: .venv ## Check format, lint, types, import floors, and that generated fil
 
 bench: .venv ## Measure, compare with raw SQLite and the recorded bars, write bench-results.json
 	@$(PYTHON_IN_VENV) -m benchmarks $(BENCH_ARGS)
+
+scaling: .venv ## Simulate clusters of 10, 100 and 1,000 nodes, and write the tables of docs/scaling.md
+	@$(PYTHON_IN_VENV) -m benchmarks.scaling $(SCALING_ARGS)
 
 serve: .venv ## Serve the HTTP API on http://127.0.0.1:8080 with example workflows: SERVE_ARGS="--port 9000"
 	@$(PYTHON_IN_VENV) examples/server/serve.py $(SERVE_ARGS)

@@ -13,7 +13,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,8 @@ from rich.table import Table
 
 from benchmarks import chains, checking, crash, fan_out, latency, server, throughput, waiting
 from benchmarks.against import FIGURES, compare
-from benchmarks.figures import Bar, Workload, missed, read_bars, shown, write_results
+from benchmarks.figures import BARS, BARS_ON_POSTGRES, Bar, Workload, missed, read_bars, shown, write_results
+from benchmarks.postgres.layouts import LAYOUTS
 
 WORKLOADS: Final[Mapping[str, Callable[[Path, bool], Workload]]] = {
     "W1": throughput.measure,
@@ -43,8 +44,13 @@ def main() -> int:
     options = arguments()
     if options.against is not None:
         return compare(options.against.resolve(), options.only or FIGURES, options.rounds, options.folder)
-    done = [run(name, options.quick, options.folder) for name in options.only or WORKLOADS]
-    bars = {} if options.quick else read_bars()
+    if options.postgres:
+        from benchmarks.postgres.workloads import WORKLOADS as ON_POSTGRES
+
+        done = [run(ON_POSTGRES[name], name, options.quick, options.folder) for name in _chosen(options, ON_POSTGRES)]
+    else:
+        done = [run(WORKLOADS[name], name, options.quick, options.folder) for name in options.only or WORKLOADS]
+    bars = {} if options.quick else read_bars(BARS_ON_POSTGRES if options.postgres else BARS)
     write_results(options.output, about(options.quick), done, bars)
     print_table(done, bars)
     problems = missed(done, bars)
@@ -57,6 +63,8 @@ def arguments() -> argparse.Namespace:
     """What to run, and where to write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, no bars")
+    parser.add_argument("--postgres", action="store_true", help="W1 to W6 on PostgreSQL instead")
+    parser.add_argument("--layout", action="append", choices=LAYOUTS, help="of those on PostgreSQL; may be repeated")
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="compare with another checkout instead")
     parser.add_argument("--rounds", type=int, default=3, help="of a comparison; default: %(default)s")
     parser.add_argument("--only", action="append", choices=WORKLOADS, help="one workload; may be repeated")
@@ -67,13 +75,19 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(name: str, quick: bool, folder: Path) -> Workload:
+def _chosen(options: argparse.Namespace, names: Iterable[str]) -> list[str]:
+    """The names of the workloads and layouts that are asked for."""
+    found = [name for name in names if not options.only or name.split()[0] in options.only]
+    return [name for name in found if not options.layout or name.partition(" ")[2] in options.layout]
+
+
+def run(measure: Callable[[Path, bool], Workload], name: str, quick: bool, folder: Path) -> Workload:
     """Run one workload in a folder of its own, which is deleted then."""
     folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(dir=folder) as own:
-        workload = WORKLOADS[name](Path(own), quick)
+        workload = measure(Path(own), quick)
     print(f"{time.perf_counter() - began:.0f} s", file=sys.stderr)
     return workload
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-BARS_FILE: Final = Path(__file__).with_name("bars.json")
+BARS: Final = Path(__file__).with_name("bars.json")
+BARS_ON_POSTGRES: Final = Path(__file__).with_name("bars-postgres.json")
 
 
 class Workload(msgspec.Struct, kw_only=True):
@@ -47,9 +48,9 @@ class Bar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return " and ".join(f"{sign} {shown(bound)}" for sign, bound in parts.items() if bound is not None)
 
 
-def read_bars() -> dict[str, Bar]:
+def read_bars(file: Path = BARS) -> dict[str, Bar]:
     """The recorded bars by `WORKLOAD.FIGURE`."""
-    return msgspec.json.decode(BARS_FILE.read_bytes(), type=dict[str, Bar])
+    return msgspec.json.decode(file.read_bytes(), type=dict[str, Bar])
 
 
 def missed(workloads: Iterable[Workload], bars: Mapping[str, Bar]) -> list[str]:

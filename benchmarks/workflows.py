@@ -19,11 +19,11 @@ def chain(count: int, step: dict[str, Any]) -> str:
     return _definition(f"chain-{count}", steps)
 
 
-def fan_out(count: int) -> str:
+def fan_out(count: int, step: dict[str, Any] = NOTHING) -> str:
     """One step, `count` steps that wait for it, and one that waits for them all."""
-    middle = [{"name": f"s{number}", "depends_on": ["first"], **NOTHING} for number in range(count)]
-    last = {"name": "last", "depends_on": [step["name"] for step in middle], **NOTHING}
-    return _definition(f"fan-out-{count}", [{"name": "first", **NOTHING}, *middle, last])
+    middle = [{"name": f"s{number}", "depends_on": ["first"], **step} for number in range(count)]
+    last = {"name": "last", "depends_on": [each["name"] for each in middle], **step}
+    return _definition(f"fan-out-{count}", [{"name": "first", **step}, *middle, last])
 
 
 def with_conditions(count: int) -> str:

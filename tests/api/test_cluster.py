@@ -148,6 +148,18 @@ def test_a_node_that_is_told_to_end_lets_work_end_and_hands_over(cluster: Cluste
     assert [node["shards"] for node in cluster.shown(1)["nodes"]] == [4]
 
 
+def test_a_node_that_is_told_to_end_twice_ends_at_once_and_its_work_is_done_again(cluster: Cluster) -> None:
+    cluster.apply(WORK)
+    execution = cluster.start(0, "fetched")["execution_id"]
+    assignment = cluster.polled(0)
+    cluster.servers[0].process.terminate()
+    cluster.until(lambda: cluster.clients[0].get(f"{cluster.servers[0].url}/readyz").status_code == 503)
+    assert cluster.servers[0].stop() == 0
+    again = cluster.polled(1)
+    assert (again["execution_id"], again["id"]) == (execution, assignment["id"])
+    assert cluster.completed(1, again) == 204
+
+
 def test_a_node_that_is_killed_is_taken_over(cluster: Cluster) -> None:
     cluster.apply(WORK)
     execution = cluster.start(0, "fetched")["execution_id"]

@@ -1,11 +1,10 @@
-"""`kill -9` of servers that read a topic and tell sinks: every message is in the history once, everything is told."""
+"""`kill -9` of a server that reads a topic and tells sinks: all messages are in the history once, all is told."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections import Counter
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from tests.brokers.test_nats import add_stream
 from tests.servers.nats import new_server
 
 COUNT = 200
-KILLS = 1
 PATIENCE = 90
 
 CONFIGURATION = """\
@@ -53,24 +51,20 @@ async def received(broker: NatsBroker, topic: str, count: int) -> list[Any]:
     return list(found.values())
 
 
-async def test_messages_survive_the_nodes_that_take_them(tmp_path: Path) -> None:
+async def test_messages_survive_the_node_that_takes_them(tmp_path: Path) -> None:
     nats = new_server()
     try:
         await add_stream(nats.url, "s", "orders", "told", "said")
         (tmp_path / "stepwell.yaml").write_text(CONFIGURATION.format(url=nats.url))
         broker = NatsBroker([nats.url])
-        for kill in range(KILLS):
-            with serving(tmp_path) as server:
-                with httpx.Client(base_url=server.url, timeout=30) as client:
-                    assert client.post(f"{API}/workflows", json=document()).status_code < 300
-                numbers = range(kill * COUNT // KILLS, (kill + 1) * COUNT // KILLS)
-                messages = [Outgoing(id=f"m{n}", body=json.dumps({"n": n}).encode(), key=f"k{n % 7}") for n in numbers]
-                await broker.publish("orders", messages)
-                await asyncio.sleep(0.3)
-                server.kill()
-        with ExitStack() as stack:
-            for _ in range(2):  # two nodes share what is left
-                stack.enter_context(serving(tmp_path))
+        with serving(tmp_path) as server:
+            with httpx.Client(base_url=server.url, timeout=30) as client:
+                assert client.post(f"{API}/workflows", json=document()).status_code < 300
+            messages = [Outgoing(id=f"m{n}", body=json.dumps({"n": n}).encode(), key=f"k{n % 7}") for n in range(COUNT)]
+            await broker.publish("orders", messages)
+            await asyncio.sleep(0.2)  # at whatever moment that is
+            server.kill()
+        with serving(tmp_path):
             completed = await received(broker, "told", COUNT)
             said = await received(broker, "said", COUNT)
         await broker.close()

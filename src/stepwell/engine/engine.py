@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, assert_never
 
 from stepwell.base.clock import Clock
-from stepwell.base.errors import FenceLost, StepwellError
+from stepwell.base.errors import FenceLost, StepwellError, StoreError
 from stepwell.decider.decide import decide
 from stepwell.decider.outstanding import outstanding
 from stepwell.decider.plan import Plan
@@ -304,7 +304,7 @@ class Engine:
         await self.post_box.close()
         self._loaded.clear()
         self._fail_waiters(StepwellError("the engine was closed", code="engine-closed"))
-        if self._membership is not None:
+        if self._membership is not None and not isinstance(self._failure, StoreError):
             await self._membership.close()
         if self._failure is None:
             await self._ownership.release()

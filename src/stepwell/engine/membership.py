@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from stepwell.base.clock import Clock
-from stepwell.base.errors import Conflict
+from stepwell.base.errors import Conflict, StoreError
 from stepwell.engine.alarm import Alarm
 from stepwell.engine.background import Background
 from stepwell.engine.moving import HANDED_OVER_WITHIN, Moving
@@ -123,14 +123,20 @@ class Membership:
     async def leave(self) -> None:
         """Take no more shards, and let the others know."""
         self._leaving = True
-        async with self._one_at_a_time:
-            await self._attend()
+        try:
+            async with self._one_at_a_time:
+                await self._attend()
+        except StoreError as error:
+            _log.warning("%s; the other nodes are not told that this one leaves", error)
 
     async def close(self) -> None:
         """This node is there no more; what it still owns is free."""
         self._gone = True
         self._alarm.clear()
-        await self._store.depart(self._name)
+        try:
+            await self._store.depart(self._name)
+        except StoreError as error:
+            _log.warning("%s; what this node owned is taken over when its leases have run out", error)
 
     # ── Attending ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -57,10 +57,11 @@ class PostBox:
                 self._rung.set()
 
     async def close(self) -> None:
-        """Read no more."""
+        """Read no more; whoever still waits is told so."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+        self._fail(StepwellError("the engine was closed", code="engine-closed"))
 
     async def _read(self) -> None:
         """Read what comes, as long as somebody waits."""
