@@ -46,6 +46,11 @@ class Member:
         """Whether it has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    def last_words(self) -> str:
+        """The last error that it wrote, or line."""
+        lines = self._log.read_text(errors="replace").splitlines() or [""]
+        return next((line for line in reversed(lines) if line.startswith("error")), lines[-1])
+
     def kill(self) -> None:
         """`kill -9`."""
         if self._process is not None:

@@ -51,6 +51,7 @@ class Faults:
 
     Attributes:
         done: how often what was done.
+        last_words: of processes that ended by themselves.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Faults:
         self._over = asyncio.Event()
         self._down: list[Member] = []
         self.done: Counter[str] = Counter()
+        self.last_words: list[str] = []
 
     async def run(self) -> None:
         """Until `stop`."""
@@ -126,6 +128,7 @@ class Faults:
         for member in (*self._nodes, *self._workers):
             if not member.lives and member not in self._down:
                 self.done["ended by themselves"] += 1
+                self.last_words.append(f"{member.name}: {member.last_words()}")
                 member.start()
 
     async def _kill_a_worker(self, chance: Random) -> None:

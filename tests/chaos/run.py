@@ -71,6 +71,8 @@ async def run(setting: Setting, folder: Path, say: Callable[[str], None] = lambd
         say(f"{time.monotonic() - began:.0f} s: everything was asked for, and answered")
         faults.stop()
         await harming
+        for words in faults.last_words:
+            say(f"ended by itself: {words}")
         for member in (*nodes, *workers):
             if not member.lives:
                 member.start()  # it came up while the database was away

@@ -193,6 +193,20 @@ async def test_a_node_that_dies_is_taken_over_within_the_bound(moment: int) -> N
         assert await finish(cluster, execution) is ExecutionStatus.COMPLETED
 
 
+async def test_what_a_node_should_take_that_does_not_come_others_take_and_give_it_back() -> None:
+    async with a_cluster("a", "b") as cluster:
+        first, second = cluster.nodes
+        late = await cluster.join("c")
+        late.freeze()
+        await first.die()
+        await cluster.clock.advance(LEASE_TTL + 2 * RENEW_EVERY)
+        assert set(cluster.owners().values()) == {"b"}
+        assert len(second.shards) == SHARDS
+        await late.thaw()
+        await cluster.clock.advance(LEASE_TTL + 2 * RENEW_EVERY)
+        assert cluster.counts() == {"b": SHARDS // 2, "c": SHARDS // 2}
+
+
 async def test_nobody_is_taken_over_while_his_lease_lasts() -> None:
     async with a_cluster("a", "b") as cluster:
         owned = cluster.nodes[0].shards

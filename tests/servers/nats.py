@@ -32,11 +32,19 @@ class NatsServer:
         users: (name, password) pairs that may connect; everybody may when there are none.
         max_payload: the most bytes that a message may have.
         more: further lines of its configuration.
+        jetstream: whether it has JetStream.
     """
 
     def __init__(
-        self, binary: str, users: tuple[tuple[str, str], ...] = (), max_payload: int = 1024 * 1024, more: str = ""
+        self,
+        binary: str,
+        users: tuple[tuple[str, str], ...] = (),
+        max_payload: int = 1024 * 1024,
+        more: str = "",
+        *,
+        jetstream: bool = True,
     ) -> None:
+        self._jetstream = jetstream
         self._more = more
         self._binary = binary
         self._folder = Path(tempfile.mkdtemp(prefix="stepwell-nats-"))
@@ -92,7 +100,9 @@ class NatsServer:
                 f"listen: 127.0.0.1:{self._port}",
                 f"max_payload: {self._max_payload}",
                 f'ports_file_dir: "{self._folder}"',
-                f'jetstream: {{store_dir: "{self._folder / "jetstream"}", max_file_store: 1073741824}}',
+                f'jetstream: {{store_dir: "{self._folder / "jetstream"}", max_file_store: 1073741824}}'
+                if self._jetstream
+                else "",
                 f"authorization: {{users: [{users}]}}" if users else "",
                 self._more,
             )
@@ -117,9 +127,11 @@ def nats_binary() -> str:
     return found
 
 
-def new_server(users: tuple[tuple[str, str], ...] = (), max_payload: int = 1024 * 1024, more: str = "") -> NatsServer:
+def new_server(
+    users: tuple[tuple[str, str], ...] = (), max_payload: int = 1024 * 1024, more: str = "", *, jetstream: bool = True
+) -> NatsServer:
     """A server of a test's own, running; whoever asks for it closes it."""
-    server = NatsServer(nats_binary(), users, max_payload, more)
+    server = NatsServer(nats_binary(), users, max_payload, more, jetstream=jetstream)
     server.start()
     return server
 

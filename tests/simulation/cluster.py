@@ -21,7 +21,7 @@ from stepwell.engine.sharing import SETTLED_AFTER
 from stepwell.execution.verbs import Verb
 from stepwell.execution.work import Assignment
 from tests.simulation.agenda import SECOND, Entry
-from tests.simulation.behaviour import Behaviour
+from tests.simulation.behaviour import HANGING, Behaviour
 from tests.simulation.invariants import (
     AT_REST,
     Violation,
@@ -350,7 +350,7 @@ class ClusterWorld(World):
         behaviour = super().behaviour_of(assignment)
         slowness = (1, 5, 15, 40)[self.agenda.number("slowness") % 4]
         if behaviour.error is None:
-            behaviour = behaviour._replace(duration=behaviour.duration * slowness)
+            behaviour = behaviour._replace(duration=min(behaviour.duration * slowness, HANGING))
         return behaviour
 
     def is_here(self, ledger: Ledger) -> bool:
@@ -371,5 +371,5 @@ class ClusterWorld(World):
             and all(ledger.ended and not ledger.state.untold for ledger in self.ledgers.values())
             and len(self.ledgers) == len(self.content.records)
             and all(life.engine._committer._idle.is_set() for life in self.lives)
-            and not any(item.kind == "start" for item in self.content.inbox.values())
+            and not any(item.execution not in self.ledgers for item in self.content.inbox.values())
         )

@@ -196,6 +196,21 @@ async def test_accounts_need_no_more_than_the_documentation_says() -> None:
     server.close()
 
 
+async def test_a_server_without_jetstream_is_a_problem_that_says_so() -> None:
+    server = new_server(jetstream=False)
+    harness = NatsHarness(server.url)
+    await harness.node.door.open()
+    await asyncio.wait_for(harness.node.door.link.first(), PATIENCE)
+    fetching = NatsFetching(harness.options, harness.clock, "w1", ["q"], {})
+    await fetching.open()
+    await asyncio.wait_for(fetching.link.first(), PATIENCE)
+    said = "JetStream is not available there: the server needs it enabled"
+    assert (harness.node.door.problem(), fetching.link.problem()) == (said, said)
+    await fetching.close()
+    await harness.close()
+    server.close()
+
+
 @pytest.mark.parametrize("key", ["credentials", "ca_file", "client_cert", "client_key"])
 def test_a_file_that_is_not_there_is_an_error(key: str) -> None:
     from stepwell.worker.nats_link import Link

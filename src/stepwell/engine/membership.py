@@ -14,7 +14,7 @@ from stepwell.base.errors import Conflict, StoreError
 from stepwell.engine.alarm import Alarm
 from stepwell.engine.background import Background
 from stepwell.engine.moving import HANDED_OVER_WITHIN, Moving
-from stepwell.engine.ownership import LEASE_TTL, Ownership
+from stepwell.engine.ownership import LEASE_TTL, RENEW_EVERY, Ownership
 from stepwell.engine.sharing import delay_of_look, orphans, share, takeable
 from stepwell.ports.records import Attendance, FreeShard, Presence
 from stepwell.ports.store import Store
@@ -68,6 +68,8 @@ class Membership:
         self._one_at_a_time = asyncio.Lock()
         self._again = False
         self._empty: dict[int, int] = {}
+        self._lying: dict[int, tuple[int, int]] = {}
+        self._helped_at = -LEASE_TTL
         self._listeners: list[Callable[[], None]] = []
         self.nodes: Sequence[Presence] = ()
         self.attended_at: int | None = None
@@ -169,20 +171,34 @@ class Membership:
         nodes = [node.name for node in seen.nodes if not node.leaving]
         if self._leaving or self._name not in nodes:
             return ()
-        free = takeable(seen, self._clock.now() - self._in_touch_since)
+        now = self._clock.now()
+        free = takeable(seen, now - self._in_touch_since)
+        lying = [shard for shard in self._left_lying(free, now) if shard < self._joining.shards]
         owned = [shard for shard in self._ownership.fences if shard not in self._moving.leaving]
         mine = share(self._name, nodes, owned, [each.shard for each in free], self._joining.shards)
-        if mine.give_up:
+        if mine.give_up and now - self._helped_at >= LEASE_TTL:
             _log.info("%d shards are handed over to other nodes", len(mine.give_up))
             self._background.spawn(self._moving.hand_over(mine.give_up, HANDED_OVER_WITHIN))
-        wanted = [*mine.claim, *await self._orphans(nodes, free)]
+        helping = [shard for shard in lying if shard not in mine.claim]
+        wanted = [*mine.claim, *helping, *await self._orphans(nodes, free)]
         if not wanted or self._gone:
             return ()
         leases = await self._store.claim(wanted, self._name, self._clock.now(), LEASE_TTL)
         self._ownership.own(leases, at_rest=True)
+        if any(lease.shard in helping for lease in leases):
+            self._helped_at = now  # they are given up again, but not at once
         if leases:
             _log.info("%d shards are owned from now on", len(leases))
         return [lease.shard for lease in leases]
+
+    def _left_lying(self, free: Sequence[FreeShard], now: int) -> Sequence[int]:
+        """Shards that were free a renewal ago already: whoever should have them does not come, for he is frozen, or has
+        only just come back. Anybody may have them meanwhile."""
+        before, self._lying = self._lying, {}
+        for each in free:
+            fence, since = before.get(each.shard, (each.fence, now))
+            self._lying[each.shard] = each.fence, since if fence == each.fence else now
+        return [shard for shard, (_, since) in self._lying.items() if now - since >= RENEW_EVERY]
 
     async def _orphans(self, nodes: Sequence[str], free: Sequence[FreeShard]) -> Sequence[int]:
         """Free shards of engines with one of their own that have left work unfinished."""

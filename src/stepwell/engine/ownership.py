@@ -15,7 +15,8 @@ from stepwell.ports.store import Store
 LEASE_TTL: Final = 15 * SECOND
 RENEW_EVERY: Final = 5 * SECOND
 TAKEN_OVER_WITHIN: Final = LEASE_TTL + RENEW_EVERY
-"""A shard whose node dies has another one after so long at most: its lease runs out, and the others look."""
+"""A shard whose node dies has another one after so long at most: its lease runs out, and the others look. It may take
+one renewal more where the node whose share it is does not come."""
 PATIENCE: Final = 10 * SECOND
 """How long somebody who starts an execution waits for a node that owns no shard yet."""
 

@@ -35,6 +35,7 @@ from stepwell.worker.nats_messages import (
 from stepwell.worker.nats_names import Names
 from stepwell.worker.nats_parts import Parts, TooLarge
 from stepwell.worker.nats_pull import Pull, Pulled
+from stepwell.worker.nats_tickets import NO_JETSTREAM
 from stepwell.worker.queues import LEASE, Beat, Handed, Polled
 from stepwell.worker.remote import Fetching
 
@@ -367,7 +368,8 @@ class NatsFetching(Fetching):
         """The lines that it serves: those of its queues that ask for nothing, and others that are there already."""
         js = client.jetstream(timeout=PATIENCE)
         found = dict.fromkeys((queue, labels_of(None)) for queue in self._queues)
-        from nats.js.errors import NotFoundError
+        from nats.errors import NoRespondersError
+        from nats.js.errors import NotFoundError, ServiceUnavailableError
 
         try:
             for page in itertools.count():
@@ -380,6 +382,8 @@ class NatsFetching(Fetching):
                     break
         except NotFoundError:
             pass  # no node has been there yet; whoever is first tells of its lines
+        except (NoRespondersError, ServiceUnavailableError):
+            raise ConnectionError(NO_JETSTREAM) from None
         return list(found)
 
     def _serves(self, place: Place) -> bool:

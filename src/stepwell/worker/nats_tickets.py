@@ -38,6 +38,7 @@ TICKET_AGE_SECONDS: Final = 24 * 60 * 60
 LOOK_SECONDS: Final = 15.0
 """So often it is looked whether the oldest ticket of a line that does not move is still there."""
 PATIENCE: Final = 5.0
+NO_JETSTREAM: Final = "JetStream is not available there: the server needs it enabled"
 
 _log = logging.getLogger("stepwell.worker")
 
@@ -112,8 +113,14 @@ class Tickets(Onlooker):
 
     async def open(self, client: Client) -> None:
         """Make sure on a new connection that there is a stream, and that it holds what it should."""
+        from nats.errors import NoRespondersError
+        from nats.js.errors import ServiceUnavailableError
+
         self._js = client.jetstream(timeout=PATIENCE)
-        await self._make_stream(self._js)
+        try:
+            await self._make_stream(self._js)
+        except (NoRespondersError, ServiceUnavailableError):
+            raise ConnectionError(NO_JETSTREAM) from None
         self._ready.clear()
         self._generation += 1
         for line in self._lines.values():
