@@ -360,8 +360,8 @@ _BRANCHES = (
     _in(
         "decider.branches",
         "where branches are separate a join runs when the first step has led to it",
-        "len(waiting.sources) >= _wanted(target)",
-        "len(waiting.sources) >= 1",
+        "        if len(self.sources) < wanted:\n            return False\n",
+        "",
     ),
     _in(
         "decider.branches",

@@ -106,6 +106,7 @@ class Appender:
 
     async def append(self, batch: Batch) -> Appended:
         """See `ports.Store.append`."""
+        await self._check_fences(batch.fences)
         _check_shards(batch)
         rows = await self._rows(batch)
         try:

@@ -214,7 +214,8 @@ class SqliteStore(Store):
         return self._read(lambda connection: sqlite_reads.due(connection, shards, now, limit))
 
     async def next_wake(self, shards: Collection[int]) -> int | None:
-        return min((found for shard in shards for found in self._values("next_wake", shard) if found), default=None)
+        found = (at for shard in shards for at in self._values("next_wake", shard))
+        return min((at for at in found if at is not None), default=None)
 
     async def list(self, query: ExecutionQuery) -> Page:
         return await self._read_aside(lambda connection: sqlite_reads.page(connection, query))
