@@ -182,6 +182,16 @@ def test_what_stands_inside_a_step_sees_what_the_step_sees() -> None:
     assert seen(story, "many[0]") == [{"n": 7}]
 
 
+def test_a_step_tries_all_its_items_again_and_what_the_workflow_says_of_tries_does_not_come_on_top() -> None:
+    story = Played("""
+        config: {branches: separate, retry_policy: {max_attempts: 5, retry_on: [boom]}}
+        steps:
+        - {name: many, type: work, for_each: {items: [1]}, retry: {max_attempts: 2, retry_on: [items_failed]}}
+    """)
+    story.failed("many[0]").time("2s").failed("many[~2,0]")
+    assert (story.ran, story.status) == (["many[0]", "many[~2,0]"], "failed")
+
+
 def test_the_output_can_be_given_of_a_failed_execution_too() -> None:
     spec = """
         config: {branches: separate}

@@ -7,6 +7,7 @@ each event of a history stands in `witness`.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -395,7 +396,7 @@ def _wants(ledger: Ledger, wait: WaitStarted, n: int) -> bool:
 
 def _woke_before(ledger: Ledger, event_id: str, wait: WaitStarted) -> bool:
     """Whether the event had woken another step of the execution when the wait began."""
-    before = ledger.history[: ledger.history.index(wait)]
+    before = itertools.takewhile(lambda event: event is not wait, ledger.history)  # one that began before may be equal
     return any(isinstance(event, EventReceived) and event.event.id == event_id for event in before)
 
 

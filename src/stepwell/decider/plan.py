@@ -206,7 +206,7 @@ class _Builder:
         """
         retry = step.retry if graph.separate and rounds.kind == "for_each" else None
         if retry is not None:
-            step = msgspec.structs.replace(step, retry=None)
+            step = msgspec.structs.replace(step, retry=RetryPolicy())  # not the workflow's either
         around = msgspec.structs.replace(
             step, config={}, blocks=(), output=None, compensate=None, retry=None, timeout=None, bulkhead=None
         )
