@@ -18,6 +18,7 @@ from stepwell.decider.notifying import is_delivery
 from stepwell.decider.outstanding import outstanding
 from stepwell.decider.replay import replay
 from stepwell.definition.model import Bulkhead, RateLimit
+from stepwell.engine.children import TELL
 from stepwell.execution.commands import AwaitEvent, Deliver, RunStep
 from stepwell.execution.event import ANSWER, SIGNAL, Event
 from stepwell.execution.evolve import fold
@@ -470,7 +471,13 @@ def terminal_states_are_final(world: World) -> None:
         due = outstanding(replay(ledger.plan, ledger.history))
         assert not due, f"after the end of execution {ledger.number} this is outstanding: {due}"
     assert not any(world.content.waits.values()), "waits are left in the store"
-    left = [item for item in world.content.inbox.values() if item.execution not in world.ledgers]
+    # An engine that died before it had deleted what was told to a sub-workflow that never was leaves it there, for whoever
+    # owns that shard next; nobody has to: there is nothing to do for it.
+    left = [
+        item
+        for item in world.content.inbox.values()
+        if item.execution not in world.ledgers and not (item.kind == TELL and world.scenario.faults)
+    ]
     assert not left, f"{len(left)} items are left in an inbox"
 
 
