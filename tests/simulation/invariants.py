@@ -471,8 +471,8 @@ def terminal_states_are_final(world: World) -> None:
         due = outstanding(replay(ledger.plan, ledger.history))
         assert not due, f"after the end of execution {ledger.number} this is outstanding: {due}"
     assert not any(world.content.waits.values()), "waits are left in the store"
-    # An engine that died before it had deleted what was told to a sub-workflow that never was leaves it there, for whoever
-    # owns that shard next; nobody has to: there is nothing to do for it.
+    # An engine that died before it had deleted what was told to a sub-workflow that never was leaves it there, for
+    # whoever owns that shard next; nobody has to: there is nothing to do for it.
     left = [
         item
         for item in world.content.inbox.values()
