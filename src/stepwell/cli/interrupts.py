@@ -47,7 +47,7 @@ class Interrupts:
         try:
             yield
         finally:
-            with suppress(NotImplementedError, RuntimeError):
+            with suppress(NotImplementedError, RuntimeError):  # as above: then there is none to take away
                 for number in taken:
                     loop.remove_signal_handler(number)
                     if self._told.is_set():

@@ -2,6 +2,8 @@
 
 They are stored as MessagePack arrays, so a field's place is its name: new fields go to the end and have a default,
 nothing is ever renumbered or reused. All instants are microseconds since the Unix epoch.
+
+They stand in one file because they are one closed union: whoever adds one sees every tag that is taken.
 """
 
 from __future__ import annotations

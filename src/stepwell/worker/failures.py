@@ -25,7 +25,7 @@ WRONG_CALL: Final = (
     ImportError,
     LookupError,  # KeyError, IndexError
     NameError,
-    NotImplementedError,
+    NotImplementedError,  # raised by a task: what it calls is not there
     SyntaxError,
     TypeError,
     ValueError,  # also UnicodeError
