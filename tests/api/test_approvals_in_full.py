@@ -130,7 +130,7 @@ async def settled() -> None:
 
 
 async def test_a_question_that_was_asked_while_nobody_minded_is_found(open_test_server: OpenServer) -> None:
-    from stepwell.store.memory import MemoryStore
+    from stepwell.store.memory.store import MemoryStore
 
     store = MemoryStore()
     await store.open()

@@ -12,7 +12,7 @@ import pytest
 from stepwell.app.log_keeping import LogKeeper
 from stepwell.base.errors import StoreError
 from stepwell.ports.records import InboxItem
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from stepwell.tasks.registry import task
 from tests.api.conftest import OpenServer, Server
 from tests.virtual_clock import VirtualClock

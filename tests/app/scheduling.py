@@ -18,7 +18,7 @@ from stepwell.dialects.writing import as_text
 from stepwell.ports.ledger import JournalQuery
 from stepwell.ports.listings import ExecutionQuery
 from stepwell.ports.store import Store
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import VirtualClock
 
 MONDAY = from_rfc3339("2026-11-16T08:00:00Z")

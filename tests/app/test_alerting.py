@@ -22,7 +22,7 @@ from stepwell.execution.status import ExecutionStatus
 from stepwell.ports.ledger import JournalQuery
 from stepwell.ports.work import TaskContext, TaskHandler, TaskResult
 from stepwell.services.secrets import CombinedSecrets
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from stepwell.telemetry.metrics import Gauges
 from tests.virtual_clock import VirtualClock
 

@@ -17,7 +17,7 @@ from stepwell.app.uses import uses_of
 from stepwell.base.spans import Source
 from stepwell.definition.model import CONTROL_TYPES, LEAF_TYPES, WorkflowDefinition
 from stepwell.dialects.loading import load
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import VirtualClock
 
 HEAD = "apiVersion: workflow/v1\nkind: Workflow\nmetadata: {name: payments.refund, version: 1.0.0}\nspec:\n"

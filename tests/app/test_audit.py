@@ -11,7 +11,7 @@ from stepwell.base.durations import MINUTE
 from stepwell.base.errors import StoreError, UsageError
 from stepwell.base.instants import to_rfc3339
 from stepwell.ports.ledger import JournalQuery
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import START
 
 ADA, BOB = Doer(name="ada", proof="key", id="k1", address="10.0.0.1", request="r1"), Doer(name="bob")

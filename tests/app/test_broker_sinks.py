@@ -16,7 +16,7 @@ from stepwell.base.errors import Conflict, StoreError
 from stepwell.brokers.memory import MemoryBroker
 from stepwell.ports.brokers import BrokerError, Message
 from stepwell.ports.ledger import JournalQuery, Write
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from stepwell.telemetry.tracing import parsed, span_of
 from stepwell.triggers.cloud_events import STRUCTURED
 from tests.app.brokered import KAFKA, TRACE, Node, node

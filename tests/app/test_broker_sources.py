@@ -18,7 +18,7 @@ from stepwell.brokers.memory import MemoryBroker
 from stepwell.execution.history import ExecutionCreated
 from stepwell.ports.brokers import BrokerError, Message
 from stepwell.ports.listings import ExecutionQuery
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.app.brokered import KAFKA, TRACE, Node, cloud_event, message, node
 from tests.app.scheduling import MONDAY, memory_store, workflow
 from tests.virtual_clock import VirtualClock

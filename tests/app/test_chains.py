@@ -11,8 +11,8 @@ import pytest
 from stepwell.app.chains import PAGE, broken_chains
 from stepwell.base.chain import link
 from stepwell.ports.ledger import Chain, JournalQuery, JournalRow, Ledger
-from stepwell.store.memory import MemoryStore
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.memory.store import MemoryStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.conformance.ledger import entry
 from tests.conformance.store import NOW
 

@@ -14,7 +14,7 @@ from stepwell.app.secret_store import add_key, keys_of
 from stepwell.app.session import cipher_for
 from stepwell.base.errors import ConfigurationError, StepwellError
 from stepwell.ports.ledger import Write
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 
 URL = "postgresql://u:hunter2@db.example/flow"
 LOCATION = "postgresql://u@db.example/flow"

@@ -19,7 +19,7 @@ from stepwell.app.registry import Registry
 from stepwell.app.session import Session, open_session
 from stepwell.base.clock import SystemClock
 from stepwell.base.errors import NotFound
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.app.test_workflow_engine import document
 
 

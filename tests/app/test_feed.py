@@ -15,7 +15,7 @@ from stepwell.execution.codec import Codec
 from stepwell.execution.history import ExecutionCompleted, ExecutionStarted, StepCompleted
 from stepwell.ports.ledger import FeedRow
 from stepwell.services.cipher import AesCipher
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 
 CODEC = Codec(AesCipher(bytes(32)))
 

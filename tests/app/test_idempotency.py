@@ -10,7 +10,7 @@ from stepwell.app.idempotency import CLAIMED, FORGET_EVERY, KEPT, KIND, Idempote
 from stepwell.base.errors import Conflict
 from stepwell.execution.codec import Codec
 from stepwell.services.cipher import AesCipher
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import VirtualClock
 
 OK = KeptAnswer(201, {"location": "/x"}, b"{}")

@@ -17,7 +17,7 @@ from stepwell.app.keys import KIND, USE_NOTED_EVERY, ApiKeys, key_report
 from stepwell.base.durations import DAY, HOUR
 from stepwell.base.errors import Conflict, NotFound, StoreError, UsageError
 from stepwell.ports.ledger import JournalEntry, Write
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import START, VirtualClock
 
 ADA = Doer(name="ada", proof="system")

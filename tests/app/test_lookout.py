@@ -8,7 +8,7 @@ import pytest
 
 from stepwell.app.lookout import LOOK_EVERY, LOOK_SELDOM, Lookout
 from stepwell.base.errors import StoreError
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import VirtualClock
 
 

@@ -13,7 +13,7 @@ from stepwell.app.registry import Reference, Registry, reference_of, reference_u
 from stepwell.base.errors import Conflict, NotFound
 from stepwell.base.spans import Source
 from stepwell.definition.loading import load_or_raise
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite.store import SqliteStore
 
 TEXT = """
 apiVersion: workflow/v1

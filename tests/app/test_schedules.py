@@ -16,8 +16,8 @@ from stepwell.base.instants import from_rfc3339
 from stepwell.base.spans import Source
 from stepwell.dialects.task_graph.packs import workflow_of_rule
 from stepwell.dialects.writing import as_text
-from stepwell.store.memory import MemoryStore
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.memory.store import MemoryStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.app.scheduling import MONDAY, Node, memory_store, node_on, workflow
 from tests.conformance.dispatcher import PATIENCE
 from tests.virtual_clock import VirtualClock

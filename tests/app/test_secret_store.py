@@ -18,7 +18,7 @@ from stepwell.base.errors import ConfigurationError, NotFound, StoreError, Usage
 from stepwell.ports.ledger import Write
 from stepwell.services.secret_table import KIND, KeyRing, SecretTable, StoredSecret, decoded, key_name, opened, sealed
 from stepwell.services.secrets import CombinedSecrets, EnvironmentSecrets
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import VirtualClock
 
 ADA = Doer(name="ada")

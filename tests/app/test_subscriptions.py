@@ -21,7 +21,7 @@ from stepwell.app.subscription_documents import SUBSCRIPTION
 from stepwell.app.subscriptions import Subscriptions
 from stepwell.base.durations import DAY, HOUR, MINUTE, SECOND
 from stepwell.base.errors import Conflict, NotFound, UsageError
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from stepwell.tasks.addresses import AddressGuard
 from stepwell.tasks.client import HttpClient
 from stepwell.triggers.signatures import verification_of, verify

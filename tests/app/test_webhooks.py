@@ -14,7 +14,7 @@ from stepwell.app.webhooks import WebhookAnswer, WebhookRequest, Webhooks, Webho
 from stepwell.base.durations import HOUR, MINUTE, SECOND
 from stepwell.base.errors import Conflict, NotFound
 from stepwell.execution.event import EventTooLarge
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from stepwell.triggers.bodies import BadBody
 from stepwell.triggers.signatures import BadSignature
 from tests.app.scheduling import MONDAY, Node, memory_store, node_on, workflow

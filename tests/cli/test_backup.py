@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from stepwell import WorkflowEngine
-from stepwell.store.sqlite_backup import back_up
-from stepwell.store.sqlite_file import Database
+from stepwell.store.sqlite.backup import back_up
+from stepwell.store.sqlite.file import Database
 from tests.cli.conftest import Stepwell
 
 WORKFLOW: dict[str, Any] = {

@@ -14,7 +14,7 @@ from stepwell.base.durations import SECOND
 from stepwell.base.errors import ConfigurationError
 from stepwell.cli.clusters import _short
 from stepwell.ports.records import Presence
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.cli.conftest import Stepwell
 from tests.virtual_clock import START
 

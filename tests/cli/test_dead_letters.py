@@ -14,7 +14,7 @@ from stepwell.base.values import Sealed, SecretRef, SecretText
 from stepwell.execution.codec import Codec
 from stepwell.ports.records import DeadLetter
 from stepwell.services.cipher import AesCipher
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.cli.conftest import Stepwell
 from tests.conformance.store import scene_on
 from tests.conformance.store_dead_letters import leaving, letter

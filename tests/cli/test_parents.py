@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.cli.conftest import Stepwell
 from tests.conformance.store import scene_on
 

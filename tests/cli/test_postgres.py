@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stepwell.store import postgres_schema
+from stepwell.store.postgres import schema as postgres_schema
 from stepwell.store.statements import Migration
 from tests.cli.conftest import Stepwell
 from tests.cli.workflows import task, value, wait, write_tasks, write_workflow

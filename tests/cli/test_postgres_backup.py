@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stepwell.store.postgres_database import connect, database_of
+from stepwell.store.postgres.database import connect, database_of
 from tests.cli.conftest import Stepwell
 from tests.cli.workflows import value, wait, write_workflow
 from tests.servers.postgres import PostgresServer, postgres_server, programs

@@ -15,8 +15,8 @@ from stepwell.engine.engine import Engine, Limits
 from stepwell.engine.membership import Joining
 from stepwell.execution.codec import Codec
 from stepwell.execution.work import Report
-from stepwell.store.memory import MemoryStore
-from stepwell.store.memory_content import Content
+from stepwell.store.memory.content import Content
+from stepwell.store.memory.store import MemoryStore
 from tests.engine.world import SECOND, HandDispatcher, PlainCipher
 from tests.virtual_clock import VirtualClock, VirtualTimer
 

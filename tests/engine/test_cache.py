@@ -16,8 +16,8 @@ from stepwell.execution.status import ExecutionStatus
 from stepwell.execution.verbs import Terminate
 from stepwell.ports.records import KeptResult
 from stepwell.ports.store import Store
-from stepwell.store.memory import MemoryStore
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.memory.store import MemoryStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.decider.story import step, workflow
 from tests.engine.world import BOOM, SECOND, World, a_world
 

@@ -13,7 +13,7 @@ from stepwell.engine.ownership import LEASE_TTL, RENEW_EVERY, TAKEN_OVER_WITHIN
 from stepwell.engine.sharing import fair_share, orphans, share
 from stepwell.execution.status import ExecutionStatus
 from stepwell.execution.verbs import Pause
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.decider.story import step, workflow
 from tests.engine.cluster import MOMENT, SECOND, SHARDS, Cluster, a_cluster
 from tests.engine.world import HandDispatcher

@@ -14,8 +14,8 @@ from stepwell.engine.engine import Limits
 from stepwell.engine.telling import PATIENCE
 from stepwell.execution.status import ExecutionStatus
 from stepwell.ports.store import Store
-from stepwell.store.memory import MemoryStore
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.memory.store import MemoryStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.decider.story import step, workflow
 from tests.engine.world import BOOM, World, a_world
 

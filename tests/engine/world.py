@@ -20,7 +20,7 @@ from stepwell.execution.work import Assignment, Report
 from stepwell.ports.records import Batch, Published
 from stepwell.ports.store import Store
 from stepwell.ports.work import Dispatcher
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import VirtualClock
 
 SECOND = 1_000_000

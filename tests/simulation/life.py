@@ -13,7 +13,7 @@ from stepwell.execution.event import Event
 from stepwell.execution.work import Assignment, Report
 from stepwell.ports.records import Batch, Published
 from stepwell.ports.work import Dispatcher
-from stepwell.store.memory import MemoryStore
+from stepwell.store.memory.store import MemoryStore
 from tests.simulation.agenda import Entry
 from tests.simulation.behaviour import Behaviour
 from tests.simulation.loop import new_loop

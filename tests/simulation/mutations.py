@@ -328,7 +328,7 @@ _RECOVERY = (
         "        if posted and not entries:\n            self._inbox.look()\n",
     ),
     _in(
-        "store.memory_content",
+        "store.memory.content",
         "events are forgotten at once",
         "if kept.received_at >= since:",
         "if kept.received_at > since:",
@@ -385,7 +385,7 @@ _ASKING = (
         "    seen = ",
     ),
     _in(
-        "store.memory",
+        "store.memory.store",
         "what an event is to start is lost",
         "posted = placed(posts, owned, content.shards)",
         "posted = placed(posts[1:], owned, content.shards)",

@@ -26,8 +26,8 @@ from stepwell.execution.status import ExecutionStatus, StepStatus
 from stepwell.execution.verbs import Compensate, Migrate, Resume, Terminate, Verb, name_of
 from stepwell.execution.work import Assignment
 from stepwell.ports.records import Batch, Published
-from stepwell.store.memory import MemoryStore
-from stepwell.store.memory_content import Content
+from stepwell.store.memory.content import Content
+from stepwell.store.memory.store import MemoryStore
 from tests.execution.ciphers import Plain
 from tests.simulation.agenda import SECOND, Agenda, Entry
 from tests.simulation.behaviour import Behaviour, behave

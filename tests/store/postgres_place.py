@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from stepwell.store.postgres import PostgresStore
-from stepwell.store.postgres_database import Connection
+from stepwell.store.postgres.database import Connection
+from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.store import OpenStore, StorePlace
 from tests.servers.postgres import postgres_server
 

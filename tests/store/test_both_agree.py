@@ -31,10 +31,10 @@ from stepwell.ports.records import (
     Wait,
 )
 from stepwell.ports.store import Store
-from stepwell.store.memory import MemoryStore
-from stepwell.store.sqlite import SqliteStore
-from stepwell.store.sqlite_file import Database, connect
-from stepwell.store.sqlite_schema import bring_up_to_date
+from stepwell.store.memory.store import MemoryStore
+from stepwell.store.sqlite.file import Database, connect
+from stepwell.store.sqlite.schema import bring_up_to_date
+from stepwell.store.sqlite.store import SqliteStore
 from tests.conformance.store import SECOND, new_execution
 from tests.conformance.store_dead_letters import letter
 from tests.conformance.store_registry import definition

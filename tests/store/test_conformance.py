@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from stepwell.ports.store import Store
-from stepwell.store.memory import MemoryStore
-from stepwell.store.memory_content import Content
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.memory.content import Content
+from stepwell.store.memory.store import MemoryStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.conformance.ledger import LedgerConformance
 from tests.conformance.ledger_journal import JournalConformance
 from tests.conformance.store import OpenStore, StoreConformance, StorePlace

@@ -9,8 +9,8 @@ import pytest
 
 from stepwell.base.errors import ConfigurationError
 from stepwell.store.factory import is_on_server, sqlite_path, store_for, without_password
-from stepwell.store.memory import MemoryStore
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.memory.store import MemoryStore
+from stepwell.store.sqlite.store import SqliteStore
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stepwell.execution.commands import Otherwise
 from stepwell.ports.records import Change, Handle, LockGrant, LockRequest
 from stepwell.store.locking import Claim, Notice, settled
-from stepwell.store.memory_locks import Locks
+from stepwell.store.memory.locks import Locks
 
 LIMITS = {"till": 1, "door": 2}
 HANDLES = [Handle(name, 0) for name in "abcdef"]

@@ -12,11 +12,12 @@ import pytest
 from stepwell.base.errors import StoreError
 from stepwell.base.version import VERSION
 from stepwell.ports.records import Batch, Change, Handle, HistoryRow, LockRequest, NewExecution, Summary
-from stepwell.store import sqlite_care, sqlite_schema
 from stepwell.store.migrations import Applied, pending
-from stepwell.store.sqlite import SqliteStore
-from stepwell.store.sqlite_file import APPLICATION_ID, Database, connect
-from stepwell.store.sqlite_schema import MIGRATIONS
+from stepwell.store.sqlite import care as sqlite_care
+from stepwell.store.sqlite import schema as sqlite_schema
+from stepwell.store.sqlite.file import APPLICATION_ID, Database, connect
+from stepwell.store.sqlite.schema import MIGRATIONS
+from stepwell.store.sqlite.store import SqliteStore
 from stepwell.store.statements import Migration, load_migrations, load_statements
 from tests.conformance.store import NOW, RUNNING, TTL, event, new_execution
 from tests.conformance.store_registry import register

@@ -9,9 +9,9 @@ from typing import Final
 import pytest
 
 from stepwell.ports.records import LockRequest
-from stepwell.store.postgres import PostgresStore
-from stepwell.store.postgres_database import connect, database_of
-from stepwell.store.postgres_statements import SQL, chosen
+from stepwell.store.postgres.database import connect, database_of
+from stepwell.store.postgres.statements import SQL, chosen
+from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.ledger import entry, put
 from tests.conformance.store import DEFINITION, NOW, WAITING, Scene, change, event, wait
 from tests.conformance.store_dead_letters import letter

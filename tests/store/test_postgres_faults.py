@@ -15,8 +15,8 @@ import pytest
 from stepwell.base.errors import FenceLost, StoreError
 from stepwell.ports.ledger import Write
 from stepwell.ports.records import DuplicateStart, Handle, InboxItem, LockRequest
-from stepwell.store import postgres_writer
-from stepwell.store.postgres import PostgresStore
+from stepwell.store.postgres import writer as postgres_writer
+from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.store import (
     LATER,
     NOW,

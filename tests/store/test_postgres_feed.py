@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepwell.store import postgres_feed
-from stepwell.store.postgres import PostgresStore
-from stepwell.store.postgres_database import Connection, connect, database_of
-from stepwell.store.postgres_feed import Feed, shift_numbers
+from stepwell.store.postgres import feed as postgres_feed
+from stepwell.store.postgres.database import Connection, connect, database_of
+from stepwell.store.postgres.feed import Feed, shift_numbers
+from stepwell.store.postgres.store import PostgresStore
 from tests.servers.postgres import postgres_server
 
 WRITE = """

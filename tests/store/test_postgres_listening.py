@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from stepwell.ports.ledger import Write
-from stepwell.store.postgres import PostgresStore
+from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.store import LATER, NOW, PATIENCE, OpenStore, event
 from tests.conformance.store_registry import register
 from tests.store.postgres_place import InPostgres

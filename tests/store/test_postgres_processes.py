@@ -12,7 +12,7 @@ import pytest
 from stepwell.base.errors import Conflict
 from stepwell.ports.ledger import FeedRow
 from stepwell.ports.records import InboxItem
-from stepwell.store.postgres import PostgresStore
+from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.store import NOW, PATIENCE, SECOND, TTL
 from tests.servers.postgres import postgres_server
 from tests.store.processes import child, line_of

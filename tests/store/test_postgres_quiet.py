@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from stepwell.ports.records import Handle, InboxItem, Presence
-from stepwell.store.postgres import PostgresStore
+from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.store import NOW, PATIENCE, SECOND, TTL, batch, change, creation
 from tests.servers.postgres import postgres_server
 from tests.servers.proxy import Fate, Proxy

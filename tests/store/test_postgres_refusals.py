@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from stepwell.base.errors import ConfigurationError, StepwellError, StoreError
-from stepwell.store.postgres import PostgresStore
-from stepwell.store.postgres_database import database_of
+from stepwell.store.postgres.database import database_of
+from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.store import NOW, SECOND, TTL
 from tests.servers.postgres import PostgresServer, postgres_server
 from tests.servers.proxy import Proxy

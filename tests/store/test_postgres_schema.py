@@ -12,11 +12,11 @@ import pytest
 from stepwell.base.errors import StoreError
 from stepwell.base.version import VERSION
 from stepwell.ports.ledger import Write
-from stepwell.store import postgres_schema
-from stepwell.store.postgres import PostgresStore
-from stepwell.store.postgres_catalog import expected_parts, parts_of
-from stepwell.store.postgres_database import Connection, connect, database_of
-from stepwell.store.postgres_schema import MIGRATIONS
+from stepwell.store.postgres import schema as postgres_schema
+from stepwell.store.postgres.catalog import expected_parts, parts_of
+from stepwell.store.postgres.database import Connection, connect, database_of
+from stepwell.store.postgres.schema import MIGRATIONS
+from stepwell.store.postgres.store import PostgresStore
 from stepwell.store.statements import Migration, load_migrations, load_statements
 from tests.conformance.ledger import entry
 from tests.conformance.store import NOW, event, scene_on

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from stepwell.store.postgres_texts import digest_of, given, kept
+from stepwell.store.postgres.texts import digest_of, given, kept
 
 any_text = st.text(st.sampled_from("\0\1\2\3aé\U0001f600") | st.characters(exclude_categories=["Cs"]), max_size=12)
 

@@ -11,8 +11,8 @@ import pytest
 
 from stepwell.base.errors import FenceLost, StoreError
 from stepwell.ports.records import Handle, LockRequest
-from stepwell.store.sqlite import SqliteStore
-from stepwell.store.sqlite_rows import SQL
+from stepwell.store.sqlite.rows import SQL
+from stepwell.store.sqlite.store import SqliteStore
 from tests.conformance.ledger import entry, put
 from tests.conformance.store import COMPLETED, DEFINITION, NOW, TTL, WAITING, Scene, change, creation, scene_on, wait
 from tests.conformance.store_dead_letters import letter

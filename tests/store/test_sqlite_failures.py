@@ -13,8 +13,8 @@ from stepwell.base.errors import StoreError
 from stepwell.ports.ledger import JournalQuery
 from stepwell.ports.listings import ExecutionQuery
 from stepwell.ports.records import Handle, HistoryRow, InboxItem
-from stepwell.store.sqlite import SqliteStore
-from stepwell.store.sqlite_errors import store_error
+from stepwell.store.sqlite.errors import store_error
+from stepwell.store.sqlite.store import SqliteStore
 from tests.conformance.ledger import delete, entry, put
 from tests.conformance.store import NOW, TTL, Scene, change, creation, event, scene_on
 from tests.conformance.store_locks import runners

@@ -11,9 +11,9 @@ import apsw
 import pytest
 
 from stepwell.base.errors import StoreError
-from stepwell.store.sqlite import SqliteStore
-from stepwell.store.sqlite_file import APPLICATION_ID
-from stepwell.store.sqlite_schema import CURRENT
+from stepwell.store.sqlite.file import APPLICATION_ID
+from stepwell.store.sqlite.schema import CURRENT
+from stepwell.store.sqlite.store import SqliteStore
 from tests.conformance.store import scene_on
 from tests.store.processes import child, line_of
 

@@ -13,7 +13,7 @@ from stepwell.base.chain import ORIGIN, link
 from stepwell.base.errors import Conflict
 from stepwell.ports.ledger import FeedRow, JournalQuery
 from stepwell.ports.records import Handle, InboxItem
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite.store import SqliteStore
 from tests.conformance.store import NOW, PATIENCE, SECOND, TTL, creation, scene_on
 from tests.store.processes import child, line_of
 

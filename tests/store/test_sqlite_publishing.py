@@ -12,8 +12,8 @@ from stepwell.base.errors import Conflict, StoreError, UsageError
 from stepwell.execution.event import Event
 from stepwell.ports.ledger import JournalEntry, Write
 from stepwell.ports.records import Published
-from stepwell.store import sqlite_publishing
-from stepwell.store.sqlite import SqliteStore
+from stepwell.store.sqlite import publishing as sqlite_publishing
+from stepwell.store.sqlite.store import SqliteStore
 
 
 def event(number: int) -> Event:

@@ -100,7 +100,7 @@ def test_further_fields_are_kept_but_replace_none() -> None:
         (logging.INFO, [], "aiohttp.access", logging.WARNING, True),
         (logging.INFO, ["worker"], "stepwell.engine.engine", logging.ERROR, False),
         (logging.INFO, ["workflow_engine"], "stepwell.engine.engine", logging.INFO, True),
-        (logging.INFO, ["state_manager"], "stepwell.store.sqlite", logging.INFO, True),
+        (logging.INFO, ["state_manager"], "stepwell.store.sqlite.store", logging.INFO, True),
         (logging.INFO, ["activity_executor"], "stepwell.lifecycle.step", logging.INFO, True),
         (logging.INFO, ["activity_executor"], "stepwell.lifecycle.execution", logging.INFO, False),
         (logging.INFO, ["engine", "app"], "stepwell.app.session", logging.INFO, True),

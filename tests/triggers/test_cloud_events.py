@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,16 +14,15 @@ from hypothesis import strategies as st
 from stepwell.base.instants import from_rfc3339
 from stepwell.execution.event import Event
 from stepwell.triggers.cloud_events import (
-    BATCH,
     JSON,
     LONGEST,
     MOST,
-    STRUCTURED,
     BadEvents,
     batch,
     binary,
     is_binary,
     received,
+    received_batch,
     received_binary,
     structured,
 )
@@ -47,38 +47,37 @@ events = st.builds(
 )
 
 
-def problems(body: Any, kind: str = STRUCTURED) -> list[tuple[str, str]]:
+def problems(body: Any, take: Callable[[Any, str, int], object] = received) -> list[tuple[str, str]]:
     with pytest.raises(BadEvents) as refused:
-        received({"content-type": kind}, body, "new", NOW)
+        take(body, "new", NOW)
     return list(refused.value.problems)
 
 
 @given(events)
 def test_what_is_written_is_read_again(event: Event) -> None:
-    assert received({"content-type": STRUCTURED}, structured(event), "new", NOW)[0].event == event
+    assert received(structured(event), "new", NOW).event == event
     headers, body = binary(event)
     assert is_binary(headers)
     assert all(value.isascii() and value.isprintable() for value in headers.values())
     assert received_binary(headers, body, NOW).event == event
     both = [event, Event(id="x" + event.id, type="t", source="s", time=NOW)]
-    assert [each.event for each in received({"content-type": BATCH}, batch(both), "new", NOW)] == both
+    assert [each.event for each in received_batch(batch(both), "new", NOW)] == both
 
 
 def test_the_least_event_has_the_time_at_which_it_came() -> None:
-    (found,) = received({"content-type": "application/cloudevents+json; charset=utf-8"}, LEAST, "new", NOW)
-    assert found.event == Event(id="e1", type="paid", source="/shop", time=NOW)
-    (traced,) = received({"content-type": JSON}, {**LEAST, "traceparent": "00-1", "n": 7}, "new", NOW)
+    assert received(LEAST, "new", NOW).event == Event(id="e1", type="paid", source="/shop", time=NOW)
+    traced = received({**LEAST, "traceparent": "00-1", "n": 7}, "new", NOW)
     assert traced.extensions == {"traceparent": "00-1", "n": 7}
 
 
 def test_the_short_form_is_taken_too() -> None:
-    (found,) = received({"content-type": JSON}, {"event": "ticket:created", "payload": {"n": 1}}, "new", NOW)
+    found = received({"event": "ticket:created", "payload": {"n": 1}}, "new", NOW)
     assert found.event == Event(id="new", type="ticket:created", source="http", data={"n": 1}, time=NOW)
     several = [{"event": "a", "payload": 1}, {"event": "b", "payload": 2, "id": "mine", "source": "s"}]
-    found_all = received({"content-type": JSON}, several, "new", NOW)
+    found_all = received_batch(several, "new", NOW)
     assert [(each.event.id, each.event.source) for each in found_all] == [("new-0", "http"), ("mine", "s")]
-    assert problems({"event": "a"}, JSON) == [("/payload", "is missing")]
-    assert problems({"event": 5, "payload": 1, "extra": 1}, JSON) == [
+    assert problems({"event": "a"}) == [("/payload", "is missing")]
+    assert problems({"event": 5, "payload": 1, "extra": 1}) == [
         ("/extra", "there is no such key"),
         ("/event", "a text is expected, saw a number"),
     ]
@@ -88,7 +87,7 @@ def test_data_may_be_base64() -> None:
     def data(kind: str, content: bytes) -> Any:
         encoded = base64.b64encode(content).decode()
         body = {**LEAST, "datacontenttype": kind, "data_base64": encoded}
-        return received({"content-type": STRUCTURED}, body, "new", NOW)[0].event.data
+        return received(body, "new", NOW).event.data
 
     assert data("application/json", b'{"a": 1}') == {"a": 1}
     assert data("text/plain", "hä".encode()) == "hä"
@@ -128,13 +127,14 @@ def test_each_violation_is_named(changes: dict[str, Any], pointer: str) -> None:
 
 def test_all_violations_are_named_and_a_batch_is_taken_as_a_whole() -> None:
     body = [LEAST, {"id": 1}, "x", {**LEAST, "time": "x"}]
-    assert [where for where, _ in problems(body, BATCH)] == [
+    assert [where for where, _ in problems(body, received_batch)] == [
         "/1/specversion", "/1/source", "/1/type", "/1/id", "/2", "/3/time",
     ]  # fmt: skip
-    assert problems({}, BATCH) == [("", "a batch is a list of events")]
-    assert problems([LEAST] * (MOST + 1), BATCH)[0][0] == ""
-    assert received({"content-type": BATCH}, [], "new", NOW) == []
-    assert problems("x", JSON) == [("", "an event is an object")]
+    assert problems({}, received_batch) == [("", "a batch is a list of events, saw an object")]
+    assert problems([LEAST] * (MOST + 1), received_batch)[0][0] == ""
+    assert received_batch([], "new", NOW) == []
+    assert problems("x") == [("", "an event is an object, saw a text")]
+    assert problems([LEAST]) == [("", "an event is an object, saw a list")]
 
 
 def test_an_event_in_binary_mode_names_its_violations() -> None:
@@ -148,9 +148,9 @@ def test_an_event_in_binary_mode_names_its_violations() -> None:
         received_binary({"ce-specversion": "1.0", "ce-id": "%ff", "ce-source": "s", "ce-type": "t"}, b"", NOW)
 
 
-@given(json_values, st.sampled_from([STRUCTURED, BATCH, JSON]))
-def test_whatever_comes_is_read_or_refused(body: Any, kind: str) -> None:
+@given(json_values, st.sampled_from([received, received_batch]))
+def test_whatever_comes_is_read_or_refused(body: Any, take: Callable[[Any, str, int], object]) -> None:
     try:
-        received({"content-type": kind}, body, "new", NOW)
+        take(body, "new", NOW)
     except BadEvents as error:
         json.dumps(error.problems)

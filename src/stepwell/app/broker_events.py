@@ -104,8 +104,7 @@ class MessageReader:
         new_id = self.id_of(message)
         if isinstance(body, Mapping) and _is_short(body) and not body.get("source"):
             body = {**body, "source": self.source(message)}
-        (found,) = received({CONTENT_TYPE: STRUCTURED}, body, new_id, at)
-        return found
+        return received(body, new_id, at)
 
 
 def seen(message: Message, event: Event, broker: str) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from stepwell.cli.opening import configuration_of, require_store, store_file
 from stepwell.cli.options import Setup
 from stepwell.services.cipher import KEY_VARIABLE
 from stepwell.store.factory import is_on_server, without_password
-from stepwell.store.sqlite import BUSY_TIMEOUT
-from stepwell.store.sqlite_backup import back_up
-from stepwell.store.sqlite_file import Database
+from stepwell.store.sqlite.backup import back_up
+from stepwell.store.sqlite.file import Database
+from stepwell.store.sqlite.store import BUSY_TIMEOUT
 
 
 def back_up_store(target: Path, setup: Setup, output: str) -> int:
@@ -41,7 +41,7 @@ def back_up_store(target: Path, setup: Setup, output: str) -> int:
 
 
 def _done_by_the_server(configuration: Configuration, target: Path) -> StoreError:
-    from stepwell.store.postgres_database import database_of
+    from stepwell.store.postgres.database import database_of
 
     database = database_of(configuration.state_store.url)
     words = [

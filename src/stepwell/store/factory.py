@@ -27,7 +27,7 @@ def store_for(
     """The store that `url` means, not yet open.
 
     `memory:`; `sqlite:PATH`; `sqlite:///PATH` (a fourth slash makes the path absolute, as other Python programs have
-    it); a path that ends in `.db`, `.sqlite` or `.sqlite3`; `postgresql://...` (`store.postgres_database`).
+    it); a path that ends in `.db`, `.sqlite` or `.sqlite3`; `postgresql://...` (`store.postgres.database`).
 
     Args:
         others: by the scheme of their URLs, what makes stores of other kinds.
@@ -45,10 +45,10 @@ def store_for(
         return _postgres_store(url, reconnect)
     path = sqlite_path(url)
     if path is None:
-        from stepwell.store.memory import MemoryStore
+        from stepwell.store.memory.store import MemoryStore
 
         return MemoryStore()
-    from stepwell.store.sqlite import SqliteStore
+    from stepwell.store.sqlite.store import SqliteStore
 
     return SqliteStore(path)
 
@@ -89,7 +89,7 @@ def without_password(url: str) -> str:
 
 def _postgres_store(url: str, reconnect: int | None) -> Store:
     try:
-        from stepwell.store.postgres import PostgresStore
+        from stepwell.store.postgres.store import PostgresStore
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "stepwell":
             raise

@@ -75,26 +75,42 @@ def is_binary(headers: Mapping[str, str]) -> bool:
     return "ce-specversion" in headers and not content_type(headers).startswith("application/cloudevents")
 
 
-def received(headers: Mapping[str, str], body: Any, new_id: str, now: int) -> list[Received]:
-    """The events of a request whose body is JSON: one, or a batch of them.
+def received(body: Any, new_id: str, now: int) -> Received:
+    """The event of a request whose body is JSON.
 
     Args:
-        headers: with names in lower case.
         body: the JSON value that came.
         new_id: the id of an event in its short form that names none.
         now: the time of an event that names none.
 
     Raises:
-        BadEvents: naming everything that is wrong; then nothing is to be done with any of them.
+        BadEvents: naming everything that is wrong.
     """
-    kind = content_type(headers)
-    if kind == BATCH or (kind == JSON and isinstance(body, list)):
-        return _batch(body, new_id, now)
     problems: list[Problem] = []
     found = _one(body, "", new_id, now, problems)
     if found is None or problems:
         raise BadEvents(problems)
-    return [found]
+    return found
+
+
+def received_batch(body: Any, new_id: str, now: int) -> list[Received]:
+    """The events of a request whose body is a JSON array of them.
+
+    Args:
+        new_id: what the ids of events in their short form begin with when these name none.
+
+    Raises:
+        BadEvents: naming everything that is wrong; then nothing is to be done with any of them.
+    """
+    if not isinstance(body, list):
+        raise BadEvents([("", f"a batch is a list of events, saw {_kind_of(body)}")])
+    if len(body) > MOST:
+        raise BadEvents([("", f"a batch holds at most {MOST:,} events, and this one {len(body):,}")])
+    problems: list[Problem] = []
+    found = [_one(each, f"/{place}", f"{new_id}-{place}", now, problems) for place, each in enumerate(body)]
+    if problems:
+        raise BadEvents(problems)
+    return [each for each in found if each is not None]
 
 
 def received_binary(headers: Mapping[str, str], body: bytes, now: int) -> Received:
@@ -119,21 +135,9 @@ def received_binary(headers: Mapping[str, str], body: bytes, now: int) -> Receiv
     return found
 
 
-def _batch(body: Any, new_id: str, now: int) -> list[Received]:
-    if not isinstance(body, list):
-        raise BadEvents([("", "a batch is a list of events")])
-    if len(body) > MOST:
-        raise BadEvents([("", f"a batch holds at most {MOST} events, and this one {len(body)}")])
-    problems: list[Problem] = []
-    found = [_one(each, f"/{place}", f"{new_id}-{place}", now, problems) for place, each in enumerate(body)]
-    if problems:
-        raise BadEvents(problems)
-    return [each for each in found if each is not None]
-
-
 def _one(body: Any, where: str, new_id: str, now: int, problems: list[Problem]) -> Received | None:
     if not isinstance(body, Mapping):
-        problems.append((where, "an event is an object"))
+        problems.append((where, f"an event is an object, saw {_kind_of(body)}"))
         return None
     if "specversion" not in body and "event" in body:
         return _short(body, where, new_id, now, problems)
@@ -286,6 +290,8 @@ def _kind_of(value: Any) -> str:
             return "a boolean"
         case int() | float():
             return "a number"
+        case str():
+            return "a text"
         case list():
             return "a list"
         case Mapping():
