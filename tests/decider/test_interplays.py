@@ -82,6 +82,46 @@ def test_items_are_not_kept_where_the_lock_was_given_back() -> None:
     assert "has given its lock back" in refused(story, Rerun(**BY, step="a", keep_items=True), "cannot-reopen")
 
 
+def test_items_that_completed_are_kept_where_a_failure_paused_the_execution() -> None:
+    items = "{name: a, type: work, for_each: {items: [1, 2]}, on_failure: {action: pause}}"
+    story = Played(f"steps: [{items}]").done("a[0]").failed("a[1]")
+    story.take(Rerun(**BY, step="a", keep_items=True))
+    assert (story.status, story.running) == ("paused", [])
+    story.take(Resume(**BY))
+    assert story.running == ["a[1]"]
+    story.done("a[1]")
+    assert (story.status, story.step("a").attempts) == ("completed", 1)
+
+
+def test_items_are_not_kept_where_something_stands_in_for_the_whole() -> None:
+    instead = "on_failure: {action: fallback, fallback: {type: work}}"
+    story = Played(f"steps: [{{name: a, type: work, for_each: {{items: [1, 2]}}, {instead}}}]")
+    story.done("a[0]").failed("a[1]")
+    assert "something else stands in" in refused(story, Rerun(**BY, step="a", keep_items=True), "cannot-reopen")
+
+
+def test_a_block_ends_when_the_last_step_in_it_turns_out_to_be_unreachable_at_a_resume() -> None:
+    story = Played("""
+        steps:
+        - name: c
+          type: conditional
+          config:
+            condition: true
+            then:
+            - {name: a, type: fail, on_failure: {action: continue}}
+            - name: b
+              type: wait_for_event
+              config: {event_type: go, timeout: 2s}
+              on_timeout: {action: pause}
+              depends_on: [{step: a, on: complete}]
+        - {name: z, type: noop, depends_on: [c]}
+    """).time(2)
+    assert story.status == "paused"
+    story.take(SkipStep(**BY, step="a"))
+    story.take(Resume(**BY))
+    assert (story.status, story.of("b", "c", "z")) == ("completed", ["skipped", "completed", "completed"])
+
+
 def test_a_step_in_a_construct_that_has_given_its_lock_back_is_not_run_again_alone() -> None:
     story = Played(LOCKED).done("x").failed("y")
     assert "which has given its lock back" in refused(story, Rerun(**BY, step="x"), "cannot-reopen")

@@ -120,7 +120,10 @@ def _redone() -> list[Story]:
     done.when(Rerun(**BY, step="a"))
     done.when(Pause(**BY))
     done.when(CompleteStep(**BY, step="a", force=True))
-    return [loop, dead, done]
+    items = told(f"steps: [{{name: a, {WORK}, for_each: {{items: [1]}}, on_failure: {{action: pause}}}}]")
+    items.failed("a[0]")
+    items.when(Rerun(**BY, step="a", keep_items=True))
+    return [loop, dead, done, items]
 
 
 def _rolled_back() -> Story:

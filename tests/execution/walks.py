@@ -147,6 +147,7 @@ def _by_hand() -> Iterator[Played]:
     yield _paused()
     yield from _forked()
     yield _paused_by_steps()
+    yield _items_kept()
     yield from _going_on()
     yield _run_again()
     yield _rolled_back()
@@ -206,6 +207,16 @@ def _paused_by_steps() -> Played:
     story.done("c", result={})
     story.take(Terminate(**BY))
     return story
+
+
+def _items_kept() -> Played:
+    """Of items of which one has failed, and paused the execution, the others are kept."""
+    pauses = "on_failure: {action: pause}"
+    story = Played(f"steps: [{{name: a, type: work, for_each: {{items: [1, 2]}}, {pauses}}}]")
+    story.done("a[0]").failed("a[1]")
+    story.take(Rerun(**BY, step="a", keep_items=True))
+    story.take(Resume(**BY))
+    return story.done("a[1]")
 
 
 def _going_on() -> Iterator[Played]:

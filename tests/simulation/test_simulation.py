@@ -41,6 +41,7 @@ TOO_RARE: set[Move] = {
     ("execution", "paused", "ExecutionAdmitted"),  # a place comes while an execution that waits for it is paused
     ("step", "retrying", "FallbackStarted"),  # the next try of a step that the engine does itself cannot begin
     ("step", "retrying", "AttemptFailed"),  # the same, where a failure is to halt the execution
+    ("step", "retrying", "StepReopened"),  # items are kept of a step whose failure has paused the execution
     ("step", "running", "ApprovalRequested"),  # no task of the simulation asks people
 }
 """Moves that need more coincidences than so few seeds have, or are not simulated; the stories of

@@ -99,6 +99,7 @@ def record_owed(turn: Turn) -> None:
     for region, node in owed:
         if _is_at_work(region):
             _find_dead(turn, region, node)
+            note_through(turn, region)
     delayed, turn.run.delayed = turn.run.delayed, []
     for one, delay in delayed:
         if _is_at_work(one.region):

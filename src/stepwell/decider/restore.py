@@ -212,10 +212,10 @@ def _open(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Fou
 
 def _reopen(run: Run, one: Instance, step: StepState, found: Mapping[str, list[Found]]) -> None:
     """Open again the regions of a construct; those of which nothing is left have been seen to be through, but for that
-    of a step whose end is about to be said."""
+    of a step whose end is about to be said, and those of which a dead path was the last that is left."""
     for inner in inner_regions(run, one, step):
         restore(run, inner, found)
-        if not inner.is_through or _is_settled_in(run, inner):
+        if not inner.is_through or _is_settled_in(run, inner) or _is_owed(run, inner):
             if one.regions is None:
                 one.regions = {}
             one.regions[inner.path] = inner
@@ -229,6 +229,11 @@ def _is_settled_in(run: Run, region: Region) -> bool:
         return False
     name, path, _ = split_key(run.settled)
     return path == region.path and name in region.graph.nodes
+
+
+def _is_owed(run: Run, region: Region) -> bool:
+    """Whether steps of it never run, and that is still to be recorded."""
+    return not region.stopped and any(other is region for other, _ in run.owed)
 
 
 def inner_regions(run: Run, one: Instance, step: StepState) -> Iterator[Region]:

@@ -206,8 +206,9 @@ def _failed_items(tree: Tree, one: Instance, step: StepState) -> Redo:
     redo = Redo()
     if one.node.kind != "for_each":
         raise Conflict(f"step {one.key!r} has no for_each: there are no items to keep", code="no-items")
-    if step.status is not StepStatus.RUNNING and not is_reopenable(one):
-        message = f"step {one.key!r} cannot keep its items: it has given its lock back"
+    because = _why_not_kept(one, step)
+    if because:
+        message = f"step {one.key!r} cannot keep its items: {because}"
         raise Conflict(message, code="cannot-reopen", hint=f"run {one.key!r} again as a whole")
     for region in tree.inside(one, step):
         for item, item_step in tree.of(region):
@@ -217,6 +218,14 @@ def _failed_items(tree: Tree, one: Instance, step: StepState) -> Redo:
         raise Conflict(f"all items of step {one.key!r} have completed: there is nothing to run again", code="no-items")
     redo.reopened[one.key] = step.iteration
     return redo
+
+
+def _why_not_kept(one: Instance, step: StepState) -> str:
+    if step.block == "fallback":
+        return "it failed, and something else stands in for it"
+    if step.status is not StepStatus.RUNNING and not is_reopenable(one):
+        return "it has given its lock back"
+    return ""
 
 
 def _reset_behind(tree: Tree, redo: Redo, one: Instance) -> None:

@@ -124,6 +124,7 @@ STEP_TRANSITIONS: Final[Mapping[tuple[S, type], S]] = {
     (S.CANCELLED, StepReset): S.PENDING,
     (S.COMPENSATED, StepReset): S.PENDING,
     (S.RUNNING, StepReopened): S.RUNNING,
+    (S.RETRYING, StepReopened): S.RUNNING,  # it goes on with the try that failed, rather than begin another
     (S.COMPLETED, StepReopened): S.RUNNING,
     (S.FAILED, StepReopened): S.RUNNING,
     (S.CANCELLED, StepReopened): S.RUNNING,
