@@ -19,6 +19,9 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from tests.servers import watcher
+from tests.servers.certificates import certificates
+
 PATIENCE: Final = 20.0
 """Seconds that the server has to come up."""
 
@@ -54,6 +57,11 @@ class NatsServer:
         self._port = -1
 
     @property
+    def port(self) -> int:
+        """The port on which it listens."""
+        return self._port
+
+    @property
     def url(self) -> str:
         """Where it listens."""
         return f"nats://127.0.0.1:{self._port}"
@@ -69,6 +77,7 @@ class NatsServer:
         log = (self._folder / "nats.log").open("ab")
         with log:
             self._process = subprocess.Popen([self._binary, "-c", str(settings)], stdout=log, stderr=log)
+        watcher.note(self._process.pid, self._folder)
         until = time.monotonic() + PATIENCE
         while (port := self._listening()) is None:
             if self._process.poll() is not None or time.monotonic() > until:
@@ -81,6 +90,7 @@ class NatsServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait(PATIENCE)
+            watcher.forget(self._process.pid)
             (self._folder / f"nats-server_{self._process.pid}.ports").unlink(missing_ok=True)
             self._process = None
 
@@ -134,6 +144,13 @@ def new_server(
     server = NatsServer(nats_binary(), users, max_payload, more, jetstream=jetstream)
     server.start()
     return server
+
+
+def tls_settings(*, verify: bool = False) -> str:
+    """A line of the configuration of a server that insists on encryption; with `verify` on certificates of clients."""
+    own = certificates()
+    lines = f'cert_file: "{own.server}", key_file: "{own.server_key}", ca_file: "{own.authority}"'
+    return f"tls: {{{lines}, verify: {'true' if verify else 'false'}}}"
 
 
 @functools.cache

@@ -21,6 +21,8 @@ from typing import Any, Final
 
 import pytest
 
+from tests.servers import watcher
+
 PATIENCE: Final = 60.0
 """Seconds that the server has to come up or to end."""
 
@@ -93,6 +95,7 @@ class PostgresServer:
                 cwd=self._folder,
                 **self._as,
             )
+        watcher.note(self._process.pid, self._folder)
         until = time.monotonic() + PATIENCE
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > until:
@@ -104,6 +107,7 @@ class PostgresServer:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(PATIENCE)
+            watcher.forget(self._process.pid)
             self._process = None
 
     def kill(self) -> None:
@@ -116,6 +120,7 @@ class PostgresServer:
             until = time.monotonic() + PATIENCE
             while any(_lives(pid) for pid in family) and time.monotonic() < until:
                 time.sleep(0.002)
+            watcher.forget(self._process.pid)
             self._process = None
 
     def freeze(self) -> None:
@@ -160,19 +165,7 @@ class PostgresServer:
         """The server's process and those that it has started."""
         if self._process is None:
             return []
-        return [self._process.pid, *(pid for pid, parent in _parents() if parent == self._process.pid)]
-
-
-def _parents() -> list[tuple[int, int]]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            found.append((int(entry.name), int(fields[1])))
-    return found
+        return watcher.family(self._process.pid)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -19,6 +19,9 @@ from typing import Final
 
 import pytest
 
+from tests.servers import watcher
+from tests.servers.certificates import certificates
+
 PATIENCE: Final = 90.0
 """Seconds that the server has to come up."""
 LARGEST: Final = 1_000_000
@@ -34,9 +37,19 @@ class RabbitServer:
     def __init__(self) -> None:
         self._epmd_binary = _epmd()
         self._folder = Path(tempfile.mkdtemp(prefix="stepwell-rabbitmq-"))
-        self._port, self._distribution, self._epmd_port = (_free_port() for _ in range(3))
+        self._port, self._distribution, self._epmd_port, self._tls_port = (_free_port() for _ in range(4))
         self._name = f"stepwell-{os.getpid()}-{next(_numbers)}@localhost"
-        (self._folder / "rabbitmq.conf").write_text(f"max_message_size = {LARGEST}\n")
+        own = certificates()
+        settings = {
+            "max_message_size": LARGEST,
+            "listeners.ssl.default": f"127.0.0.1:{self._tls_port}",
+            "ssl_options.cacertfile": own.authority,
+            "ssl_options.certfile": own.server,
+            "ssl_options.keyfile": own.server_key,
+            "ssl_options.verify": "verify_peer",
+            "ssl_options.fail_if_no_peer_cert": "true",
+        }
+        (self._folder / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
         (self._folder / "plugins").write_text("[].")
         self._epmd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -45,6 +58,11 @@ class RabbitServer:
     def url(self) -> str:
         """Where it listens."""
         return f"amqp://guest:guest@127.0.0.1:{self._port}/"
+
+    @property
+    def tls_url(self) -> str:
+        """Where it listens for encrypted connections of clients that have a certificate."""
+        return f"amqps://guest:guest@127.0.0.1:{self._tls_port}/"
 
     @property
     def port(self) -> int:
@@ -61,9 +79,11 @@ class RabbitServer:
         with (self._folder / "server.log").open("ab") as log:
             if self._epmd is None:
                 self._epmd = subprocess.Popen([self._epmd_binary], env=environment, stdout=log, stderr=log)
+                watcher.note(self._epmd.pid, self._folder)
             self._server = subprocess.Popen(
                 [str(_SCRIPT)], env=environment, stdout=log, stderr=log, cwd=self._folder, start_new_session=True
             )
+            watcher.note(self._server.pid, self._folder)
         until = time.monotonic() + PATIENCE
         while not _answers(self._port):
             if self._server.poll() is not None or time.monotonic() > until:
@@ -75,6 +95,7 @@ class RabbitServer:
         if self._server is not None:
             os.killpg(self._server.pid, signal.SIGKILL)  # a session of its own, of nothing but this server
             self._server.wait(PATIENCE)
+            watcher.forget(self._server.pid)
             self._server = None
 
     def close(self) -> None:
@@ -83,6 +104,7 @@ class RabbitServer:
         if self._epmd is not None:
             self._epmd.kill()
             self._epmd.wait(PATIENCE)
+            watcher.forget(self._epmd.pid)
             self._epmd = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
