@@ -1,13 +1,13 @@
 """What every broker must do, whatever it is.
 
-A test module of a broker subclasses `BrokerConformance` and provides the fixture `open_harness`.
+A test module of a broker subclasses `BrokerConformance` and provides `new_harness`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 import pytest
@@ -24,15 +24,27 @@ SHORT = 0.3
 class BrokerHarness(ABC):
     """A broker with nothing in it that concerns a test."""
 
-    broker: Broker
+    def __init__(self) -> None:
+        self._opened: list[Broker] = []
+        self.broker = self.other()
 
     @abstractmethod
     async def topic(self, name: str = "orders") -> str:
         """The name of a new topic of this test."""
 
     @abstractmethod
+    def new_broker(self) -> Broker:
+        """The broker, as one more node sees it."""
+
     def other(self) -> Broker:
-        """The same broker, as another node sees it."""
+        """The same broker, as another node sees it; it is closed with the harness."""
+        self._opened.append(self.new_broker())
+        return self._opened[-1]
+
+    async def close(self) -> None:
+        """Nobody uses it any more."""
+        for broker in self._opened:
+            await broker.close()
 
     keeps_order: bool = True
     """Whether what is given back comes again before what is behind it."""
@@ -71,8 +83,24 @@ async def until_lost(subscription: Subscription) -> None:
             await subscription.pull(1, 0.2)
 
 
-class BrokerConformance:
+class BrokerConformance(ABC):
     """The tests."""
+
+    @abstractmethod
+    def new_harness(self) -> BrokerHarness:
+        """What a test has to itself."""
+
+    @pytest.fixture
+    async def open_harness(self) -> AsyncIterator[OpenHarness]:
+        opened: list[BrokerHarness] = []
+
+        async def open_() -> BrokerHarness:
+            opened.append(self.new_harness())
+            return opened[-1]
+
+        yield open_
+        for harness in opened:
+            await harness.close()
 
     async def test_a_message_comes_as_it_was_published(self, open_harness: OpenHarness) -> None:
         harness = await open_harness()

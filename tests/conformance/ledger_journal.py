@@ -14,7 +14,7 @@ from stepwell.ports.ledger import Chain, FeedRow, JournalRow
 from stepwell.ports.records import Handle
 from stepwell.ports.store import Store
 from tests.conformance.ledger import bodies_of, entry, journal
-from tests.conformance.store import LATER, NOW, TTL, OpenStore, Scene, StorePlace, change, creation
+from tests.conformance.store import LATER, NOW, TTL, OpenStore, Scene, StorePlace, change, creation, event
 
 
 class JournalConformance(StorePlace):
@@ -105,6 +105,18 @@ class JournalConformance(StorePlace):
         assert await store.forget_journal("nothing", LATER) == 0
         assert bodies_of(await journal(store, "log")) == "56789link"
         assert bodies_of(await journal(store)) == "kept"
+
+    async def test_several_that_forget_at_once_delete_everything_once(self, open_store: OpenStore) -> None:
+        stores = [await open_store() for _ in range(3)]
+        for _ in range(3):
+            await stores[0].write([], NOW, entries=[entry("x", kind="log", at=0) for _ in range(1_000)])
+        for number in range(30):
+            await stores[0].publish(event(f"e{number}"), NOW, NOW + 1)
+        counts = await asyncio.gather(*[each.forget_journal("log", 1) for each in stores])
+        events = await asyncio.gather(*[each.forget_events(NOW + 1) for each in stores])
+        assert (sum(counts), sum(events)) == (3_000, 30)
+        assert await journal(stores[0], "log") == []
+        assert await stores[0].forget_events(NOW + 1) == 0
 
     async def test_the_number_of_a_forgotten_entry_is_not_given_again(self, store: Store) -> None:
         await store.write([], NOW, entries=[entry(), entry()])

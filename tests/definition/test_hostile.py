@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from stepwell.base.spans import Source
 from stepwell.definition.diagnostics import InvalidDefinition, render_all
 from stepwell.definition.document import SpecDoc, StepDoc
-from stepwell.definition.loading import load, load_or_raise
+from stepwell.definition.loading import load
 from stepwell.definition.reading import known_keys
 from stepwell.definition.settings import SETTINGS
+from stepwell.dialects.loading import load_or_raise
 from tests.definition.documents import HEAD, codes, found, loaded, spec, steps, the
 
 LETHAL = {

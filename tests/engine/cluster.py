@@ -14,7 +14,6 @@ from stepwell.definition.model import WorkflowDefinition
 from stepwell.engine.engine import Engine, Limits
 from stepwell.engine.membership import Joining
 from stepwell.execution.codec import Codec
-from stepwell.execution.work import Report
 from stepwell.store.memory.content import Content
 from stepwell.store.memory.store import MemoryStore
 from tests.engine.world import SECOND, HandDispatcher, PlainCipher
@@ -118,10 +117,10 @@ class Node:
     async def die(self) -> None:
         """The process is killed: nothing is given up."""
         self.freeze()
-        for task in [*self.engine._background._tasks, self.engine._committer._task]:
+        for task in [*self.engine._ground.background._tasks, self.engine._loop.committer._task]:
             if task is not None:
                 task.cancel()
-        await asyncio.gather(*self.engine._background._tasks, return_exceptions=True)
+        await asyncio.gather(*self.engine._ground.background._tasks, return_exceptions=True)
         content = self.cluster.content
         content.connected.remove(self.memory._on_posted)
         content.cluster.listeners.remove(self.memory._on_node)
@@ -134,16 +133,7 @@ class Node:
 
     async def done(self, step: str, result: Any = None) -> None:
         """The oldest attempt of the step at work here ends."""
-        id_, assignment = next((id_, one) for id_, one in self.work.out.items() if one.step == step)
-        del self.work.out[id_]
-        report = Report(
-            execution=assignment.execution,
-            step=step,
-            attempt=assignment.attempt,
-            started_at=self.clock.now(),
-            result=result,
-        )
-        self.engine.report(report)
+        self.engine.report(self.work.end(step, self.clock.now(), result))
         await self.cluster.clock.settle()
 
 
@@ -218,7 +208,7 @@ async def a_cluster(*names: str) -> AsyncIterator[Cluster]:
         for node in list(cluster.nodes):
             node.store.cut = False
             await node.thaw()
-            node.engine._telling.under_way.clear()
+            node.engine._loop.outgoing.telling.under_way.clear()
             await node.engine.close()
             await node.memory.close()
 

@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 async def settled(world: World) -> None:
-    await world.engine._committer.drained()
+    await world.engine._loop.committer.drained()
     await world.clock.settle()
 
 

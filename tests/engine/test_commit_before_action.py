@@ -107,4 +107,4 @@ async def test_waiting_for_the_end_gives_the_recorded_state() -> None:
         await world.done("a", 5)
         assert (await waiting).steps["a"].output == 5
         assert (await world.engine.ended(execution)).status is ExecutionStatus.COMPLETED
-        assert world.engine._waiters._waiting == {}
+        assert world.engine._loop.ends._waiters._waiting == {}

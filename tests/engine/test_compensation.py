@@ -62,7 +62,7 @@ async def test_one_that_waits_for_an_operator_takes_no_memory_and_is_there_after
         await world.done("end", error=BOOM)
         page = await world.store.list(ExecutionQuery(statuses=("compensating",)))
         assert [(each.id, each.summary.hot) for each in page.items] == [(execution, False)]
-        assert world.engine._loaded.get(execution) is None
+        assert world.engine._ground.loaded.get(execution) is None
         await world.crash()
         assert world.work.steps() == []
         await world.engine.operate(execution, Compensate(by="ada", reason="now"))
@@ -92,12 +92,12 @@ def register(world: World, *workflows: WorkflowDefinition) -> None:
 
     def with_registry(owner: str = "first") -> Engine:
         engine = original(owner)
-        engine._children._named = named
+        engine._incoming.children._named = named
         return engine
 
     original = world.new_engine
     world.new_engine = with_registry  # type: ignore[method-assign]
-    world.engine._children._named = named
+    world.engine._incoming.children._named = named
 
 
 async def test_a_sub_workflow_undoes_itself_when_its_parent_fails_whatever_is_cut_off_in_between() -> None:

@@ -7,7 +7,7 @@ import asyncio
 from stepwell.base.errors import FenceLost
 from stepwell.ports.measures import Measures
 from tests.decider.story import step, workflow
-from tests.engine.world import SECOND, World, a_world
+from tests.engine.world import SECOND, a_world
 
 
 class Measured(Measures):
@@ -32,18 +32,9 @@ class Measured(Measures):
         self.lost += 1
 
 
-def measured(world: World) -> Measured:
-    """What the world's engine measures from now on."""
-    measures = Measured()
-    engine = world.engine
-    for part in (engine, engine._committer, engine._due, engine._publishing):
-        part._measures = measures
-    return measures
-
-
 async def test_every_commit_is_measured_with_its_size_and_duration() -> None:
-    async with a_world() as world:
-        measures = measured(world)
+    measures = Measured()
+    async with a_world(measures=measures) as world:
         world.gate.open.clear()
         plan = world.plan(workflow(step("a")))
         starting = asyncio.gather(*(world.engine.start(plan, None) for _ in range(3)))
@@ -56,8 +47,8 @@ async def test_every_commit_is_measured_with_its_size_and_duration() -> None:
 
 
 async def test_a_timer_that_is_fired_late_says_how_late() -> None:
-    async with a_world() as world:
-        measures = measured(world)
+    measures = Measured()
+    async with a_world(measures=measures) as world:
         await world.start(workflow(step("w", type="wait", config={"for": "2s"})))
         await world.start(workflow(step("w", type="wait", config={"for": "1h"})))
         await world.clock.advance(2 * SECOND)
@@ -69,17 +60,17 @@ async def test_a_timer_that_is_fired_late_says_how_late() -> None:
 
 
 async def test_events_are_counted_and_duplicates_apart() -> None:
-    async with a_world() as world:
-        measures = measured(world)
+    measures = Measured()
+    async with a_world(measures=measures) as world:
         await world.publish("go")
         await world.publish("go")
         assert measures.events == [("go", False), ("go", True)]
 
 
 async def test_a_shard_that_was_taken_over_is_counted() -> None:
-    async with a_world() as world:
-        measures = measured(world)
-        world.engine._on_failure(FenceLost("taken over"))
+    measures = Measured()
+    async with a_world(measures=measures) as world:
+        world.engine._ground.failure.note(FenceLost("taken over"))
         assert measures.lost == 1
         assert world.engine.failure is not None
 

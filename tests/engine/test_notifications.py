@@ -37,7 +37,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 async def settled(world: World) -> None:
     """What was decided is stored, also where a thread does that."""
-    await world.engine._committer.drained()
+    await world.engine._loop.committer.drained()
     await world.clock.settle()
 
 
@@ -69,7 +69,7 @@ async def test_the_end_does_not_wait_for_deliveries_and_they_do_not_wait_for_a_p
         await world.done("@1.2", LOST)
         await world.done("@1.1", DONE)
         assert await outcomes(world, execution) == ["delivered", "undelivered"]
-        assert world.engine._loaded.get(execution) is None
+        assert world.engine._ground.loaded.get(execution) is None
 
 
 async def test_after_a_crash_what_was_not_recorded_is_sent_again_with_the_same_key(store: Store) -> None:
@@ -98,11 +98,11 @@ async def test_an_execution_that_waits_stays_until_everybody_was_told() -> None:
     async with a_world() as world:
         execution = await world.start(workflow(step("a", on_failure=told), wait))
         await world.done("a", error=BOOM)
-        assert world.engine._loaded.get(execution) is not None
+        assert world.engine._ground.loaded.get(execution) is not None
         await world.crash()
         assert world.work.steps() == ["@1.1"]
         await world.done("@1.1", DONE)
-        assert world.engine._loaded.get(execution) is None
+        assert world.engine._ground.loaded.get(execution) is None
         await world.publish("go")
         assert (await world.state(execution)).status is ExecutionStatus.COMPLETED
 
@@ -163,7 +163,7 @@ async def test_a_shard_with_nothing_but_deliveries_left_is_taken_over(store: Sto
         await world.start(telling())
         await world.done("a", error=BOOM)
         await settled(world)
-        assert list(await store.shards()) == [world.engine._ownership.home]
+        assert list(await store.shards()) == [world.engine._ground.ownership.home]
         for key in ("@1.1", "@1.2"):
             await world.done(key, DONE)
         await settled(world)

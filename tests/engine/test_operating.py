@@ -108,7 +108,7 @@ async def test_a_paused_execution_with_nothing_at_work_needs_no_memory_and_no_al
     async with a_world() as world:
         id_ = await world.start(document("steps: [{name: w, type: wait, config: {for: 1h}, delay: 1s}]"))
         await ask(world, id_, Pause(**BY))
-        assert world.engine._loaded.get(id_) is None
+        assert world.engine._ground.loaded.get(id_) is None
         await world.clock.advance(10 * SECOND)
         assert await world.statuses(id_) == {"w": "waiting"}
         assert await world.store.next_wake([0]) is None
@@ -497,7 +497,7 @@ async def family() -> AsyncIterator[tuple[World, str, str]]:
         async def named(name: str, version: str | None) -> Plan:
             return plan
 
-        world.engine._children._named = named
+        world.engine._incoming.children._named = named
         parent = await world.start(PARENT)
         yield world, parent, (await world.store.children(parent))[0]
 

@@ -18,7 +18,7 @@ def waits(name: str = "w", *after: str, **config: Any) -> Any:
 async def test_a_parked_execution_is_not_in_memory_and_listed_as_waiting() -> None:
     async with a_world() as world:
         execution = await world.start(workflow(waits()))
-        assert list(world.engine._loaded) == []
+        assert list(world.engine._ground.loaded) == []
         stored = await world.store.load(execution)
         assert stored is not None
         assert stored.summary.status == "waiting"
@@ -125,4 +125,4 @@ async def test_an_event_published_by_another_process_is_found_when_the_inbox_is_
         assert published.engine_present
         await world.clock.advance(10 * SECOND)  # a lease is renewed, at the latest
         assert (await world.state(execution)).status is ExecutionStatus.COMPLETED
-        assert await world.store.inbox(world.engine._ownership.home) == []
+        assert await world.store.inbox(world.engine._ground.ownership.home) == []

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
+from stepwell.base.errors import StoreError
+from stepwell.decider.plan import Plan
 from stepwell.execution.status import ExecutionStatus
 from stepwell.policy.retry import RetryPolicy
 from tests.decider.story import step, workflow
@@ -117,3 +121,36 @@ async def test_a_long_history_is_loaded_from_a_snapshot() -> None:
         await world.crash()
         await world.done(names[-1])
         assert (await world.state(execution)).status is ExecutionStatus.COMPLETED
+
+
+async def test_one_that_cannot_be_run_here_keeps_no_other_from_going_on(caplog: pytest.LogCaptureFixture) -> None:
+    waiting = {"event_type": "go", "timeout": 3600}
+    lost = workflow(step("a"), name="lost")
+    waits = workflow(step("w", type="wait_for_event", config=waiting), step("after", "w"), name="waits")
+    times = workflow(step("t", type="wait", config={"for": 90}), step("later", "t"), name="times")
+    async with a_world() as world:
+        for each in (lost, waits, times):
+            await world.start(each)
+        other = await world.start(workflow(step("b"), step("c", "b")))
+        unknown = {each.digest for each in (lost, waits, times)}
+        known = world._plan
+
+        async def plan(digest: str) -> Plan:
+            if digest in unknown:
+                raise StoreError("it needs a task that nobody knows", code="unusable-definition")
+            return await known(digest)
+
+        world._plan = plan  # type: ignore[method-assign]
+        await world.crash()
+        assert world.work.steps() == ["b"]
+        await world.publish("go")
+        await world.clock.advance(60 * SECOND)
+        assert world.engine.failure is None
+        await world.done("b")
+        await world.done("c")
+        assert (await world.state(other)).status is ExecutionStatus.COMPLETED
+        said = [record for record in caplog.records if "does not go on here" in record.message]
+        assert len(said) == 3, "once for each"
+        unknown.clear()
+        await world.crash()
+        assert sorted(world.work.steps()) == ["a", "after", "later"], "what came meanwhile has waited"

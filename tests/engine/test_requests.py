@@ -78,7 +78,7 @@ async def test_what_cannot_be_run_here_stays_for_an_engine_that_can(caplog: pyte
         async def unusable(digest: str) -> Plan:
             raise StoreError("it needs a task that nobody knows", code="unusable-definition")
 
-        known, world.engine._requests._plans = world.engine._requests._plans, unusable
+        known, world.engine._incoming.requests._plans = world.engine._incoming.requests._plans, unusable
         await world.engine.publish(PAID, [request(world)])
         (item,) = await world.store.inbox(0)
         assert item.kind == REQUEST

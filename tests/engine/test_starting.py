@@ -139,11 +139,11 @@ async def test_an_engine_that_lost_its_shard_stops_and_writes_nothing_more() -> 
         execution = await world.start(ONE)
         world.clock.set(world.clock.now() + 60 * SECOND)  # it was frozen; its lease has run out
         other = world.new_engine("other")
-        await other.open(world.engine._ownership.home)
+        await other.open(world.engine._ground.ownership.home)
         try:
             with pytest.raises(StepwellError):
                 await asyncio.gather(world.done("a", "stale"), world.engine.ended(execution))
-            assert isinstance(world.engine._failure, FenceLost)
+            assert isinstance(world.engine.failure, FenceLost)
             assert (await other.state(execution)).steps["a"].status == "running"
         finally:
             await other.close()
@@ -173,7 +173,7 @@ async def test_a_defect_in_deciding_on_one_execution_does_not_stop_the_others(
         broken, sound = await world.start(ONE), await world.start(workflow(step("b")))
         waiting = asyncio.create_task(world.engine.ended(broken))
         await world.clock.settle()
-        hot = world.engine._loaded.get(broken)
+        hot = world.engine._ground.loaded.get(broken)
         assert hot is not None
         hot.run.plan = None  # type: ignore[assignment]
         await world.done("a")

@@ -17,6 +17,7 @@ from stepwell.execution.event import Event
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.work import Assignment, Report
+from stepwell.ports.measures import Measures
 from stepwell.ports.records import Batch, Published
 from stepwell.ports.store import Store
 from stepwell.ports.work import Dispatcher
@@ -55,6 +56,19 @@ class HandDispatcher(Dispatcher):
 
     async def close(self) -> None:
         self.closed = True
+
+    def end(self, step: str, at: int, result: Any = None, error: ErrorInfo | None = None) -> Report:
+        """The oldest attempt of the step ends: the report on it."""
+        id_, assignment = next((id_, one) for id_, one in self.out.items() if one.step == step)
+        del self.out[id_]
+        return Report(
+            execution=assignment.execution,
+            step=step,
+            attempt=assignment.attempt,
+            started_at=at,
+            result=result,
+            error=error,
+        )
 
     def steps(self) -> list[str]:
         """The steps at work, in the order in which they were dispatched."""
@@ -96,11 +110,12 @@ class Watcher:
 class World:
     """One engine after the other on one store."""
 
-    def __init__(self, store: Store, clock: VirtualClock, limits: Limits) -> None:
+    def __init__(self, store: Store, clock: VirtualClock, limits: Limits, measures: Measures | None = None) -> None:
         self.store = store
         self.gate = Gate(store)
         self.clock = clock
         self.limits = limits
+        self.measures = measures
         self.codec = Codec(PlainCipher())
         self.plans: dict[str, Plan] = {}
         self.new_work: Callable[[], HandDispatcher] = HandDispatcher
@@ -119,6 +134,7 @@ class World:
             self.limits,
             self.watcher,
             self._entropy,
+            measures=self.measures,
         )
         engine.connect(self.work)
         return engine
@@ -142,14 +158,14 @@ class World:
     async def crash(self) -> None:
         """All that is in memory is gone, as after a power cut; a new engine takes the shards over."""
         dead = self.engine
-        for task in [*dead._background._tasks, dead._committer._task]:
+        for task in [*dead._ground.background._tasks, dead._loop.committer._task]:
             if task is not None:
                 task.cancel()
-        await asyncio.gather(*dead._background._tasks, return_exceptions=True)
+        await asyncio.gather(*dead._ground.background._tasks, return_exceptions=True)
         dead._upkeep.close()
-        dead._admission.close()
-        dead._gatekeeper.close()
-        dead._due.close()
+        dead._loop.admission.close()
+        dead._loop.outgoing.gatekeeper.close()
+        dead._loop.due.close()
         self.clock.set(self.clock.now() + 60 * SECOND)  # its leases run out
         self.work = self.new_work()
         self.engine = self.new_engine("second")
@@ -158,17 +174,7 @@ class World:
 
     async def done(self, step: str, result: Any = None, error: ErrorInfo | None = None) -> None:
         """The oldest attempt of the step at work ends."""
-        id_, assignment = next((id_, one) for id_, one in self.work.out.items() if one.step == step)
-        del self.work.out[id_]
-        report = Report(
-            execution=assignment.execution,
-            step=step,
-            attempt=assignment.attempt,
-            started_at=self.clock.now(),
-            result=result,
-            error=error,
-        )
-        self.engine.report(report)
+        self.engine.report(self.work.end(step, self.clock.now(), result, error))
         await self.clock.settle()
 
     async def publish(self, type: str, id: str = "e1", **data: Any) -> Published:  # noqa: A002
@@ -185,16 +191,18 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(limits: Limits | None = None, store: Store | None = None) -> AsyncIterator[World]:
+async def a_world(
+    limits: Limits | None = None, store: Store | None = None, measures: Measures | None = None
+) -> AsyncIterator[World]:
     """An engine that is open, on a fresh memory store unless one is given."""
     store = store or MemoryStore()
     await store.open()
-    world = World(store, VirtualClock(), limits or Limits())
+    world = World(store, VirtualClock(), limits or Limits(), measures)
     await world.engine.open()
     try:
         yield world
     finally:
         world.gate.open.set()
-        world.engine._telling.under_way.clear()  # no time passes in which they could arrive
+        world.engine._loop.outgoing.telling.under_way.clear()  # no time passes in which they could arrive
         await world.engine.close()
         await store.close()

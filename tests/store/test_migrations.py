@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from pathlib import Path
 
 import apsw
 import pytest
 
+from stepwell.base.clock import SystemClock
 from stepwell.base.errors import StoreError
 from stepwell.base.version import VERSION
 from stepwell.ports.records import Batch, Change, Handle, HistoryRow, LockRequest, NewExecution, Summary
@@ -22,7 +24,7 @@ from stepwell.store.statements import Migration, load_migrations, load_statement
 from tests.conformance.store import NOW, RUNNING, TTL, event, new_execution
 from tests.conformance.store_registry import register
 
-SCHEMA = Path(sqlite_schema.__file__).parent / "sql" / "sqlite" / "schema.sql"
+SCHEMA = Path(sqlite_schema.__file__).parents[1] / "sql" / "sqlite" / "schema.sql"
 
 RELEASED = {
     1: "878a979ced9a11f2c084dc2a373a83962859855efc056d7ebe40dc00eb2ae150",
@@ -137,6 +139,24 @@ async def test_an_older_database_is_refused_unless_it_may_be_migrated(
     await make(path)
     assert (await SqliteStore(path).status()).schema_version == CURRENT + 1
     assert {"more", "even_more"} <= schema_of(apsw.Connection(str(path))).keys()
+
+
+async def test_a_database_that_an_older_engine_is_at_work_on_is_not_migrated(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = SqliteStore(path)
+    await older.open()
+    lease = await older.acquire(None, "engine", SystemClock().now(), TTL)
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", [*MIGRATIONS, NEXT_MIGRATION])
+    monkeypatch.setattr(sqlite_care, "MIGRATIONS", [*MIGRATIONS, NEXT_MIGRATION])
+    error = await refusal(path)
+    assert error.code == "store-in-use"
+    assert f"is in use by process {os.getpid()} on " in error.message
+    assert (await older.status()).schema_version == CURRENT
+    await older.release([lease])
+    await older.close()
+    await make(path)
+    assert (await SqliteStore(path).status()).schema_version == CURRENT + 1
 
 
 async def test_a_migration_that_fails_leaves_the_database_as_it_was(

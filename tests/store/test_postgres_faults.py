@@ -15,6 +15,7 @@ import pytest
 from stepwell.base.errors import FenceLost, StoreError
 from stepwell.ports.ledger import Write
 from stepwell.ports.records import DuplicateStart, Handle, InboxItem, LockRequest
+from stepwell.store.postgres import link as postgres_link
 from stepwell.store.postgres import writer as postgres_writer
 from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.store import (
@@ -147,6 +148,28 @@ async def test_a_commit_that_arrived_before_the_shard_was_taken_over_counts(scen
         await doubtful
         with pytest.raises(FenceLost):
             await scene.append(change(handle, 3))
+        assert await rows_of(other, "a") == [(1, b"created"), (2, SIGN)]
+
+
+async def test_a_commit_of_several_statements_that_arrived_before_the_shard_was_taken_over_is_not_made_again(
+    scene: Scene, proxy: Proxy
+) -> None:
+    handle, other_handle = await scene.create("a"), await scene.create("b")
+    await scene.append(change(other_handle, locks_taken=[LockRequest("till", 1, "", NOW)]))
+    await scene.append(consumed=[item.id for item in await scene.inbox()])
+    await scene.store.publish(event("early"), NOW, LATER)
+    post = InboxItem(shard=7, kind="start", payload=b"p")
+    begun = change(handle, 2, SIGN, waits_begun=[wait()], locks_taken=[LockRequest("till", 1, "pay", NOW)])
+    async with opened(postgres_server().url(schema=_schema(scene.store))) as other:
+        proxy.once(COMMIT, "arrives", refuses=True)
+        released = change(other_handle, 3, locks_released=[("till", "")])
+        doubtful = asyncio.ensure_future(scene.append(begun, released, posts=[post]))
+        await proxy.met.wait()
+        await other.acquire(scene.lease.shard, "other", NOW + TTL, TTL)
+        proxy.refuses = False
+        assert await doubtful
+        assert [item.payload for item in await other.inbox(7)] == [b"p"]
+        assert [item.kind for item in await other.inbox(scene.lease.shard)] == ["early_event", "lock_granted"]
         assert await rows_of(other, "a") == [(1, b"created"), (2, SIGN)]
 
 
@@ -321,6 +344,76 @@ async def test_an_outage_that_lasts_too_long_is_an_error_and_the_store_goes_on_a
         await scene.append(change(handle, 2))
         assert not _is_out(store)
         assert [seq for seq, _ in await rows_of(store, "a")] == [1, 2]
+
+
+async def tried(proxy: Proxy, times: int) -> None:
+    """So many connections more were tried."""
+    made = proxy.made
+    async with asyncio.timeout(PATIENCE):
+        while proxy.made - made < times:
+            await asyncio.sleep(0.01)
+
+
+async def test_who_outlasts_the_server_waits_as_long_as_it_takes_and_hurries_when_told_to(
+    proxy: Proxy, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_link, "_HASTE", SECOND // 10)
+    async with opened(url, reconnect=SECOND // 10, outlasts=True) as store:
+        scene = await scene_on(store)
+        handle = await scene.create("a")
+        assert store.away_for == 0
+        proxy.refuses = True
+        proxy.cut()
+        waiting = asyncio.ensure_future(scene.append(change(handle, 2)))
+        await tried(proxy, 15)
+        assert not waiting.done()
+        assert store.away_for > 0.1
+        proxy.refuses = False
+        await asyncio.wait_for(waiting, PATIENCE)
+        assert store.away_for == 0
+        proxy.refuses = True
+        proxy.cut()
+        waiting = asyncio.ensure_future(scene.append(change(handle, 3)))
+        await tried(proxy, 5)
+        store.hasten()
+        with pytest.raises(StoreError) as raised:
+            await asyncio.wait_for(waiting, PATIENCE)
+        assert raised.value.code == "store-unavailable"
+
+
+async def test_the_end_of_an_outage_is_noticed_though_nobody_waits_for_it_any_more(proxy: Proxy, url: str) -> None:
+    async with opened(url, outlasts=True) as store:
+        await store.inbox(0)
+        proxy.refuses = True
+        proxy.cut()
+        reading = asyncio.ensure_future(store.inbox(0))
+        await tried(proxy, 2)
+        reading.cancel()
+        assert _is_out(store)
+        proxy.refuses = False
+        async with asyncio.timeout(PATIENCE):
+            while _is_out(store):
+                await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_says_nothing_is_found_out_and_one_that_is_slow_is_not(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_link, "_SILENT", 0.1)
+    async with opened(url, outlasts=True) as store:
+        await store._read(lambda connection: connection.fetchval("SELECT pg_sleep(0.5)"))
+        assert not _is_out(store)
+        server = postgres_server()
+        server.freeze()
+        try:
+            reading = asyncio.ensure_future(store.inbox(0))
+            async with asyncio.timeout(PATIENCE):
+                while not _is_out(store):
+                    await asyncio.sleep(0.01)
+            assert store.away_for > 0.1, "since it was asked"
+        finally:
+            server.thaw()
+        await asyncio.wait_for(reading, PATIENCE)
 
 
 @pytest.mark.parametrize("sign", [SIGN, COMMIT])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
@@ -15,7 +14,7 @@ from stepwell.ports.records import InboxItem
 from stepwell.store.postgres.store import PostgresStore
 from tests.conformance.store import NOW, PATIENCE, SECOND, TTL
 from tests.servers.postgres import postgres_server
-from tests.store.processes import child, line_of
+from tests.store.processes import acknowledged_before_kills, assert_nothing_lost, child, line_of
 
 
 @pytest.fixture
@@ -38,23 +37,8 @@ def test_processes_that_make_a_store_at_once_all_find_it_theirs(url: str) -> Non
 
 
 async def test_every_acknowledged_row_survives_a_kill_and_no_commit_is_half_there(url: str) -> None:
-    chance = random.Random(7)
-    acknowledged: dict[tuple[str, str], int] = {}
-    for _ in range(2):
-        with child("append", url) as process:
-            _, first, second = line_of(process).split()
-            for _ in range(chance.randrange(1, 100)):
-                acknowledged[first, second] = int(line_of(process))
-            process.kill()
-    store = PostgresStore(url)
-    await store.open()
-    for names, seq in acknowledged.items():
-        here, there = [[row.seq for row in await store.history(name, limit=100_000)] for name in names]
-        assert here == there, "both rows of a commit are there, or none"
-        assert here == list(range(1, len(here) + 1))
-        assert len(here) >= seq
-    assert [problem for problem in await store.check() if "definition" not in problem] == []
-    await store.close()
+    acknowledged = acknowledged_before_kills(url, kills=2, most=100)
+    await assert_nothing_lost(PostgresStore(url), acknowledged)
 
 
 async def test_the_shard_of_a_killed_process_is_free_at_once(store: PostgresStore, url: str) -> None:

@@ -99,3 +99,13 @@ async def test_only_others_are_notified_and_once_for_many_items(store: PostgresS
     await store.post(others)
     await asyncio.sleep(0.05)
     assert wire.taken() == alone + 1
+
+
+async def test_who_owns_what_is_one_question_and_counts_nothing(store: PostgresStore, proxy: Proxy) -> None:
+    await store.claim(range(2), "one", NOW, TTL)
+    await store.owners()
+    wire, made = Wire(proxy), proxy.made
+    owners = await store.owners()
+    assert (wire.taken(), proxy.made - made) == (1, 0)
+    assert owners == (await store.status()).owners
+    assert [(each["shard"], each["owner"]) for each in owners] == [(0, "one"), (1, "one")]

@@ -22,7 +22,7 @@ from tests.conformance.ledger import entry
 from tests.conformance.store import NOW, event, scene_on
 from tests.servers.postgres import postgres_server
 
-FOLDER = Path(postgres_schema.__file__).parent / "sql" / "postgres"
+FOLDER = Path(postgres_schema.__file__).parents[1] / "sql" / "postgres"
 
 CURRENT = len(MIGRATIONS)
 NEXT_MIGRATION = Migration(

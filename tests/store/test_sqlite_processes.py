@@ -15,28 +15,13 @@ from stepwell.ports.ledger import FeedRow, JournalQuery
 from stepwell.ports.records import Handle, InboxItem
 from stepwell.store.sqlite.store import SqliteStore
 from tests.conformance.store import NOW, PATIENCE, SECOND, TTL, creation, scene_on
-from tests.store.processes import child, line_of
+from tests.store.processes import acknowledged_before_kills, assert_nothing_lost, child, line_of
 
 
 async def test_every_acknowledged_row_survives_a_kill_and_no_commit_is_half_there(tmp_path: Path) -> None:
     path = tmp_path / "stepwell.db"
-    chance = random.Random(7)
-    acknowledged: dict[tuple[str, str], int] = {}
-    for _ in range(4):
-        with child("append", path) as process:
-            _, first, second = line_of(process).split()
-            for _ in range(chance.randrange(1, 200)):
-                acknowledged[first, second] = int(line_of(process))
-            process.kill()
-    store = SqliteStore(path)
-    await store.open()
-    for names, seq in acknowledged.items():
-        here, there = [[row.seq for row in await store.history(name, limit=100_000)] for name in names]
-        assert here == there, "both rows of a commit are there, or none"
-        assert here == list(range(1, len(here) + 1))
-        assert len(here) >= seq
-    assert [problem for problem in await store.check() if "definition" not in problem] == []
-    await store.close()
+    acknowledged = acknowledged_before_kills(path, kills=4, most=200)
+    await assert_nothing_lost(SqliteStore(path), acknowledged)
 
 
 async def test_of_a_write_everything_or_nothing_survives_a_kill(tmp_path: Path) -> None:

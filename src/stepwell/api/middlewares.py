@@ -13,6 +13,7 @@ from stepwell.api.context import ServerContext
 from stepwell.api.known_paths import KnownPaths
 from stepwell.api.methods import Head, Options
 from stepwell.api.origins import Hosts, Origins, allowed_origins
+from stepwell.api.outages import Outages
 from stepwell.api.response_headers import ResponseHeaders
 
 Middleware = Callable[[ASGIApp, ServerContext], ASGIApp]
@@ -26,6 +27,7 @@ MIDDLEWARES: Sequence[Middleware] = (
     Options,
     KnownPaths,
     Origins,
+    Outages,
     Authentication,
     Authorization,
     Head,

@@ -103,6 +103,7 @@ class Health:
         return [
             Check("server", "it is about to end" if is_closing else None),
             Check("engine", self._engine_problem()),
+            Check("executions", self._execution_problem(), is_grave=False),
             Check("store", store),
             *([] if store is not None else [Check("inbox", await self._inbox_problem())]),
             *(
@@ -117,6 +118,12 @@ class Health:
         if self._engine.failure is not None:
             return f"it has stopped ({self._engine.failure.code})"
         return None if self._engine.shards else "it owns no shard"
+
+    def _execution_problem(self) -> str | None:
+        unusable = self._engine.unusable
+        return (
+            f"{len(unusable)} do not go on here, for their definitions cannot be run; see the log" if unusable else None
+        )
 
     async def _store_problem(self) -> str | None:
         """Whether it can be written, found out by writing it."""
@@ -152,7 +159,12 @@ class Health:
         stuck = []
         shards = list(self._engine.shards)
         items = await self._store.inboxes(dict.fromkeys(shards, 0), _LOOKED_AT)
-        first = {item.shard: item.id for item in reversed(items) if item.kind not in _WAITING}
+        unusable = self._engine.unusable
+        first = {
+            item.shard: item.id
+            for item in reversed(items)
+            if item.kind not in _WAITING and item.execution not in unusable
+        }
         for shard in shards:
             oldest = first.get(shard, 0)
             known, since = self._oldest.get(shard, (0, now))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import cached_property
@@ -15,7 +16,7 @@ from stepwell.app.approval_care import ApprovalCare
 from stepwell.app.approval_minding import ApprovalMinder
 from stepwell.app.approvals import Approvals
 from stepwell.app.brokers import Brokers, open_brokers
-from stepwell.app.cluster import Cluster, is_cluster, joining_of
+from stepwell.app.cluster import Cluster, Load, is_cluster, joining_of, with_others
 from stepwell.app.configuration import Configuration
 from stepwell.app.dead_letters import DeadLetters
 from stepwell.app.feed import LifecycleFeed
@@ -45,15 +46,17 @@ from stepwell.app.telling import People
 from stepwell.app.webhooks import Webhooks
 from stepwell.app.workflows import Workflows
 from stepwell.base.clock import Clock, SystemClock
+from stepwell.base.errors import StoreError
 from stepwell.ports.store import Store
 from stepwell.ports.work import Observer
 from stepwell.telemetry.metrics import Gauges, Metrics
-from stepwell.worker.queues import Queues
 
 if TYPE_CHECKING:
     from stepwell.telemetry.exposition import Exposition
 
 T = TypeVar("T")
+_COUNTED_WITHIN: Final = 2.0
+"""Seconds that the store has to say what it holds."""
 
 
 class Parts:
@@ -114,14 +117,42 @@ class Parts:
         return Exposition(self.metrics)
 
     async def gauges(self) -> Gauges:
-        """What metrics show that is looked up rather than counted."""
-        engine, worker = self.session.engine, self.session.worker
-        in_line = worker.load()["in_line"] or 0
-        if self.session.queues is not None:
-            in_line += sum(queue.waiting for queue in self.session.queues.states())
-        gauges = gauges_of(await self.monitoring.census(), engine.gates(), engine.load()["in_line"] or 0, in_line)
+        """What metrics show that is looked up rather than counted.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        executions, tasks = self._in_line()
+        try:
+            async with asyncio.timeout(_COUNTED_WITHIN):
+                census = await self.monitoring.census()
+        except TimeoutError:
+            message = f"the store did not say within {_COUNTED_WITHIN:g} s what it holds"
+            raise StoreError(message, code="store-unavailable") from None
+        gauges = gauges_of(census, self.session.engine.gates(), executions, tasks)
         figures = [figure for each in self._services if isinstance(each, Brokers) for figure in each.figures()]
         return msgspec.structs.replace(gauges, brokers=figures)
+
+    async def gauges_of_all(self) -> Gauges:
+        """The same of all nodes together.
+
+        Raises:
+            StoreError: the store cannot be asked.
+        """
+        return with_others(await self.gauges(), self.session.engine)
+
+    def load(self) -> Load:
+        """What there is to do here, for the others to know."""
+        queues = self.session.queues.states() if self.session.queues is not None else ()
+        waits = {queue.name: queue.waiting for queue in queues if queue.waiting}
+        is_open = [gate.name for gate in self.session.engine.gates() if gate.state == "open"]
+        return Load(waits, sum(self._in_line()), is_open)
+
+    def _in_line(self) -> tuple[int, int]:
+        """Executions, and attempts, that stand in line here."""
+        queues = self.session.queues.states() if self.session.queues is not None else ()
+        tasks = (self.session.worker.load()["in_line"] or 0) + sum(queue.waiting for queue in queues)
+        return self.session.engine.load()["in_line"] or 0, tasks
 
     def service(self, kind: type[T]) -> T:
         """The service of this class, which `SERVICES` opened.
@@ -165,7 +196,7 @@ def _feed(parts: Parts) -> AbstractAsyncContextManager[LifecycleFeed]:
 
 
 def _alerts(parts: Parts) -> AbstractAsyncContextManager[Alerts]:
-    figures = Figures(parts.store, parts.monitoring, parts.gauges, parts.clock.now)
+    figures = Figures(parts.store, parts.monitoring, parts.gauges_of_all, parts.clock.now)
     engine = parts.session.engine
     return Alerts(parts.configuration, parts.store, figures, parts.people, parts.clock, lambda: engine.leads).open()
 
@@ -182,7 +213,15 @@ def _schedules(parts: Parts) -> AbstractAsyncContextManager[Schedules]:
 
 
 def _minder(parts: Parts) -> AbstractAsyncContextManager[ApprovalMinder]:
-    minder = ApprovalMinder(parts.store, parts.approvals, parts.people, parts.clock)
+    engine = parts.session.engine
+    minder = ApprovalMinder(
+        parts.store,
+        parts.approvals,
+        parts.people,
+        parts.clock,
+        lambda: engine.leads,
+        lambda: [each.name for each in engine.nodes],
+    )
     parts.bell.add(minder)
     return minder.open()
 
@@ -244,10 +283,10 @@ async def open_server(
     metrics = Metrics(node_name())
     lines = LifecycleLines() if configuration.logging.level in ("warning", "error") else None  # else the session's
     bell = Bell(*observers, metrics, *([lines] if lines is not None else []))
-    standing: list[Queues] = []
+    opened: list[Parts] = []
 
-    def waiting() -> dict[str, int]:
-        return {each.name: each.waiting for queues in standing for each in queues.states() if each.waiting}
+    def load() -> Load:
+        return opened[0].load() if opened else Load()
 
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(
@@ -262,14 +301,13 @@ async def open_server(
                 clock=clock,
                 measures=metrics,
                 keeps_logs=True,
-                joins=joining_of(configuration, metrics.node, url, waiting) if is_cluster(configuration) else None,
+                joins=joining_of(configuration, metrics.node, url, load) if is_cluster(configuration) else None,
             )
         )
-        if session.queues is not None:
-            standing.append(session.queues)
         metrics.attach(session.engine.peek)
         parts = Parts(configuration, registries, session, clock, bell, metrics)
-        for watched in session.remote.services() if session.remote is not None else ():
+        opened.append(parts)
+        for watched in session.remote.services():
             parts.add(watched)
         with parts.health.watching():
             for service in services:

@@ -7,9 +7,11 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -39,13 +41,14 @@ from stepwell.engine.engine import Engine, Limits
 from stepwell.engine.membership import Joining
 from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
+from stepwell.execution.work import Assignment
 from stepwell.ports.measures import Measures
 from stepwell.ports.services import Cipher, SecretSource
 from stepwell.ports.store import Store
 from stepwell.ports.work import Observer, TaskHandler
 from stepwell.services.cipher import AesCipher, LazyCipher, LazyKeyFile, MissingCipher, RingCipher, environment_keys
 from stepwell.services.registry import ServiceTable
-from stepwell.services.secret_table import KeyRing, SecretTable
+from stepwell.services.secret_table import KeyRing, Keys, SecretTable
 from stepwell.services.secrets import CombinedSecrets, DirectorySecrets, EnvironmentSecrets
 from stepwell.store.factory import is_on_server, sqlite_path, store_for, without_password
 from stepwell.tasks.builtin import builtin_handlers
@@ -74,36 +77,219 @@ class Session(msgspec.Struct, frozen=True):
     secret_store: SecretStore
     allowances: Allowances
     services: ServiceTable
-    tracing: Tracing | None = None
-    handlers: Mapping[str, TaskHandler] = {}
-    queues: Queues | None = None
-    remote: RemoteWork | None = None
+    tracing: Tracing | None
+    handlers: Mapping[str, TaskHandler]
+    queues: Queues | None
+    remote: RemoteWork
 
 
-def configured_store(configuration: Configuration) -> Store:
+def configured_store(configuration: Configuration, *, outlasts: bool = False) -> Store:
     """The configured store, not yet open.
+
+    Args:
+        outlasts: see `store.factory.store_for`.
 
     Raises:
         ConfigurationError: (code `invalid-store`) there is no such store; (code `missing-library`) it needs something
             that is not installed.
     """
     section = configuration.state_store
-    return store_for(section.url, plugins_of(configuration.plugins).stores(), reconnect=section.reconnect)
+    others = plugins_of(configuration.plugins).stores()
+    return store_for(section.url, others, reconnect=section.reconnect, outlasts=outlasts)
 
 
 @asynccontextmanager
-async def open_store(configuration: Configuration, *, migrate: bool = True) -> AsyncIterator[Store]:
+async def open_store(
+    configuration: Configuration, *, migrate: bool = True, outlasts: bool = False
+) -> AsyncIterator[Store]:
     """The configured store, open.
+
+    Args:
+        outlasts: of a server, whose process outlasts its database; see `store.factory.store_for`.
 
     Raises:
         StoreError: it cannot be used; see `ports.Store.open`.
     """
-    store = configured_store(configuration)
+    store = configured_store(configuration, outlasts=outlasts)
     await store.open(migrate=migrate)
     try:
         yield store
     finally:
         await store.close()
+
+
+class _Wiring:
+    """The parts of a session, each made when another one, or the session, needs it first.
+
+    Raises:
+        ConfigurationError: something configured is wrong.
+    """
+
+    def __init__(
+        self, configuration: Configuration, registries: Registries, store: Store, clock: Clock, announce: Announce
+    ) -> None:
+        self._configuration = configuration
+        self._registries = registries
+        self._store = store
+        self._clock = clock
+        self._announce = announce
+        self._codec = Codec(cipher_for(configuration, announce))
+        self._outbox = Outbox(configuration.events.sinks, self._codec)
+        self._services = ServiceTable(services_of(configuration), clock)
+        self._plugins = plugins_of(configuration.plugins)
+        self._plugins.register(registries)
+        add_packs(configuration.packs, registries)
+        self._engine: Engine | None = None
+
+    def session(self, engine: Engine, *, has_queues: bool, keeps_logs: bool) -> Session:
+        """The whole, on this engine, which is connected to who does its work."""
+        self._engine = engine
+        worker = self._worker(engine, keeps_logs=keeps_logs)
+        remote = self._remote(engine, worker, has_queues=has_queues)
+        engine.connect(remote.dispatcher)
+        if self._tracing is not None:
+            self._tracing.attach(engine.peek)
+            show_traces(self._tracing)
+        if self._configuration.events.brokers() and not has_queues:
+            _log.warning("brokers are configured: only a server (stepwell serve) reads topics and tells sinks")
+        return Session(
+            engine,
+            self._definitions,
+            self._store,
+            self._codec,
+            worker,
+            self._triggering,
+            self._secrets,
+            SecretStore(self._store, self._keys, self._clock),
+            self._allowances,
+            self._services,
+            self._tracing,
+            self._handlers,
+            remote.queues,
+            remote,
+        )
+
+    # ── What it runs ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def engine(self, observer: Observer | None, measures: Measures | None, joins: Joining | None) -> Engine:
+        """An engine; see `open_session`."""
+        configuration, definitions = self._configuration, self._definitions
+        return Engine(
+            self._store,
+            self._codec,
+            self._clock,
+            definitions.plan,
+            owner_name(),
+            limits_of(configuration),
+            together(observer, self._tracing, lines_of(configuration)),
+            service_gates=service_gates_of(configuration),
+            named_plans=lambda name, version: definitions.plan_named(Reference(name, version)),
+            measures=measures,
+            joins=joins,
+        )
+
+    @cached_property
+    def _allowances(self) -> Allowances:
+        return Allowances(self._configuration.security, self._store, self._clock)
+
+    @cached_property
+    def _definitions(self) -> Definitions:
+        configuration = self._configuration
+        catalogue = catalogue_of(
+            self._registries,
+            set(self._handlers),
+            self._services.names(),
+            policies_of(configuration),
+            self._channels.keys(),
+            self._plugins,
+            configuration.events.brokers().keys(),
+        )
+        return Definitions(self._store, catalogue, self._allowances.check_start)
+
+    @cached_property
+    def _triggering(self) -> Triggering:
+        return Triggering(self._store, self._definitions.stored, self._allowances.check_start)
+
+    @cached_property
+    def _tracing(self) -> Tracing | None:
+        return tracing_of(self._configuration)
+
+    # ── What its steps do ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _keys(self) -> Keys:
+        return keys_of(self._configuration.state_store.url, self._announce)
+
+    @cached_property
+    def _secrets(self) -> CombinedSecrets:
+        stored = SecretTable(self._store, KeyRing(self._keys))
+        return secrets_of(self._configuration, [stored, *self._plugins.secrets()])
+
+    @cached_property
+    def _channels(self) -> Mapping[str, Any]:
+        return channels_of(self._configuration)
+
+    @cached_property
+    def _handlers(self) -> Mapping[str, TaskHandler]:
+        configuration, registries, secrets = self._configuration, self._registries, self._secrets
+        return {
+            **builtin_handlers(
+                self._services,
+                registries.tasks,
+                registries.rules,
+                channels=self._channels,
+                notifiers=self._plugins.notifiers(),
+                models=registries.models
+                or models_of(configuration, registries, lambda value: opened(value, secrets, [])),
+                directory=directory_of(configuration),
+                guard=guard_of(configuration),
+            ),
+            **capable_handlers(configuration),
+            "emit_event": EmitEventHandler(self._publish, self._clock),
+            **registries.handlers_of_executors(),
+            **self._plugins.handlers(),
+        }
+
+    async def _publish(self, event: Event, trace: str) -> bool:
+        """An event that a step emits."""
+        assert self._engine is not None, "steps run when there is an engine"
+        now = self._clock.now()
+        told = self._outbox.writes(event, trace, now)
+        published = await self._triggering.publish_by(self._engine, event, now, writes=told, trace=trace)
+        return not published.duplicate
+
+    # ── Who does their work ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _traceparent(self) -> Callable[[Assignment], str | None] | None:
+        return self._tracing.traceparent if self._tracing is not None else None
+
+    def _worker(self, engine: Engine, *, keeps_logs: bool) -> LocalWorker:
+        execution = self._configuration.execution
+        return LocalWorker(
+            self._handlers,
+            engine.report,
+            self._clock,
+            self._secrets,
+            max_concurrent=execution.max_concurrent_tasks,
+            queue_timeout=execution.queuing.timeout,
+            traceparent=self._traceparent,
+            is_known=keeps_logs,
+        )
+
+    def _remote(self, engine: Engine, worker: LocalWorker, *, has_queues: bool) -> RemoteWork:
+        return RemoteWork(
+            self._configuration,
+            worker,
+            self._handlers,
+            self._plugins.dispatchers(),
+            engine.report,
+            self._clock,
+            self._secrets,
+            self._traceparent,
+            recorded=engine.recorded,
+            has_queues=has_queues,
+        )
 
 
 @asynccontextmanager
@@ -133,137 +319,30 @@ async def open_session(
         keeps_logs: somebody keeps what tasks log; see `telemetry.logs.TaskLines`.
         joins: how the engine shares shards with others on the store; None for one with a shard of its own.
     """
-    if store is None:
-        async with (
-            open_store(configuration) as own,
-            open_session(
-                configuration,
-                registries,
-                store=own,
-                shard=shard,
-                take_over=take_over,
-                has_queues=has_queues,
-                observer=observer,
-                announce=announce,
-                clock=clock,
-                measures=measures,
-                keeps_logs=keeps_logs,
-                joins=joins,
-            ) as session,
-        ):
-            yield session
-        return
     clock = clock or SystemClock()
-    await check_key(store, configuration.state_store.url, clock.now(), os.environ)
-    codec = Codec(cipher_for(configuration, announce))
-    services = ServiceTable(services_of(configuration), clock)
-    channels = channels_of(configuration)
-    plugins = plugins_of(configuration.plugins)
-    plugins.register(registries)
-    add_packs(configuration.packs, registries)
-
-    outbox = Outbox(configuration.events.sinks, codec)
-
-    async def publish(event: Event, trace: str) -> bool:
-        now = clock.now()
-        told = outbox.writes(event, trace, now)
-        return not (await triggering.publish_by(engine, event, now, writes=told, trace=trace)).duplicate
-
-    keys = keys_of(configuration.state_store.url, announce)
-    secret_store = SecretStore(store, keys, clock)
-    secret_source = secrets_of(configuration, [SecretTable(store, KeyRing(keys)), *plugins.secrets()])
-    handlers = {
-        **builtin_handlers(
-            services,
-            registries.tasks,
-            registries.rules,
-            channels=channels,
-            notifiers=plugins.notifiers(),
-            models=registries.models
-            or models_of(configuration, registries, lambda value: opened(value, secret_source, [])),
-            directory=directory_of(configuration),
-            guard=guard_of(configuration),
-        ),
-        **capable_handlers(configuration),
-        "emit_event": EmitEventHandler(publish, clock),
-        **registries.handlers_of_executors(),
-        **plugins.handlers(),
-    }
-    names, policies = services.names(), policies_of(configuration)
-    brokers = configuration.events.brokers().keys()
-    catalogue = catalogue_of(registries, set(handlers), names, policies, channels.keys(), plugins, brokers)
-    allowances = Allowances(configuration.security, store, clock)
-    definitions = Definitions(store, catalogue, allowances.check_start)
-    execution = configuration.execution
-    tracing = tracing_of(configuration)
-    engine = Engine(
-        store,
-        codec,
-        clock,
-        definitions.plan,
-        owner_name(),
-        limits_of(configuration),
-        together(observer, tracing, lines_of(configuration)),
-        service_gates=service_gates_of(configuration),
-        named_plans=lambda name, version: definitions.plan_named(Reference(name, version)),
-        measures=measures,
-        joins=joins,
-    )
-    traceparent = tracing.traceparent if tracing is not None else None
-    worker = LocalWorker(
-        handlers,
-        engine.report,
-        clock,
-        secret_source,
-        max_concurrent=execution.max_concurrent_tasks,
-        queue_timeout=execution.queuing.timeout,
-        traceparent=traceparent,
-        is_known=keeps_logs,
-    )
-    remote = RemoteWork(
-        configuration,
-        worker,
-        handlers,
-        plugins.dispatchers(),
-        engine.report,
-        clock,
-        secret_source,
-        traceparent,
-        has_queues=has_queues,
-    )
-    engine.connect(remote.dispatcher)
-    if tracing is not None:
-        tracing.attach(engine.peek)
-        show_traces(tracing)
-    triggering = Triggering(store, definitions.stored, allowances.check_start)
-    if configuration.events.brokers() and not has_queues:
-        _log.warning("brokers are configured: only a server (stepwell serve) reads topics and tells sinks")
-    try:
+    async with AsyncExitStack() as stack:
+        if store is None:
+            store = await stack.enter_async_context(open_store(configuration))
+        await check_key(store, configuration.state_store.url, clock.now(), os.environ)
+        wiring = _Wiring(configuration, registries, store, clock, announce)
+        engine = wiring.engine(observer, measures, joins)
+        session = wiring.session(engine, has_queues=has_queues, keeps_logs=keeps_logs)
+        remote, tracing = session.remote, session.tracing
+        if tracing is not None:
+            stack.push_async_callback(_closed, asyncio.to_thread, tracing.close)
+        stack.push_async_callback(_closed, engine.close)
+        stack.push_async_callback(_closed, remote.close)
+        stack.callback(store.hasten)
         packs = [pack for folder in configuration.packs for pack in registries.packs[folder]]
-        await register_workflows(packs, definitions, clock.now(), this_user())
+        await register_workflows(packs, session.definitions, clock.now(), this_user())
         await remote.open()
         await engine.open(shard, take_over=take_over, behind=shards_shared(configuration))
-        yield Session(
-            engine,
-            definitions,
-            store,
-            codec,
-            worker,
-            triggering,
-            secret_source,
-            secret_store,
-            allowances,
-            services,
-            tracing,
-            handlers,
-            remote.queues,
-            remote,
-        )
-    finally:
-        await asyncio.shield(remote.close())
-        await asyncio.shield(engine.close())
-        if tracing is not None:
-            await asyncio.shield(asyncio.to_thread(tracing.close))
+        yield session
+
+
+async def _closed(close: Callable[..., Awaitable[None]], *args: object) -> None:
+    """Close it, all of it, even when whoever waits for that is cancelled meanwhile."""
+    await asyncio.shield(close(*args))
 
 
 def directory_of(configuration: Configuration) -> Path | None:

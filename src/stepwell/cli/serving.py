@@ -34,11 +34,12 @@ _PHRASES: Final = {"Address already in use": "something else listens there alrea
 
 
 def serve(host: str, port: int, setup: Setup, *, insecure: bool) -> int:
-    """Serve until the process is told to end.
+    """Serve until the process is told to end, or the engine has stopped: whoever supervises the process starts it anew.
 
     Raises:
         UsageError: (code `address-unusable`) nothing can listen there. ConfigurationError: (code `missing-library`)
-            what a server needs is not installed; (code `open-server`) it would be open to everybody. StoreError.
+            what a server needs is not installed; (code `open-server`) it would be open to everybody. StoreError. Why
+            the engine has stopped.
     """
     with output_kept_clean():
         configuration = configuration_of(setup)
@@ -123,18 +124,26 @@ async def _serve(
     interrupts = Interrupts()
     with interrupts.listening():
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(open_store(configuration))
-            warning = await check_binding(configuration, store, host, insecure=insecure)
-            url = url_of(host, listening) if host not in _ANY_ADDRESS else None
-            opening = open_server(configuration, registries, store=store, announce=say, url=url)
-            parts = await stack.enter_async_context(opening)
-            context = ServerContext(parts, hosts_of(configuration, host))
+
+            async def opened() -> ServerContext:
+                store = await stack.enter_async_context(open_store(configuration, outlasts=True))
+                warning = await check_binding(configuration, store, host, insecure=insecure)
+                url = url_of(host, listening) if host not in _ANY_ADDRESS else None
+                opening = open_server(configuration, registries, store=store, announce=say, url=url)
+                parts = await stack.enter_async_context(opening)
+                say(f"stepwell {VERSION}: {await _counted(store)}")
+                if warning is not None:
+                    say(f"warning: {warning}")
+                return ServerContext(parts, hosts_of(configuration, host))
+
+            try:
+                context = await interrupts.wait_for(opened())
+            except Interrupted:
+                say("stopped before anything was served")
+                return
             server = _server(serving_app(context), configuration)
             settle_process()
             serving = asyncio.create_task(server.serve(sockets=[listening]))
-            say(f"stepwell {VERSION}: {await _counted(store)}")
-            if warning is not None:
-                say(f"warning: {warning}")
             say(f"serving {url_of(host, listening)}/api/v1, described at {url_of(host, listening)}/docs")
             await _until_told(interrupts, serving, server, context)
 
@@ -150,16 +159,24 @@ async def _counted(store: Store) -> str:
 async def _until_told(
     interrupts: Interrupts, serving: asyncio.Task[None], server: uvicorn.Server, context: ServerContext
 ) -> None:
+    """Raises: StepwellError: why the engine has stopped."""
+    engine, is_told = context.parts.session.engine, False
+    stopped = asyncio.create_task(engine.stopped())
+
     async def going_on() -> None:
-        await asyncio.shield(serving)
+        await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
 
     try:
         await interrupts.wait_for(going_on())
     except Interrupted:
+        is_told = True
         await _drain(interrupts, server, context)
+    stopped.cancel()
     context.closing.set()
     server.should_exit = True
     await serving
+    if engine.failure is not None and not is_told:
+        raise engine.failure
 
 
 async def _drain(interrupts: Interrupts, server: uvicorn.Server, context: ServerContext) -> None:
@@ -175,6 +192,7 @@ async def _drain(interrupts: Interrupts, server: uvicorn.Server, context: Server
     longest = f"for {format_duration(drain)} at most" if drain else "not waited for"
     say(f"stopping: requests under way are answered, and attempts at work may end, {longest}; once more stops at once")
     context.closing.set()
+    context.parts.store.hasten()
     await engine.drain(drain)
 
 

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from stepwell.base.durations import SECOND
 from stepwell.base.instants import from_rfc3339
-from stepwell.definition import document as doc
 from stepwell.definition.building_policies import plain
 from stepwell.definition.context import Context
 from stepwell.definition.cron import EXPECTED, cron_problem
@@ -18,6 +17,7 @@ from stepwell.definition.places import TRIGGER
 from stepwell.definition.reading import read, wrong_type
 from stepwell.definition.settings_checks import check_filter
 from stepwell.definition.text import shortened
+from stepwell.definition.trigger_document import ScheduleDoc, TriggerDoc, WebhookDoc
 
 _KINDS: tuple[Literal["event", "schedule", "webhook", "topic"], ...] = ("event", "schedule", "webhook", "topic")
 _SHORTEST = SECOND
@@ -52,7 +52,7 @@ def _check_paths(triggers: Sequence[Trigger], context: Context) -> None:
 
 
 def _trigger(entry: Any, path: Path, context: Context) -> Trigger | None:
-    written = read(doc.TriggerDoc, entry, path, context.findings)
+    written = read(TriggerDoc, entry, path, context.findings)
     if written is None:
         return None
     kinds = [kind for kind in _KINDS if getattr(written, kind) is not None]
@@ -95,7 +95,7 @@ def _check_filter(written: Any, path: Path, context: Context) -> None:
         context.template(written, path, TRIGGER)
 
 
-def _check_schedule(written: doc.ScheduleDoc, path: Path, context: Context) -> None:
+def _check_schedule(written: ScheduleDoc, path: Path, context: Context) -> None:
     findings = context.findings
     given = written.given("cron", "every", "at")
     if len(given) != 1:
@@ -119,7 +119,7 @@ def _check_schedule(written: doc.ScheduleDoc, path: Path, context: Context) -> N
         findings.add("bad-schedule", message, (*path, "timezone"), hint=hint)
 
 
-def _check_webhook(written: doc.WebhookDoc, path: Path, context: Context) -> None:
+def _check_webhook(written: WebhookDoc, path: Path, context: Context) -> None:
     if not _WEBHOOK_PATH.fullmatch(written.path) or len(written.path) > _LONGEST_PATH or ".." in written.path:
         message = f"{shortened(written.path)!r} cannot be the path of a webhook"
         hint = "letters, digits, '_', '-', '.' and '~', in parts with a slash between them, such as github/pushes"

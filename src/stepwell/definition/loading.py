@@ -12,7 +12,7 @@ from stepwell.base.derive import digest
 from stepwell.base.spans import Source
 from stepwell.definition.building import Parts, build
 from stepwell.definition.context import Context, Known
-from stepwell.definition.diagnostics import Diagnostic, InvalidDefinition
+from stepwell.definition.diagnostics import Diagnostic
 from stepwell.definition.findings import Findings
 from stepwell.definition.model import SpanIndex, WorkflowDefinition
 from stepwell.definition.parsing import DocumentSpans, read_tree
@@ -110,18 +110,6 @@ def load_tree(
     spans = spans or SpanIndex(DocumentSpans(source))
     content = content or digest(source.text.encode())
     return Loaded(_definition(parts, source, dialect, spans, content), findings.sorted())
-
-
-def load_or_raise(source: Source, *, known: Known | None = None) -> WorkflowDefinition:
-    """As `load`, for callers that can do nothing with findings.
-
-    Raises:
-        InvalidDefinition: with all findings, when there is an error among them.
-    """
-    loaded = load(source, known=known)
-    if loaded.definition is None:
-        raise InvalidDefinition(loaded.diagnostics, source)
-    return loaded.definition
 
 
 def _definition(parts: Parts, source: Source, dialect: str, spans: SpanIndex, content: str) -> WorkflowDefinition:

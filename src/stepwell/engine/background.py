@@ -31,15 +31,16 @@ class Background:
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Have the work done."""
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
+        """Have the work done; the task that does it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
+        return task
 
-    def spawn_kept(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    def spawn_kept(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> asyncio.Task[None]:
         """Have work done that is done again before long: when the store cannot do it now, that is no failure."""
-        self.spawn(_tried_again_later(work))
+        return self.spawn(_tried_again_later(work))
 
     async def close(self) -> None:
         """Stop everything, and wait until it has ended."""
@@ -79,6 +80,7 @@ class Upkeep:
         self._clock = clock
         self._background = background
         self.renewed: Callable[[], None] = lambda: None
+        self._under_way: dict[str, asyncio.Task[None]] = {}
         self._renew_alarm = Alarm(clock, self._renew)
         self._forget_alarm = Alarm(clock, self._forget)
 
@@ -95,14 +97,20 @@ class Upkeep:
 
     def _renew(self) -> None:
         self._renew_alarm.set(self._clock.now() + RENEW_EVERY)
-        self._background.spawn_kept(self._renew_leases)
+        self._begin("renew", self._renew_leases)
         self.renewed()
 
     def _forget(self) -> None:
         now = self._clock.now()
         self._forget_alarm.set(now + FORGET_EVERY)
-        self._background.spawn_kept(lambda: self._store.forget_events(now))
-        self._background.spawn_kept(lambda: self._store.forget_results(now))
+        self._begin("events", lambda: self._store.forget_events(now))
+        self._begin("results", lambda: self._store.forget_results(now))
+
+    def _begin(self, name: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Have it done, unless it is being done: in a long outage of the store it would pile up."""
+        before = self._under_way.get(name)
+        if before is None or before.done():
+            self._under_way[name] = self._background.spawn_kept(work)
 
 
 async def _tried_again_later(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from stepwell.base.clock import Clock
 from stepwell.base.errors import Conflict
 from stepwell.base.ids import execution_id
 from stepwell.decider.create import Start, create
@@ -14,33 +13,16 @@ from stepwell.decider.decide import decide
 from stepwell.decider.plan import Plan
 from stepwell.decider.run import Run
 from stepwell.decider.turn import Decision
-from stepwell.engine.admission import Admission
 from stepwell.engine.committer import SHARD_LOST
 from stepwell.engine.forking import Forked, prepare_fork
+from stepwell.engine.ground import Ground
 from stepwell.engine.hot import Hot
-from stepwell.engine.loaded import Loaded
-from stepwell.engine.ownership import Ownership
-from stepwell.execution.codec import Codec
+from stepwell.engine.loaded import recorded_state
+from stepwell.engine.loop import Loop
 from stepwell.execution.evolve import begin
 from stepwell.execution.history import ExecutionCreated
 from stepwell.execution.inputs import Begin
-from stepwell.execution.state import ExecutionState
 from stepwell.ports.records import DuplicateStart, Handle, InboxItem, NewExecution
-from stepwell.ports.store import Store
-
-
-class Submit(Protocol):
-    """Has a decision committed."""
-
-    def __call__(
-        self,
-        hot: Hot,
-        decision: Decision,
-        at: int,
-        consumed: Sequence[int] = ...,
-        create: NewExecution | None = ...,
-        started: asyncio.Future[str] | None = ...,
-    ) -> None: ...
 
 
 class _Turns:
@@ -52,37 +34,18 @@ class _Turns:
 
 
 class Beginning:
-    """Creates executions.
+    """Creates executions."""
 
-    Args:
-        ownership: knows in which shards those that a caller starts may live.
-        state: what is recorded of an execution.
-        default_timeout: the bound on active time of workflows that name none, in microseconds.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        codec: Codec,
-        clock: Clock,
-        entropy: Callable[[int], bytes],
-        loaded: Loaded,
-        admission: Admission,
-        submit: Submit,
-        ownership: Ownership,
-        state: Callable[[str], Awaitable[ExecutionState]],
-        default_timeout: int | None,
-    ) -> None:
-        self._store = store
-        self._codec = codec
-        self._clock = clock
-        self._entropy = entropy
-        self._loaded = loaded
-        self._admission = admission
-        self._submit = submit
-        self._ownership = ownership
-        self._state = state
-        self._default_timeout = default_timeout
+    def __init__(self, ground: Ground, loop: Loop) -> None:
+        self._store = ground.store
+        self._codec = ground.codec
+        self._clock = ground.clock
+        self._entropy = ground.entropy
+        self._default_timeout = ground.limits.default_timeout
+        self._loaded = ground.loaded
+        self._ownership = ground.ownership
+        self._admission = loop.admission
+        self._submit = loop.submit
         self._turns: dict[str, _Turns] = {}
 
     async def start(
@@ -165,7 +128,7 @@ class Beginning:
             except DuplicateStart:  # somebody else, in another process, was quicker
                 first = await self._store.find_start(start_key)
         assert first is not None, "a taken start key names an execution"
-        state = await self._state(first)
+        state = await recorded_state(self._store, self._codec, first)
         wanted = create(plan, Start(id="", input=given, seed=b"", start_key=start_key), self._clock.now())
         if (state.workflow, state.version, state.input) != (wanted.workflow, wanted.version, wanted.input):
             raise Conflict(

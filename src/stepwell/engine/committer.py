@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -46,17 +46,29 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
         return self.change.handle.shard if self.change is not None else self.shard
 
 
+class Acting(Protocol):
+    """Acts on what has become of entries."""
+
+    def committed(self, entries: Sequence[Entry], posted: bool) -> None:
+        """These are stored; `posted`: something may be in an inbox that was not there before."""
+        ...
+
+    def dropped(self, entry: Entry) -> None:
+        """It is not written, because its shard is lost."""
+        ...
+
+    def refused(self, hot: Hot) -> None:
+        """The creation of this execution was refused, for its start key was taken: it does not exist."""
+        ...
+
+
 class Committer:
     """Writes entries in the order in which they were submitted.
 
     Args:
         ownership: the shards that may be written, and under which numbers; read at every commit.
-        on_committed: called with the entries of a commit, after it.
+        acting: told what has become of the entries.
         on_failure: called once, with the error, when a commit failed; nothing is written after that.
-        on_lost: called with the shards, and the numbers under which they were owned, when a commit failed because of
-            them; what is of other shards is then written. None: such a failure is one as any other.
-        dropped: called with each entry that is not written because its shard is lost.
-        refused: called with an execution whose creation was refused, for its start key was taken: it does not exist.
         measures: told of every commit.
     """
 
@@ -64,23 +76,18 @@ class Committer:
         self,
         store: Store,
         ownership: Ownership,
-        on_committed: Callable[[Sequence[Entry], bool], None],
+        acting: Acting,
         on_failure: Callable[[StepwellError], None],
         clock: Clock,
         measures: Measures,
-        on_lost: Callable[[Mapping[int, int]], None] | None = None,
-        dropped: Callable[[Entry], None] = lambda entry: None,
-        refused: Callable[[Hot], None] = lambda hot: None,
     ) -> None:
         self._store = store
         self._ownership = ownership
-        self._on_committed = on_committed
+        self._acting = acting
         self._on_failure = on_failure
         self._clock = clock
         self._measures = measures
-        self._on_lost = on_lost
-        self._dropped = dropped
-        self._refused = refused
+        self._on_lost: Callable[[Mapping[int, int]], None] | None = None
         self._gone = set[int]()
         self._marks: list[tuple[Entry, asyncio.Future[None]]] = []
         self._pending: list[Entry] = []
@@ -91,8 +98,14 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
         self._error: StepwellError | None = None
 
-    def open(self) -> None:
-        """Begin to write what is submitted."""
+    def open(self, on_lost: Callable[[Mapping[int, int]], None] | None = None) -> None:
+        """Begin to write what is submitted.
+
+        Args:
+            on_lost: called with the shards, and the numbers under which they were owned, when a commit failed because
+                of them; what is of other shards is then written. None: such a failure is one as any other.
+        """
+        self._on_lost = on_lost
         self._task = asyncio.create_task(self._run(), name="stepwell committer")
 
     async def close(self) -> None:
@@ -131,7 +144,7 @@ class Committer:
             self._wake.set()
         self._pending.append(entry)
 
-    def drop(self, shards: Collection[int]) -> None:
+    def lose(self, shards: Collection[int]) -> None:
         """These shards are lost: what is of them and not yet at the store is not written."""
         self._gone |= set(shards)
         pending, self._pending = self._pending, []
@@ -164,7 +177,7 @@ class Committer:
             if entries:
                 ahead = asyncio.create_task(self._write(entries))
                 await asyncio.sleep(0)  # lets it reach the store before this one's consequences take the thread
-            self._on_committed(written, posted)
+            self._acting.committed(written, posted)
             if self._marks:
                 self._reach_marks()
             entries = entries or self._next()
@@ -224,7 +237,7 @@ class Committer:
         for hot in refused:
             assert hot is not None
             hot.refused = True
-            self._refused(hot)
+            self._acting.refused(hot)
         self._pending = [entry for entry in self._pending if entry.hot not in refused]
         return [entry for entry in entries if entry.hot not in refused]
 
@@ -234,7 +247,7 @@ class Committer:
         for entry in entries:
             if entry.written() in shards:
                 self._refuse(entry, shard_lost())
-                self._dropped(entry)
+                self._acting.dropped(entry)
             else:
                 kept.append(entry)
         return kept

@@ -7,17 +7,16 @@ import heapq
 from collections.abc import Callable, Collection
 from typing import Final
 
-from stepwell.base.clock import Clock
+from stepwell.base.durations import SECOND
 from stepwell.engine.alarm import Alarm
 from stepwell.engine.committer import Committer
+from stepwell.engine.ground import Ground
 from stepwell.engine.hot import Hot
-from stepwell.engine.loaded import Loaded
-from stepwell.engine.ownership import Ownership
 from stepwell.execution.inputs import TimersDue
-from stepwell.ports.measures import Measures
-from stepwell.ports.store import Store
 
 PAGE: Final = 500
+UNUSABLE_PAUSE: Final = SECOND
+"""So long is waited between two looks at what is due, where some of it cannot be run here."""
 SMALLEST_COMPACTED: Final = 1_000
 
 
@@ -28,26 +27,17 @@ class Due:
         take: decides on an input of an execution in memory.
     """
 
-    def __init__(
-        self,
-        loaded: Loaded,
-        store: Store,
-        clock: Clock,
-        committer: Committer,
-        ownership: Ownership,
-        take: Callable[[Hot, TimersDue], None],
-        measures: Measures,
-    ) -> None:
-        self._loaded = loaded
-        self._store = store
-        self._clock = clock
+    def __init__(self, ground: Ground, committer: Committer, take: Callable[[Hot, TimersDue], None]) -> None:
+        self._loaded = ground.loaded
+        self._store = ground.store
+        self._clock = ground.clock
+        self._measures = ground.measures
+        self._ownership = ground.ownership
         self._committer = committer
-        self._ownership = ownership
         self._take = take
-        self._measures = measures
         self._heap: list[tuple[int, str]] = []
         self._compact_at = SMALLEST_COMPACTED
-        self._alarm = Alarm(clock, self._ring)
+        self._alarm = Alarm(ground.clock, self._ring)
         self._rung = asyncio.Event()
 
     def arm(self, hot: Hot, now: int) -> None:
@@ -74,7 +64,10 @@ class Due:
     async def look(self, shards: Collection[int]) -> None:
         """Set the alarm for what is parked in the shards."""
         if shards:
-            self._alarm.set(await self._store.next_wake(shards))
+            at = await self._store.next_wake(shards)
+            if at is not None and self._loaded.unusable:  # these stay due
+                at = max(at, self._clock.now() + UNUSABLE_PAUSE)
+            self._alarm.set(at)
 
     def close(self) -> None:
         """Ring no more."""
@@ -120,7 +113,7 @@ class Due:
             found = await self._store.due(shards, self._clock.now(), PAGE)
             executions = [execution for execution in found if execution not in handed]
             for execution in executions:
-                hot = await self._loaded.load(execution)
+                hot = await self._loaded.load_if_usable(execution)
                 if hot is not None and self._ownership.is_still_open(hot.handle.shard, shards):
                     now = self._clock.now()
                     self._measures.timer_fired(max(0, now - (hot.run.next_due() or now)))

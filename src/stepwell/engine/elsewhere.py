@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from stepwell.engine.committer import Entry
-from stepwell.engine.loaded import Loaded, state_of, stored_execution
+from stepwell.engine.loaded import Loaded, recorded_state
 from stepwell.engine.post_box import PostBox
 from stepwell.execution.codec import Codec
 from stepwell.execution.state import ExecutionState
@@ -49,7 +49,7 @@ class Elsewhere:
             payload = msgspec.msgpack.encode(self._box.number)
             await self._store.post([InboxItem(shard=shard, kind=AWAIT, payload=payload, execution=execution)])
             await told
-        return state_of(self._codec, await stored_execution(self._store, execution))
+        return await recorded_state(self._store, self._codec, execution)
 
     # ── For others ───────────────────────────────────────────────────────────────────────────────────────────────────
 

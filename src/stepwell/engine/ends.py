@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 
-from stepwell.base.errors import Conflict
+from stepwell.base.errors import Conflict, StepwellError
 from stepwell.engine.elsewhere import Elsewhere
-from stepwell.engine.loaded import Loaded, state_of, stored_execution
-from stepwell.engine.ownership import Ownership
+from stepwell.engine.ground import Ground
+from stepwell.engine.loaded import state_of, stored_execution
 from stepwell.engine.waiters import Waiters
-from stepwell.execution.codec import Codec
 from stepwell.execution.state import ExecutionState
 from stepwell.execution.status import ENDED_EXECUTION
-from stepwell.ports.store import Store
 
 
 class Ends:
-    """Gives the state in which an execution ended.
+    """Gives the state in which an execution ended, and tells whoever waits for that, here or elsewhere.
 
     Args:
-        check_alive: raises when the engine has stopped.
         asks_others: those of other engines are waited for too.
+
+    Attributes:
+        elsewhere: those who wait in other engines, and those of other engines that are waited for.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        codec: Codec,
-        loaded: Loaded,
-        ownership: Ownership,
-        waiters: Waiters,
-        elsewhere: Elsewhere,
-        check_alive: Callable[[], None],
-        asks_others: bool,
-    ) -> None:
-        self._store = store
-        self._codec = codec
-        self._loaded = loaded
-        self._ownership = ownership
-        self._waiters = waiters
-        self._elsewhere = elsewhere
-        self._check_alive = check_alive
+    def __init__(self, ground: Ground, elsewhere: Elsewhere, *, asks_others: bool) -> None:
+        self._store = ground.store
+        self._codec = ground.codec
+        self._loaded = ground.loaded
+        self._ownership = ground.ownership
+        self._failure = ground.failure
+        self._waiters = Waiters()
+        self.elsewhere = elsewhere
         self._asks_others = asks_others
 
     async def of(self, execution: str) -> ExecutionState:
@@ -56,7 +46,7 @@ class Ends:
                         return state_of(self._codec, stored)
                     if stored.handle.shard not in self._ownership.fences:
                         return await self._of_others(execution, stored.handle.shard)
-                self._check_alive()
+                self._failure.check()
                 state = await future
             if state is not None:
                 return state
@@ -65,4 +55,26 @@ class Ends:
         if not self._asks_others:
             message = f"execution {execution} has not ended, and this engine does not run it"
             raise Conflict(message, code="run-elsewhere")
-        return await self._elsewhere.ended(execution, shard)
+        return await self.elsewhere.ended(execution, shard)
+
+    def tell(self, state: ExecutionState) -> None:
+        """It has ended in this state, and that is stored."""
+        self._waiters.tell(state)
+        self.elsewhere.tell(state.id)
+
+    def tell_late(self, state: ExecutionState) -> None:
+        """What has come after the end is stored: whoever waits since then is told."""
+        if state.id in self._waiters and state.status in ENDED_EXECUTION:
+            self._waiters.tell(state)
+
+    def fail(self, error: StepwellError, execution: str | None = None) -> None:
+        """The end of this execution, or of any when None, will not be seen here."""
+        if execution is None:
+            self._waiters.fail_all(error)
+        else:
+            self._waiters.fail(execution, error)
+
+    def lose(self, shards: Collection[int]) -> None:
+        """These are owned no more: whoever waits looks where his execution is now."""
+        self.elsewhere.lose(shards)
+        self._waiters.look_again()

@@ -37,6 +37,7 @@ class Hot:
         held: work that waits for such a place.
         refused: its creation was refused by the store; it does not exist.
         lost: its shard is not owned any more: what is in memory counts for nothing.
+        unwritten: something that was decided for it is not written, for its shard was lost.
         leaving: its shard is handed over: no attempt of it begins any more.
         queued_at: since when it waits for a place, or None.
     """
@@ -55,6 +56,7 @@ class Hot:
         "summary",
         "timer_due",
         "uncommitted",
+        "unwritten",
     )
 
     def __init__(self, handle: Handle, run: Run, summary: Summary | None = None, snapshot_seq: int = 0) -> None:
@@ -68,6 +70,7 @@ class Hot:
         self.held: Sequence[RunStep] = ()
         self.refused = False
         self.lost = False
+        self.unwritten = False
         self.leaving = False
         self.queued_at: int | None = None
         self.timer_due: int | None = None

@@ -50,18 +50,20 @@ def _granted(step: str, payload: bytes) -> LockGranted:
     return LockGranted(step, payload.decode())  # an earlier version has put it there
 
 
+HandOver = Callable[[InboxItem], Awaitable[None]]
+"""Acts on one item and has it deleted together with its effects."""
+
+
 class Inbox:
     """Hands every item over once, in order. Looks only when told that there may be something.
 
     Args:
         ownership: of the shards that are owned, and not at rest.
-        hand_over: acts on one item and has it deleted together with its effects.
     """
 
-    def __init__(self, store: Store, ownership: Ownership, hand_over: Callable[[InboxItem], Awaitable[None]]) -> None:
+    def __init__(self, store: Store, ownership: Ownership) -> None:
         self._store = store
         self._ownership = ownership
-        self._hand_over = hand_over
         self._seen: dict[int, int] = {}
         self._look = asyncio.Event()
 
@@ -69,25 +71,25 @@ class Inbox:
         """There may be something new."""
         self._look.set()
 
-    def forget(self, shards: Collection[int]) -> None:
+    def lose(self, shards: Collection[int]) -> None:
         """These are owned no more; when they are again, they are read from the beginning."""
         for shard in shards:
             self._seen.pop(shard, None)
 
-    async def run(self) -> None:
+    async def run(self, hand_over: HandOver) -> None:
         """Look whenever told to, until cancelled."""
         while True:
             await self._look.wait()
             self._look.clear()
-            await self._empty()
+            await self._empty(hand_over)
 
-    async def _empty(self) -> None:
+    async def _empty(self, hand_over: HandOver) -> None:
         """Hand over what is there, and what comes meanwhile."""
         while fences := {shard: self._ownership.fences[shard] for shard in self._ownership.shards()}:
             items = await self._store.inboxes({shard: self._seen.get(shard, 0) for shard in fences}, PAGE)
             for item in items:
                 if self._ownership.is_still_open(item.shard, fences):  # else it was lost, or is handed over
                     self._seen[item.shard] = item.id
-                    await self._hand_over(item)
+                    await hand_over(item)
             if len(items) < PAGE:
                 return

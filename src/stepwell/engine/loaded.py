@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Final
 
-from stepwell.base.errors import NotFound
+from stepwell.base.errors import NotFound, StoreError
 from stepwell.decider.plan import Plan
 from stepwell.decider.replay import replay
 from stepwell.decider.run import Run
@@ -17,7 +19,11 @@ from stepwell.ports.records import StoredExecution
 from stepwell.ports.store import Store
 
 PlanSource = Callable[[str], Awaitable[Plan]]
-"""Gives the plan of the definition with that digest."""
+"""Gives the plan of the definition with that digest. Raises: StoreError: (code `unusable-definition`) it cannot be run
+here, though it may be by an engine that knows more tasks."""
+_UNUSABLE: Final = "unusable-definition"
+
+_log = logging.getLogger(__name__)
 
 
 class Loaded:
@@ -25,6 +31,9 @@ class Loaded:
 
     Args:
         owned: the shards that may be written: what is of others is not loaded.
+
+    Attributes:
+        unusable: executions whose definition cannot be run here: they stay as they are.
     """
 
     def __init__(self, store: Store, codec: Codec, plans: PlanSource, owned: Mapping[int, int]) -> None:
@@ -35,6 +44,7 @@ class Loaded:
         self._plans = plans
         self._hot: dict[str, Hot] = {}
         self._loading: dict[str, asyncio.Task[bool]] = {}
+        self.unusable: set[str] = set()
         self.get: Callable[[str], Hot | None] = self._hot.get
         """The execution, when it is in memory."""
 
@@ -75,6 +85,18 @@ class Loaded:
                 return None
         return hot
 
+    async def load_if_usable(self, execution: str) -> Hot | None:
+        """The same; None too when its definition cannot be run here. Others go on, and it does with another engine."""
+        try:
+            return await self.load(execution)
+        except StoreError as error:
+            if error.code != _UNUSABLE:
+                raise
+            if execution not in self.unusable:
+                self.unusable.add(execution)
+                _log.error("execution %s does not go on here: %s", execution, error)
+            return None
+
     async def _read(self, execution: str) -> bool:
         try:
             losses = self._losses
@@ -112,6 +134,15 @@ async def stored_execution(store: Store, execution: str) -> StoredExecution:
     if stored is None:
         raise NotFound(f"there is no execution {execution!r} in this store", code="unknown-execution")
     return stored
+
+
+async def recorded_state(store: Store, codec: Codec, execution: str) -> ExecutionState:
+    """What is recorded of the execution.
+
+    Raises:
+        NotFound: (code `unknown-execution`) it is not there.
+    """
+    return state_of(codec, await stored_execution(store, execution))
 
 
 def state_of(codec: Codec, stored: StoredExecution) -> ExecutionState:

@@ -9,15 +9,13 @@ from typing import Final
 
 import msgspec
 
-from stepwell.base.clock import Clock
 from stepwell.base.errors import Conflict, StoreError
 from stepwell.engine.alarm import Alarm
-from stepwell.engine.background import Background
+from stepwell.engine.ground import Ground
 from stepwell.engine.moving import HANDED_OVER_WITHIN, Moving
-from stepwell.engine.ownership import LEASE_TTL, RENEW_EVERY, Ownership
+from stepwell.engine.ownership import LEASE_TTL, RENEW_EVERY
 from stepwell.engine.sharing import delay_of_look, orphans, share, takeable
 from stepwell.ports.records import Attendance, FreeShard, Presence
-from stepwell.ports.store import Store
 
 MOST_SHARDS: Final = 65_536
 
@@ -44,24 +42,15 @@ class Membership:
         attended_at: when that was, or None.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        ownership: Ownership,
-        clock: Clock,
-        background: Background,
-        moving: Moving,
-        name: str,
-        joining: Joining,
-    ) -> None:
-        self._store = store
-        self._ownership = ownership
-        self._clock = clock
-        self._background = background
+    def __init__(self, ground: Ground, moving: Moving, name: str, joining: Joining) -> None:
+        self._store = ground.store
+        self._ownership = ground.ownership
+        self._clock = ground.clock
+        self._background = ground.background
         self._moving = moving
         self._name = name
         self._joining = joining
-        self._alarm = Alarm(clock, self._ring)
+        self._alarm = Alarm(ground.clock, self._ring)
         self._since = self._in_touch_since = 0
         self._leaving = False
         self._gone = False

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
-from stepwell.base.clock import Clock
 from stepwell.base.errors import Conflict, NotFound, StepwellError, StoreError
 from stepwell.base.values import Sealed
 from stepwell.decider.decide import decide
 from stepwell.decider.plan import Plan
 from stepwell.decider.turn import Decision
 from stepwell.engine.committer import SHARD_LOST, Entry
+from stepwell.engine.ground import Ground
 from stepwell.engine.hot import Hot
-from stepwell.engine.loaded import PlanSource
+from stepwell.engine.loop import Loop
 from stepwell.execution.codec import Codec
 from stepwell.execution.verbs import (
     Cancel,
@@ -148,50 +148,20 @@ def answer_of(hot: Hot, verb: Verb, decision: Decision) -> Answer:
     )
 
 
-class Submit(Protocol):
-    """Has a decision committed; see `Engine`."""
-
-    def __call__(
-        self,
-        hot: Hot,
-        decision: Decision,
-        at: int,
-        consumed: Sequence[int] = (),
-        *,
-        posts: Sequence[InboxItem] = (),
-        moved_to: NewVersion | None = None,
-        started: asyncio.Future[str] | None = None,
-    ) -> None: ...
-
-
 class Operating:
     """Acts on what operators ask for.
 
     Args:
         load: an execution of a shard owned here; None when there is none of that id; raises Conflict `run-elsewhere`
             when it is of another shard.
-        submit: has a decision committed.
-        consume: has inbox items deleted, and others put there.
-        spoilt: told of a defect in deciding on an execution.
     """
 
-    def __init__(
-        self,
-        codec: Codec,
-        clock: Clock,
-        plans: PlanSource,
-        load: Callable[[str], Awaitable[Hot | None]],
-        submit: Submit,
-        consume: Callable[[Entry], None],
-        spoilt: Callable[[Hot, Exception], None],
-    ) -> None:
-        self._codec = codec
-        self._clock = clock
-        self._plans = plans
+    def __init__(self, ground: Ground, loop: Loop, load: Callable[[str], Awaitable[Hot | None]]) -> None:
+        self._codec = ground.codec
+        self._clock = ground.clock
+        self._plans = ground.plans
+        self._loop = loop
         self._load = load
-        self._submit = submit
-        self._consume = consume
-        self._spoilt = spoilt
 
     async def ask(self, execution: str, verb: Verb) -> Answer:
         """Do what is asked for; durable when it returns.
@@ -208,7 +178,7 @@ class Operating:
         answer = answer_of(hot, verb, decision)
         if decision.events or decision.commands:
             done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-            self._submit(hot, decision, at, moved_to=new_version(verb), started=done)
+            self._loop.submit(hot, decision, at, moved_to=new_version(verb), started=done)
             try:
                 await done
             except Conflict as conflict:
@@ -240,13 +210,13 @@ class Operating:
             if error.code == "run-elsewhere":
                 return  # its shard is not owned any more; the item stays for whoever owns it
             entry = Entry(None, None, None, (item.id,), posts=self._posts(request, error), shard=item.shard)
-            self._consume(entry)
+            self._loop.committer.submit(entry)
             return
         posts = self._posts(request, answer_of(hot, request.verb, decision))
         if decision.events or decision.commands:
-            self._submit(hot, decision, at, (item.id,), posts=posts, moved_to=new_version(request.verb))
+            self._loop.submit(hot, decision, at, (item.id,), posts=posts, moved_to=new_version(request.verb))
         else:
-            self._consume(Entry(None, None, None, (item.id,), posts=posts, shard=item.shard))
+            self._loop.committer.submit(Entry(None, None, None, (item.id,), posts=posts, shard=item.shard))
 
     async def _plan_for(self, verb: Verb) -> Plan | None:
         return await self._plans(verb.digest) if isinstance(verb, Migrate) else None
@@ -257,7 +227,7 @@ class Operating:
         except (Conflict, NotFound):
             raise
         except Exception as error:  # a defect: the state in memory is spoilt, what is stored is not
-            self._spoilt(hot, error)
+            self._loop.quarantine(hot, error)
             name = name_of(verb)
             raise StepwellError(f"a defect in deciding on {name!r}: {type(error).__name__}: {error}") from error
 

@@ -5,44 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from stepwell.base.clock import Clock
+from stepwell.engine.ground import Ground
 from stepwell.engine.inbox import Inbox
-from stepwell.engine.ownership import Ownership
 from stepwell.engine.requests import Requests, StartRequest, item_of
-from stepwell.execution.codec import Codec
 from stepwell.execution.event import Event
 from stepwell.ports.ledger import JournalEntry, Write
-from stepwell.ports.measures import Measures
 from stepwell.ports.records import ANYWHERE, InboxItem, Published
-from stepwell.ports.store import Store
 
 
 class Publishing:
-    """Stores events and documents together with requests to start something, and waits for what is started here.
+    """Stores events and documents together with requests to start something, and waits for what is started here."""
 
-    Args:
-        keep: how long events are kept, in microseconds.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        codec: Codec,
-        clock: Clock,
-        ownership: Ownership,
-        requests: Requests,
-        inbox: Inbox,
-        measures: Measures,
-        keep: int,
-    ) -> None:
-        self._store = store
-        self._codec = codec
-        self._clock = clock
-        self._ownership = ownership
+    def __init__(self, ground: Ground, requests: Requests, inbox: Inbox) -> None:
+        self._store = ground.store
+        self._codec = ground.codec
+        self._clock = ground.clock
+        self._measures = ground.measures
+        self._ownership = ground.ownership
+        self._keep = ground.limits.keep_events
         self._requests = requests
         self._inbox = inbox
-        self._measures = measures
-        self._keep = keep
 
     async def publish(
         self,

@@ -32,7 +32,7 @@ class Reuse:
         clock: Clock,
         dispatch: Callable[[RunStep], None],
         found: Callable[[str, ResultFound], None],
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self._store = store
         self._codec = codec

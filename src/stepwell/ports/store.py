@@ -68,6 +68,15 @@ class Store(Ledger, Tallies, Protocol):
         take as long as it lasts."""
         return None
 
+    @property
+    def away_for(self) -> float:
+        """For how many seconds the store could not be reached; 0 when it can be, as far as is known."""
+        return 0.0
+
+    def hasten(self) -> None:
+        """The process is about to end: from now on an outage is not sat out for long."""
+        return
+
     async def close(self) -> None:
         """Finish what was appended, give up all leases, disconnect. May be called twice."""
         ...
@@ -394,6 +403,10 @@ class Store(Ledger, Tallies, Protocol):
     async def status(self) -> StoreStatus:
         """Figures about the store; works on an outdated schema too."""
         ...
+
+    async def owners(self) -> Sequence[Mapping[str, Any]]:
+        """Who owns which shard, as `status` says it; of an open store, and without counting anything."""
+        return (await self.status()).owners
 
     async def check(self) -> Sequence[str]:
         """What is wrong with the store itself (damaged pages, broken references), one sentence each; empty is well."""

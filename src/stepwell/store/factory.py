@@ -22,7 +22,11 @@ _PASSWORD_OPTION: Final = re.compile(r"([?&])password=[^&]*&?")
 
 
 def store_for(
-    url: str, others: Mapping[str, Callable[[str], Store]] | None = None, *, reconnect: int | None = None
+    url: str,
+    others: Mapping[str, Callable[[str], Store]] | None = None,
+    *,
+    reconnect: int | None = None,
+    outlasts: bool = False,
 ) -> Store:
     """The store that `url` means, not yet open.
 
@@ -33,6 +37,8 @@ def store_for(
         others: by the scheme of their URLs, what makes stores of other kinds.
         reconnect: of a store that is reached over a network, how long an outage is sat out, in microseconds; None for
             the usual time.
+        outlasts: the process is one that outlasts the server of such a store: it waits for it when it starts, and an
+            outage is then sat out as long as it takes.
 
     Raises:
         ConfigurationError: (code `invalid-store`) it is none of these; the message does not repeat a password. (code
@@ -42,7 +48,7 @@ def store_for(
     if others and scheme is not None and scheme in others:
         return others[scheme](url)
     if scheme in _POSTGRES:
-        return _postgres_store(url, reconnect)
+        return _postgres_store(url, {"reconnect": reconnect} if reconnect is not None else {}, outlasts)
     path = sqlite_path(url)
     if path is None:
         from stepwell.store.memory.store import MemoryStore
@@ -87,7 +93,7 @@ def without_password(url: str) -> str:
     return _PASSWORD_OPTION.sub(r"\1", _PASSWORD.sub(r"\1\2@", url)).rstrip("?&")
 
 
-def _postgres_store(url: str, reconnect: int | None) -> Store:
+def _postgres_store(url: str, patience: Mapping[str, int], outlasts: bool) -> Store:
     try:
         from stepwell.store.postgres.store import PostgresStore
     except ModuleNotFoundError as error:
@@ -98,7 +104,7 @@ def _postgres_store(url: str, reconnect: int | None) -> Store:
             code="missing-library",
             hint="pip install 'stepwell[postgres]'",
         ) from None
-    return PostgresStore(url) if reconnect is None else PostgresStore(url, reconnect=reconnect)
+    return PostgresStore(url, outlasts=outlasts, **patience)
 
 
 def _split(url: str) -> tuple[str | None, str]:

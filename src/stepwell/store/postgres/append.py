@@ -26,7 +26,7 @@ from stepwell.store.postgres import (
 )
 from stepwell.store.postgres.advisory import hold, lock_key
 from stepwell.store.postgres.database import Connection
-from stepwell.store.postgres.inbox import inbox_columns, lock_inboxes, lock_keys, post
+from stepwell.store.postgres.inbox import inbox_columns, lock_inboxes, lock_keys, post_locked
 from stepwell.store.postgres.readers import Readers
 from stepwell.store.postgres.shards import fence_lost
 from stepwell.store.postgres.statements import SQL, columns
@@ -133,7 +133,8 @@ class Appender:
         known = Appended(False, {item.shard for item in rows.posts})
 
         async def alone(connection: Connection, mark: Mark) -> Appended | None:
-            return known if await _write(connection, mark, epoch, rows, rows.posts) else None
+            is_written = await _write(connection, mark, epoch, rows, rows.posts)
+            return known if is_written or await _is_committed(connection, mark) else None
 
         async def several(connection: Connection, mark: Mark) -> Appended | None:
             nonlocal known
@@ -141,8 +142,9 @@ class Appender:
             names = await postgres_locks.names_of(connection, rows.rare, rows.keys)
             await hold(connection, [*_wait_locks(rows.begun.values()), *postgres_locks.lock_keys(names)])
             if not await _write(connection, mark, epoch, rows, ()):
+                is_committed = await _is_committed(connection, mark)
                 await connection.execute("ROLLBACK")
-                return None
+                return known if is_committed else None
             known = await _write_more(connection, rows, names)
             await connection.execute("COMMIT")
             return known
@@ -252,16 +254,18 @@ def wait_lock(event_type: str, key: int) -> int:
 
 
 async def _write(connection: Connection, mark: Mark, epoch: int, rows: _Rows, posts: Sequence[InboxItem]) -> bool:
-    """Write what one statement can write; whether the epoch was right, without which it writes nothing.
-
-    An earlier try may have been committed before the epoch changed; then this one has nothing to do.
-    """
+    """Write what one statement can write; whether the epoch was right, without which it writes nothing."""
     if rows.only_history:
         done = await connection.fetchval(SQL["append_history"], *mark, epoch, *rows.history)
     else:
         posted = (lock_keys({item.shard for item in posts}), *inbox_columns(posts))
         done = await connection.fetchval(SQL["append"], *mark, epoch, *rows.history, *rows.others, *posted)
-    return bool(done) or bool(await connection.fetchval(SQL["is_committed"], *mark))
+    return bool(done)
+
+
+async def _is_committed(connection: Connection, mark: Mark) -> bool:
+    """Whether an earlier try was committed, before the epoch changed; then there is nothing left to do."""
+    return bool(await connection.fetchval(SQL["is_committed"], *mark))
 
 
 async def _write_more(connection: Connection, rows: _Rows, names: Collection[str]) -> Appended:
@@ -280,7 +284,7 @@ async def _write_more(connection: Connection, rows: _Rows, names: Collection[str
         await lock_inboxes(connection, shards)
     if early:
         await connection.execute(SQL["post_events"], "early_event", *columns(early))
-    await post(connection, posts)
+    await post_locked(connection, posts)
     return Appended(bool(early or told), {item.shard for item in posts})
 
 

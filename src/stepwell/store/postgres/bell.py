@@ -129,7 +129,7 @@ class Bell:
 
         try:
             await self._send(notify)
-        except StepwellError as error:
+        except (StepwellError, asyncpg.PostgresError) as error:
             _log.warning("others will notice late that there is something for them: %s", error)
 
     async def _keep_listening(self, ready: asyncio.Future[None]) -> None:

@@ -68,7 +68,7 @@ async def status(connection: Connection, database: PostgresDatabase) -> StoreSta
         current_version=postgres_schema.CURRENT,
         executions=dict(await connection.fetch(SQL["count_by_status"])),
         size_bytes=await connection.fetchval(SQL["size_of_schema"], database.schema),
-        owners=await _owners(connection),
+        owners=await owners(connection),
         dead_letters=await connection.fetchval(SQL["count_dead_letters"], DEAD_EVENT)
         if "dead_letters" in tables
         else 0,
@@ -91,7 +91,8 @@ async def _count(connection: Connection, table: str, tables: Collection[str]) ->
     return int(await connection.fetchval(f"SELECT count(*) FROM {table}")) if table in tables else 0  # noqa: S608 - ours
 
 
-async def _owners(connection: Connection) -> Sequence[dict[str, Any]]:
+async def owners(connection: Connection) -> Sequence[dict[str, Any]]:
+    """See `ports.Store.owners`."""
     return [
         {
             "shard": shard.shard,

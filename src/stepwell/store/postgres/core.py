@@ -11,7 +11,7 @@ from stepwell.base.errors import StoreError
 from stepwell.ports.records import Lease
 from stepwell.store.postgres.bell import Bell
 from stepwell.store.postgres.database import Connection, database_of
-from stepwell.store.postgres.errors import translated
+from stepwell.store.postgres.errors import is_outage, translated
 from stepwell.store.postgres.link import Link
 from stepwell.store.postgres.readers import Readers
 from stepwell.store.postgres.schema import How, bring_up_to_date, use
@@ -31,14 +31,17 @@ class PostgresCore:
     Args:
         url: see `postgres.database.database_of`.
         reconnect: how long an outage of the server is sat out, in microseconds.
+        outlasts: the process is one that outlasts its database: `open` waits for the server for up to `reconnect`,
+            and once it is open an outage is sat out as long as it takes.
 
     Raises:
         ConfigurationError: (code `invalid-store`) it is not the URL of a PostgreSQL database.
     """
 
-    def __init__(self, url: str, *, reconnect: int = RECONNECT) -> None:
+    def __init__(self, url: str, *, reconnect: int = RECONNECT, outlasts: bool = False) -> None:
         self._database = database_of(url)
-        self._link = Link(self._database, reconnect)
+        self._link = Link(self._database, None if outlasts else reconnect)
+        self._waits = reconnect if outlasts else 0
         self._is_open = False
         self._jobs: set[asyncio.Task[Any]] = set()
         self._leases: dict[int, Lease] = {}
@@ -55,6 +58,15 @@ class PostgresCore:
         """What is wrong, while the server cannot be reached."""
         return self._link.problem
 
+    @property
+    def away_for(self) -> float:
+        """See `ports.Store.away_for`."""
+        return self._link.away_for
+
+    def hasten(self) -> None:
+        """See `ports.Store.hasten`."""
+        self._link.hasten()
+
     async def open(self, *, migrate: bool = True) -> None:
         """See `ports.Store.open`."""
         await self._open("when_new" if migrate else "never")
@@ -69,10 +81,13 @@ class PostgresCore:
         if not self._is_open:
             return
         self._is_open = False
+        self._link.hasten()
+        await self._finish()
         while self._jobs:
             await asyncio.wait(self._jobs)
         await self._give_up_leases()
         await self._bell.close()
+        await self._link.close()
         for writer in (self._appending, *self._writing):
             await writer.close()
         await self._readers.close()
@@ -81,22 +96,33 @@ class PostgresCore:
     async def _open(self, how: How) -> None:
         if self._is_open:
             return
-        connection = await self._link.first()
-        try:
-            with translated(self.location):
-                await bring_up_to_date(connection, self._database, how)
-                await use(connection, self._database)
-                await self._on_connected(connection)
-        except BaseException:
-            await end(connection)
-            raise
-        self._readers.add(connection)
+        self._link.open()
+        self._readers.add(await self._first(how))
         self._is_open = True
         if self._bell.is_listened_to:
             self._bell.begin()
 
+    async def _first(self, how: How) -> Connection:
+        """A connection to a schema that can be used."""
+        while True:
+            connection = await self._link.first(self._waits)
+            try:
+                with translated(self.location):
+                    await bring_up_to_date(connection, self._database, how)
+                    await use(connection, self._database)
+                    await self._on_connected(connection)
+                return connection
+            except BaseException as error:
+                await end(connection)
+                if not self._waits or error.__cause__ is None or not is_outage(error.__cause__):
+                    raise
+                self._link.lost(error.__cause__)  # while it was prepared: it is waited for again
+
     async def _on_connected(self, connection: Connection) -> None:
         """What is to be seen to when the store is opened, before anything else."""
+
+    async def _finish(self) -> None:
+        """What was asked for is done before the store is closed."""
 
     async def _give_up_leases(self) -> None:
         """What is owned is given up when the store is closed."""
@@ -116,8 +142,10 @@ class PostgresCore:
         """What `work` gives, once its transaction is committed. It may be run several times, and is done even when
         nobody waits for it any more."""
         self._check_open()
-        writer = min(self._writing, key=lambda each: each.waiting)
-        return await self._done(writer.run(work))
+        return await self._done(self._least_busy().run(work))
+
+    def _least_busy(self) -> Writer:
+        return min(self._writing, key=lambda each: each.waiting)
 
     async def _done(self, job: Coroutine[Any, Any, _Result]) -> _Result:
         """What the job gives; it goes on when whoever asked for it is cancelled."""

@@ -116,8 +116,11 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no t
         return found, statement
 
 
-async def connect(database: PostgresDatabase) -> Connection:
+async def connect(database: PostgresDatabase, within: float = _CONNECT_WITHIN) -> Connection:
     """A connection to it, with its schema as the only place where names are looked up.
+
+    Args:
+        within: the longest time that it may take, in seconds.
 
     Raises:
         ConfigurationError: (code `invalid-store`) an option in its URL is unknown or wrong.
@@ -128,7 +131,7 @@ async def connect(database: PostgresDatabase) -> Connection:
     try:
         connection = await asyncpg.connect(
             database.dsn,
-            timeout=_CONNECT_WITHIN,
+            timeout=within,
             connection_class=_Connection,
             statement_cache_size=_STATEMENTS_KEPT,
             max_cached_statement_lifetime=0,

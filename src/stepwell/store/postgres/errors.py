@@ -47,7 +47,7 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = _state(error)
         return state in _OUTAGES or state.startswith("08")
-    if isinstance(error, ssl.SSLCertVerificationError | socket.gaierror):
+    if isinstance(error, ssl.SSLCertVerificationError):
         return False
     if isinstance(error, asyncpg.InternalClientError):  # the server's last words came while nothing was asked of it
         return True
@@ -94,11 +94,11 @@ def store_error(error: Exception, location: str) -> StoreError:
 
 @contextmanager
 def translated(location: str) -> Iterator[None]:
-    """Let no error of PostgreSQL out, only `StoreError`."""
+    """Let no error of PostgreSQL out, nor of the connection to it, only `StoreError`."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise store_error(error, location) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise (connection_error if is_outage(error) else store_error)(error, location) from error
 
 
 def violated(error: asyncpg.PostgresError) -> str | None:

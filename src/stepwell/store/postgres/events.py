@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from stepwell.execution.event import Event
 from stepwell.execution.matching import match_keys_of_event
-from stepwell.ports.ledger import JournalEntry, Write
-from stepwell.ports.records import InboxItem, Published
+from stepwell.ports.records import Published
 from stepwell.store.event_index import filing_keys
+from stepwell.store.event_writing import Incoming
 from stepwell.store.ledger_rules import check_texts
 from stepwell.store.placing import placed
 from stepwell.store.postgres import ledger as postgres_ledger
 from stepwell.store.postgres.advisory import hold, share
 from stepwell.store.postgres.append import wait_lock
 from stepwell.store.postgres.database import Connection
-from stepwell.store.postgres.inbox import lock_inboxes, post
+from stepwell.store.postgres.inbox import lock_inboxes, post_locked
 from stepwell.store.postgres.shards import all_shards
 from stepwell.store.postgres.statements import SQL, columns, count_of
 from stepwell.store.postgres.texts import digest_of
@@ -35,59 +34,94 @@ class Handed(NamedTuple):
     shards: Collection[int]
 
 
-async def publish(
-    connection: Connection,
-    event: Event,
-    now: int,
-    keep_until: int,
-    posts: Sequence[InboxItem] = (),
-    entries: Sequence[JournalEntry] = (),
-    writes: Sequence[Write] = (),
-) -> Handed:
-    """See `ports.Store.publish`; within a transaction."""
-    check_texts(writes, entries)
-    keys = sorted(set(match_keys_of_event(event.data)))
-    await share(connection, {wait_lock(event.type, key) for key in keys})
-    number = await _store(connection, event, now, keep_until, keys)
-    if number is None:
-        owned = [shard for shard in await all_shards(connection) if shard.is_owned(now)]
-        return Handed(Published(duplicate=True, waits=0, engine_present=bool(owned)), ())
+class _New(NamedTuple):
+    """An event that was not there, its number, and the waits that could want it: shard, execution and step of each."""
+
+    incoming: Incoming
+    number: int
+    waits: list[Sequence[Any]]
+
+
+async def publish(connection: Connection, incoming: Sequence[Incoming]) -> Sequence[Handed]:
+    """See `ports.Store.publish`: what becomes of each. Within a transaction, of which nothing may stay when this fails.
+
+    Every lock is taken for all of them at once, in one order, so that nobody waits for one who waits for him.
+    """
+    writes = [write for each in incoming for write in each.writes]
+    check_texts(writes, [entry for each in incoming for entry in each.entries])
+    keys = [sorted(set(match_keys_of_event(each.event.data))) for each in incoming]
+    await share(
+        connection, {wait_lock(each.event.type, key) for each, own in zip(incoming, keys, strict=True) for key in own}
+    )
+    new = await _stored(connection, incoming)
+    await _write_beside(connection, [each.incoming for each in new.values()])
+    if new:
+        await _file(connection, new, {place: keys[place] for place in new})
+    return await _hand_over(connection, incoming, new)
+
+
+async def _stored(connection: Connection, incoming: Sequence[Incoming]) -> Mapping[int, _New]:
+    """Those that were not there, by their places: of several with one id the first counts."""
+    places: dict[bytes, int] = {}
+    for place, each in enumerate(incoming):
+        places.setdefault(digest_of(each.event.source, each.event.id), place)
+    rows = []
+    for digest, place in places.items():
+        event, now, keep_until, *_ = incoming[place]
+        rows.append((digest, now, keep_until, _encode_event(event)))
+    stored = await connection.fetch(SQL["store_events"], *columns(rows))
+    numbers = sorted((places[digest], number) for digest, number in stored)
+    return {place: _New(incoming[place], number, []) for place, number in numbers}
+
+
+async def _write_beside(connection: Connection, new: Sequence[Incoming]) -> None:
+    """The documents and entries of the journal that belong to them."""
+    writes = [write for each in new for write in each.writes]
+    entries = [entry for each in new for entry in each.entries]
     if writes or entries:
         await hold(connection, postgres_ledger.locks_of(writes, entries))
-        await postgres_ledger.write_documents(connection, writes, now)
+        await postgres_ledger.write_documents(connection, writes, max(each.now for each in new))
         await postgres_ledger.note(connection, entries)
-    waits = await connection.fetch(SQL["waits_for_event"], digest_of(event.type), keys)
-    return await _hand_over(connection, number, waits, posts, now)
 
 
-async def _store(connection: Connection, event: Event, now: int, keep_until: int, keys: Sequence[int]) -> int | None:
-    """The event's number; None when it is there already."""
-    filed: Any = await connection.fetchval(
-        SQL["store_event"],
-        digest_of(event.source, event.id),
-        now,
-        keep_until,
-        _encode_event(event),
-        digest_of(event.type),
-        filing_keys(keys),
-    )
-    return int(filed) if filed is not None else None
+async def _file(connection: Connection, new: Mapping[int, _New], keys: Mapping[int, Sequence[int]]) -> None:
+    """File each under its keys, for waits that begin later, and find those that have begun."""
+    types = {place: digest_of(each.incoming.event.type) for place, each in new.items()}
+    filed = [
+        (types[place], key, each.incoming.now, each.number)
+        for place, each in new.items()
+        for key in filing_keys(keys[place])
+    ]
+    asked = [(place, types[place], key) for place in new for key in keys[place]]
+    for place, *wait in await connection.fetch(SQL["file_events"], *columns(filed), *columns(asked)):
+        new[place].waits.append(wait)
 
 
-async def _hand_over(
-    connection: Connection, number: int, waits: Sequence[Any], posts: Sequence[InboxItem], now: int
-) -> Handed:
-    shards = await all_shards(connection)
+async def _hand_over(connection: Connection, incoming: Sequence[Incoming], new: Mapping[int, _New]) -> Sequence[Handed]:
+    shards, now = await all_shards(connection), max(each.now for each in incoming)
+    known = {shard.shard for shard in shards}
     owned = {shard.shard for shard in shards if shard.is_owned(now)}
-    items = placed(posts, owned, {shard.shard for shard in shards})
-    concerned = {shard for shard, *_ in waits} | {item.shard for item in items}
-    if concerned:
-        await lock_inboxes(connection, concerned)
-    if waits:
-        await connection.execute(SQL["post_events"], "event", *columns([(*wait, number) for wait in waits]))
-    await post(connection, items)
-    engine_present = concerned <= owned if concerned else bool(owned)
-    return Handed(Published(duplicate=False, waits=len(waits), engine_present=engine_present), concerned)
+    items = {place: placed(each.incoming.posts, owned, known) for place, each in new.items()}
+    concerned = {
+        place: {shard for shard, *_ in each.waits} | {item.shard for item in items[place]}
+        for place, each in new.items()
+    }
+    if of_all := set[int]().union(*concerned.values()):
+        await lock_inboxes(connection, of_all)
+    if waits := [(*wait, each.number) for each in new.values() for wait in each.waits]:
+        await connection.execute(SQL["post_events"], "event", *columns(waits))
+    await post_locked(connection, [item for own in items.values() for item in own])
+    return [
+        Handed(
+            Published(
+                duplicate=place not in new,
+                waits=len(new[place].waits) if place in new else 0,
+                engine_present=concerned[place] <= owned if concerned.get(place) else bool(owned),
+            ),
+            concerned.get(place, ()),
+        )
+        for place in range(len(incoming))
+    ]
 
 
 async def forget(connection: Connection, now: int) -> int:

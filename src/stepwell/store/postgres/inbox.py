@@ -17,6 +17,12 @@ async def post(connection: Connection, items: Sequence[InboxItem]) -> None:
     on to its end."""
     if items:
         await lock_inboxes(connection, {item.shard for item in items})
+        await post_locked(connection, items)
+
+
+async def post_locked(connection: Connection, items: Sequence[InboxItem]) -> None:
+    """The same, for who has locked these inboxes."""
+    if items:
         await connection.execute(SQL["post"], *inbox_columns(items))
 
 

@@ -3,7 +3,7 @@ the feed, counting and care."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 from stepwell.ports.ledger import ANNOUNCED, Chain, Document, FeedRow, JournalEntry, JournalQuery, JournalRow, Write
@@ -56,8 +56,8 @@ _Result = TypeVar("_Result")
 class PostgresKept(PostgresCore):
     """See `ports.Store`, part of whose contract this is. `status` and `check` also work before `open`."""
 
-    def __init__(self, url: str, *, reconnect: int = RECONNECT) -> None:
-        super().__init__(url, reconnect=reconnect)
+    def __init__(self, url: str, *, reconnect: int = RECONNECT, outlasts: bool = False) -> None:
+        super().__init__(url, reconnect=reconnect, outlasts=outlasts)
         self._feed = Feed()
 
     async def _on_connected(self, connection: Connection) -> None:
@@ -238,6 +238,9 @@ class PostgresKept(PostgresCore):
 
     async def status(self) -> StoreStatus:
         return await self._aside(lambda connection: postgres_care.status(connection, self._database))
+
+    async def owners(self) -> Sequence[Mapping[str, Any]]:
+        return await self._read(postgres_care.owners)
 
     async def check(self) -> Sequence[str]:
         return await self._aside(lambda connection: postgres_care.check(connection, self._database))

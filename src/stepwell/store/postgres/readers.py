@@ -41,7 +41,8 @@ class Readers:
             while True:
                 connection = await self._take()
                 try:
-                    result = await work(connection)
+                    with self._link.watched():
+                        result = await work(connection)
                 except Exception as error:
                     if is_broken(connection, error):
                         connection.terminate()

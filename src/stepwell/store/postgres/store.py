@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 from stepwell.base.errors import StepwellError
 from stepwell.execution.event import Event
@@ -24,6 +25,7 @@ from stepwell.ports.records import (
     StoredExecution,
 )
 from stepwell.ports.store import Store
+from stepwell.store.event_writing import EventWriter, Incoming
 from stepwell.store.postgres import (
     events as postgres_events,
 )
@@ -41,11 +43,14 @@ from stepwell.store.postgres import (
 )
 from stepwell.store.postgres.append import Appender, find_start
 from stepwell.store.postgres.errors import translated
+from stepwell.store.postgres.events import Handed
 from stepwell.store.postgres.kept import PostgresKept
 from stepwell.store.postgres.shards import Claimant
 from stepwell.store.process import this_process
 
 _log = logging.getLogger(__name__)
+_OF_ALL: Final = ("store-unavailable", "store-full", "store-read-only", "store-permission")
+"""Codes of errors that another transaction would meet as well."""
 
 
 class PostgresStore(PostgresKept, Store):
@@ -57,6 +62,7 @@ class PostgresStore(PostgresKept, Store):
     Args:
         url: `postgresql://user:password@host:port/database`, with `?schema=NAME` for another schema than `stepwell`.
         reconnect: how long an outage is sat out, in microseconds; then calls fail with the code `store-unavailable`.
+        outlasts: see `postgres.core`: calls never fail so.
 
     Raises:
         ConfigurationError: (code `invalid-store`) it is not the URL of a PostgreSQL database.
@@ -128,6 +134,9 @@ class PostgresStore(PostgresKept, Store):
             self._leases.pop(shard, None)
         self._appender.give_up(gone)
 
+    async def _finish(self) -> None:
+        await self._incoming.finish()
+
     async def _give_up_leases(self) -> None:
         leases, self._leases = list(self._leases.values()), {}
         if not leases:
@@ -144,6 +153,7 @@ class PostgresStore(PostgresKept, Store):
 
     def _start_afresh(self) -> None:
         super()._start_afresh()
+        self._incoming = EventWriter(self._publish)
         self._appender = Appender(self._appending, self._readers)
 
     # ── Executions ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -198,12 +208,25 @@ class PostgresStore(PostgresKept, Store):
         entries: Sequence[JournalEntry] = (),
         writes: Sequence[Write] = (),
     ) -> Published:
-        handed = await self._write(
-            lambda connection: postgres_events.publish(connection, event, now, keep_until, posts, entries, writes)
-        )
+        self._check_open()
+        handed = await self._incoming.publish(Incoming(event, now, keep_until, posts, entries, writes))
         self._ring(handed.shards)
         self._announce(write.kind for write in writes)
         return handed.published
+
+    async def _publish(self, incoming: Sequence[Incoming]) -> Sequence[Handed | BaseException]:
+        """Store these events in one transaction; when one of them cannot be stored, each in its own."""
+        changed = [(write.kind, write.key) for each in incoming for write in each.writes]
+        if len(incoming) == 1 or len(set(changed)) == len(changed):  # else some expect what others make of a document
+            try:
+                with translated(self.location):
+                    return await self._least_busy().run(
+                        lambda connection: postgres_events.publish(connection, incoming)
+                    )
+            except StepwellError as error:
+                if len(incoming) == 1 or error.code in _OF_ALL:
+                    return [error] * len(incoming)
+        return [outcome for each in incoming for outcome in await self._publish([each])]
 
     async def forget_events(self, now: int) -> int:
         forgotten = 0

@@ -136,7 +136,8 @@ class Writer:
         while True:
             connection = await self._connected()
             try:
-                return await attempt(connection, mark)
+                with self._link.watched():
+                    return await attempt(connection, mark)
             except asyncpg.UniqueViolationError as error:
                 await self._roll_back(connection)
                 if violated(error) != "commits_pkey":
@@ -166,7 +167,7 @@ class Writer:
 
     async def _connected(self) -> Connection:
         if self._connection is not None and self._connection.is_closed():
-            self._drop(self._connection, ConnectionError("closed by the server"))
+            self._drop(self._connection, None)  # some time ago: it may well be there again
         while self._connection is None:
             connection = await self._link.again()
             try:

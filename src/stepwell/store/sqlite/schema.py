@@ -7,10 +7,13 @@ from typing import Final
 
 import apsw
 
+from stepwell.base.clock import SystemClock
+from stepwell.base.errors import StoreError
 from stepwell.base.version import VERSION
 from stepwell.store.migrations import Applied, outdated, pending
 from stepwell.store.sqlite.file import APPLICATION_ID
 from stepwell.store.sqlite.rows import SQL, select
+from stepwell.store.sqlite.shards import all_shards
 from stepwell.store.sqlite.thread import transaction
 from stepwell.store.statements import Migration, load_migrations
 
@@ -30,7 +33,8 @@ def bring_up_to_date(connection: apsw.Connection, location: str, *, migrate: boo
     """Apply the migrations that are missing, all of them or none.
 
     Raises:
-        StoreError: see `migrations.pending`; (code `store-outdated`) some are missing and `migrate` is False.
+        StoreError: see `migrations.pending`; (code `store-outdated`) some are missing and `migrate` is False; (code
+            `store-in-use`) an engine is at work on it.
     """
     missing = pending(MIGRATIONS, applied_migrations(connection), location)
     if not missing:
@@ -38,10 +42,27 @@ def bring_up_to_date(connection: apsw.Connection, location: str, *, migrate: boo
     if not migrate:
         raise outdated(missing, location)
     with transaction(connection):  # another process may have been quicker, so look again
-        for migration in pending(MIGRATIONS, applied_migrations(connection), location):
+        applied = applied_migrations(connection)
+        missing = pending(MIGRATIONS, applied, location)
+        if applied and missing:
+            _refuse_while_in_use(connection, location)
+        for migration in missing:
             connection.execute(migration.text)
             connection.execute(SQL["note_migration"], (migration.number, migration.name, migration.checksum, VERSION))
         connection.pragma("application_id", APPLICATION_ID)
+
+
+def _refuse_while_in_use(connection: apsw.Connection, location: str) -> None:
+    """Raises: StoreError: (code `store-in-use`) an engine is at work on it, which is one of an older version."""
+    now = SystemClock().now()
+    owned = [shard for shard in all_shards(connection) if shard.is_owned(now)]
+    if owned:
+        raise StoreError(
+            f"{location} is in use by {owned[0].process}, and is not migrated meanwhile: it does not know the new "
+            "schema",
+            code="store-in-use",
+            hint="stop all engines and servers that use it (`stepwell db status` shows them), and say it again",
+        )
 
 
 def changed_parts(connection: apsw.Connection) -> Sequence[str]:

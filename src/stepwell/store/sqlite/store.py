@@ -42,6 +42,7 @@ from stepwell.ports.records import (
 )
 from stepwell.ports.store import Store
 from stepwell.ports.tallies import Census, Ended, EndedQuery
+from stepwell.store.event_writing import Incoming
 from stepwell.store.lifecycle import found, wanted
 from stepwell.store.process import this_process
 from stepwell.store.sqlite import (
@@ -82,7 +83,7 @@ from stepwell.store.sqlite import (
 )
 from stepwell.store.sqlite.errors import translated
 from stepwell.store.sqlite.file import Database, connect, connect_for_reading
-from stepwell.store.sqlite.publishing import EventWriter, Incoming
+from stepwell.store.sqlite.publishing import event_writer
 from stepwell.store.sqlite.rows import select
 from stepwell.store.sqlite.schema import bring_up_to_date
 from stepwell.store.sqlite.shards import Shard
@@ -116,7 +117,7 @@ class SqliteStore(Store):
         self._wake = Wake()
         self._leases: dict[int, Lease] = {}
         self._attends = False
-        self._incoming = EventWriter(self._write)
+        self._incoming = event_writer(self._write)
 
     # ── Life ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -327,21 +327,24 @@ FROM unnest($1::int[]) AS shard,
 
 -- ── Events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- name: store_event
-WITH stored AS (
-    INSERT INTO events (digest, received_at, keep_until, body) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (digest) DO NOTHING RETURNING number
-), filed AS (
-    INSERT INTO event_keys (type_digest, key, received_at, event)
-    SELECT $5, key, $2, number FROM stored, unnest($6::bigint[]) AS key
-)
-SELECT number FROM stored
+-- name: store_events
+INSERT INTO events (digest, received_at, keep_until, body)
+SELECT digest, received_at, keep_until, body
+FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bytea[]) WITH ORDINALITY
+    AS event (digest, received_at, keep_until, body, place)
+ORDER BY place
+ON CONFLICT (digest) DO NOTHING RETURNING digest, number
 
--- name: waits_for_event
-SELECT e.shard, e.id, w.step
-FROM waits AS w JOIN executions AS e ON e.key = w.execution
-WHERE w.type_digest = $1 AND w.key = ANY($2::bigint[])
-ORDER BY w.execution, w.step
+-- name: file_events
+WITH filed AS (
+    INSERT INTO event_keys (type_digest, key, received_at, event)
+    SELECT * FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::bigint[])
+)
+SELECT asked.place, e.shard, e.id, w.step
+FROM unnest($5::bigint[], $6::bytea[], $7::bigint[]) AS asked (place, type_digest, key)
+     JOIN waits AS w ON w.type_digest = asked.type_digest AND w.key = asked.key
+     JOIN executions AS e ON e.key = w.execution
+ORDER BY asked.place, w.execution, w.step
 
 -- name: events_to_forget
 SELECT number FROM events
