@@ -20,7 +20,7 @@ from stepwell.store.memory.store import MemoryStore
 from stepwell.telemetry.tracing import parsed, span_of
 from stepwell.triggers.cloud_events import STRUCTURED
 from tests.app.brokered import KAFKA, TRACE, Node, node
-from tests.app.scheduling import MONDAY, memory_store, workflow
+from tests.app.scheduling import MONDAY, workflow
 from tests.virtual_clock import VirtualClock
 
 TOLD = ["execution.created", "execution.started", "step.started", "step.completed", "execution.completed"]
@@ -38,12 +38,6 @@ def speaker(data: Any, **more: Any) -> dict[str, Any]:
     config = {"type": "order:paid", "data": data, **more}
     document["spec"]["steps"] = [{"name": "tell", "type": "emit_event", "config": config}]
     return document
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
-    async with memory_store() as opened:
-        yield opened
 
 
 @pytest.fixture

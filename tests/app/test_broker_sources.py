@@ -28,12 +28,6 @@ TOPIC = {"topic": {"broker": "kafka", "name": "orders"}}
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
-    async with memory_store() as opened:
-        yield opened
-
-
-@pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock(MONDAY)
 

@@ -44,9 +44,9 @@ class Desk:
             node.session.engine.write,
         )
 
-    async def _publish(self, event: Event, writes: Any) -> PublishedEvent:
-        session = self.node.session
-        return await session.triggering.publish_by(session.engine, event, self.node.clock.now(), writes=writes)
+    async def _publish(self, event: Event, writes: Any, also: Any = ()) -> PublishedEvent:
+        session, now = self.node.session, self.node.clock.now()
+        return await session.triggering.publish_by(session.engine, event, now, also=also, writes=writes)
 
     async def send(self, data: Any, id_: str = "e1", type_: str = "paid") -> PublishedEvent:
         event = Event(id=id_, type=type_, source="shop", data=data, time=self.node.clock.now())

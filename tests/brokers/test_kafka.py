@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from stepwell.brokers.kafka import KafkaBroker, _Part
 from stepwell.ports.brokers import Broker, BrokerError, Outgoing
-from tests.conformance.broker import BrokerConformance, BrokerHarness, OpenHarness, bodies, outgoing, pulled, until_lost
+from tests.conformance.broker import BrokerConformance, BrokerHarness, bodies, outgoing, pulled, until_lost
 from tests.servers.kafka import PRODUCE, TOO_LARGE, KafkaCluster, new_topic, shared_cluster
 
 QUICK = {"session.timeout.ms": 1_000, "heartbeat.interval.ms": 200, "fetch.wait.max.ms": 50}
@@ -18,12 +18,10 @@ QUICK = {"session.timeout.ms": 1_000, "heartbeat.interval.ms": 200, "fetch.wait.
 class KafkaHarness(BrokerHarness):
     def __init__(self, cluster: KafkaCluster) -> None:
         self.cluster = cluster
-        self.brokers: list[KafkaBroker] = []
-        self.broker = self.other()
+        super().__init__()
 
-    def other(self) -> Broker:
-        self.brokers.append(KafkaBroker([self.cluster.servers], QUICK))
-        return self.brokers[-1]
+    def new_broker(self) -> Broker:
+        return KafkaBroker([self.cluster.servers], QUICK)
 
     async def topic(self, name: str = "orders") -> str:
         topic = new_topic(name)
@@ -32,18 +30,8 @@ class KafkaHarness(BrokerHarness):
 
 
 class TestKafkaBroker(BrokerConformance):
-    @pytest.fixture
-    async def open_harness(self) -> AsyncIterator[OpenHarness]:
-        opened: list[KafkaHarness] = []
-
-        async def open_() -> KafkaHarness:
-            opened.append(KafkaHarness(shared_cluster()))
-            return opened[-1]
-
-        yield open_
-        for harness in opened:
-            for broker in harness.brokers:
-                await broker.close()
+    def new_harness(self) -> KafkaHarness:
+        return KafkaHarness(shared_cluster())
 
 
 @pytest.fixture

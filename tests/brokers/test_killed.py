@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import nats
+from nats.js.api import AckPolicy, ConsumerConfig
 
-from stepwell.brokers.nats import NatsBroker
+from stepwell.app.broker_sections import GROUP
+from stepwell.brokers.nats import MOST_OUT, NatsBroker, consumer_name
 from stepwell.ports.brokers import Outgoing
 from tests.api.documents import API
 from tests.api.processes import serving
@@ -38,6 +41,20 @@ def document() -> dict[str, Any]:
     return made
 
 
+async def add_quick_group(url: str, topic: str) -> None:
+    """Have what the group of the server has not acknowledged delivered again after a second instead of twenty."""
+    client = await nats.connect(url)
+    group = ConsumerConfig(
+        durable_name=consumer_name(GROUP, topic),
+        filter_subject=topic,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=1,
+        max_ack_pending=MOST_OUT,
+    )
+    await client.jetstream().add_consumer("s", group)
+    await client.close()
+
+
 async def received(broker: NatsBroker, topic: str, count: int) -> list[Any]:
     """So many different events that a topic was told of."""
     found: dict[str, Any] = {}
@@ -52,11 +69,13 @@ async def received(broker: NatsBroker, topic: str, count: int) -> list[Any]:
 
 
 async def test_messages_survive_the_node_that_takes_them(tmp_path: Path) -> None:
-    nats = new_server()
+    broker_server = new_server()
     try:
-        await add_stream(nats.url, "s", "orders", "told", "said")
-        (tmp_path / "stepwell.yaml").write_text(CONFIGURATION.format(url=nats.url))
-        broker = NatsBroker([nats.url])
+        url = broker_server.url
+        await add_stream(url, "s", "orders", "told", "said")
+        await add_quick_group(url, "orders")
+        (tmp_path / "stepwell.yaml").write_text(CONFIGURATION.format(url=url))
+        broker = NatsBroker([url])
         with serving(tmp_path) as server:
             with httpx.Client(base_url=server.url, timeout=30) as client:
                 assert client.post(f"{API}/workflows", json=document()).status_code < 300
@@ -69,6 +88,6 @@ async def test_messages_survive_the_node_that_takes_them(tmp_path: Path) -> None
             said = await received(broker, "said", COUNT)
         await broker.close()
     finally:
-        nats.close()
+        broker_server.close()
     assert Counter(event["data"]["n"] for event in said) == Counter(range(COUNT))
     assert len({event["data"]["execution_id"] for event in completed}) == COUNT

@@ -7,32 +7,29 @@ import pytest
 from stepwell.base.clock import SystemClock
 from stepwell.brokers.memory import MemoryBroker
 from stepwell.ports.brokers import Broker, BrokerError
-from tests.conformance.broker import BrokerConformance, BrokerHarness, OpenHarness, outgoing
+from tests.conformance.broker import BrokerConformance, BrokerHarness, outgoing
 
 
 class MemoryHarness(BrokerHarness):
     drops_repeated = True
 
     def __init__(self) -> None:
-        self.broker: MemoryBroker = MemoryBroker(SystemClock())
-        self.broker.topics = set()
+        self._topics = set[str]()
+        self._shared = MemoryBroker(SystemClock())
+        self._shared.topics = self._topics
+        super().__init__()
 
     async def topic(self, name: str = "orders") -> str:
-        assert self.broker.topics is not None
-        self.broker.topics.add(name)
+        self._topics.add(name)
         return name
 
-    def other(self) -> Broker:
-        return self.broker
+    def new_broker(self) -> Broker:
+        return self._shared
 
 
 class TestMemoryBroker(BrokerConformance):
-    @pytest.fixture
-    def open_harness(self) -> OpenHarness:
-        async def open_() -> MemoryHarness:
-            return MemoryHarness()
-
-        return open_
+    def new_harness(self) -> MemoryHarness:
+        return MemoryHarness()
 
 
 async def test_it_fails_when_it_is_told_to_and_refuses_what_it_is_told_to() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import nats
 import nats.js.errors
@@ -12,7 +12,7 @@ from nats.js.api import StreamConfig
 
 from stepwell.brokers.nats import NatsBroker, _problem, consumer_name
 from stepwell.ports.brokers import Broker, BrokerError, Outgoing
-from tests.conformance.broker import BrokerConformance, BrokerHarness, OpenHarness, bodies, outgoing, pulled, until_lost
+from tests.conformance.broker import BrokerConformance, BrokerHarness, bodies, outgoing, pulled, until_lost
 from tests.servers.nats import NatsServer, new_prefix, new_server, shared_server
 
 
@@ -22,12 +22,10 @@ class NatsHarness(BrokerHarness):
     def __init__(self, server: NatsServer) -> None:
         self.server = server
         self.prefix = new_prefix()
-        self.brokers: list[NatsBroker] = []
-        self.broker = self.other()
+        super().__init__()
 
-    def other(self) -> Broker:
-        self.brokers.append(NatsBroker([self.server.url]))
-        return self.brokers[-1]
+    def new_broker(self) -> Broker:
+        return NatsBroker([self.server.url])
 
     async def topic(self, name: str = "orders") -> str:
         await add_stream(self.server.url, f"{self.prefix}-{name}", f"{self.prefix}.{name}")
@@ -41,18 +39,8 @@ async def add_stream(url: str, name: str, *subjects: str, **more: int) -> None:
 
 
 class TestNatsBroker(BrokerConformance):
-    @pytest.fixture
-    async def open_harness(self) -> AsyncIterator[OpenHarness]:
-        opened: list[NatsHarness] = []
-
-        async def open_() -> NatsHarness:
-            opened.append(NatsHarness(shared_server()))
-            return opened[-1]
-
-        yield open_
-        for harness in opened:
-            for broker in harness.brokers:
-                await broker.close()
+    def new_harness(self) -> NatsHarness:
+        return NatsHarness(shared_server())
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from stepwell.brokers.rabbitmq import RabbitBroker
 from stepwell.ports.brokers import Broker, BrokerError, Outgoing, Subscription
-from tests.conformance.broker import BrokerConformance, BrokerHarness, OpenHarness, bodies, outgoing, pulled, until_lost
+from tests.conformance.broker import BrokerConformance, BrokerHarness, bodies, outgoing, pulled, until_lost
 from tests.servers.rabbitmq import LARGEST, RabbitServer, new_queue, shared_server
 
 
@@ -22,12 +21,10 @@ class RabbitHarness(BrokerHarness):
 
     def __init__(self, server: RabbitServer) -> None:
         self.server = server
-        self.brokers: list[RabbitBroker] = []
-        self.broker = self.other()
+        super().__init__()
 
-    def other(self) -> Broker:
-        self.brokers.append(RabbitBroker(self.server.url))
-        return self.brokers[-1]
+    def new_broker(self) -> Broker:
+        return RabbitBroker(self.server.url)
 
     async def topic(self, name: str = "orders") -> str:
         return await add_queue(self.server.url, new_queue(name))
@@ -41,18 +38,8 @@ async def add_queue(url: str, name: str, **arguments: str | int) -> str:
 
 
 class TestRabbitBroker(BrokerConformance):
-    @pytest.fixture
-    async def open_harness(self) -> AsyncIterator[OpenHarness]:
-        opened: list[RabbitHarness] = []
-
-        async def open_() -> RabbitHarness:
-            opened.append(RabbitHarness(shared_server()))
-            return opened[-1]
-
-        yield open_
-        for harness in opened:
-            for broker in harness.brokers:
-                await broker.close()
+    def new_harness(self) -> RabbitHarness:
+        return RabbitHarness(shared_server())
 
 
 async def test_after_a_restart_of_the_server_it_goes_on_where_it_was() -> None:
@@ -135,6 +122,35 @@ async def test_a_queue_that_is_deleted_meanwhile_is_said() -> None:
         await channel.queue_delete(queue)
     with pytest.raises(BrokerError, match="no more"):
         await subscription.pull(1, 10.0)
+    await subscription.close()
+    await broker.close()
+
+
+async def test_a_stream_is_refused_with_the_first_message_that_comes() -> None:
+    url = shared_server().url
+    queue = await add_queue(url, new_queue("stream"), x_queue_type="stream")
+    broker = RabbitBroker(url)
+    subscription = await broker.subscribe(queue, "g")
+    await broker.publish(queue, [outgoing(1)])
+    with pytest.raises(BrokerError, match="is a stream, which does not note how far a group has read it") as raised:
+        await subscription.pull(1, 10.0)
+    assert raised.value.hint is not None
+    assert "quorum queue" in raised.value.hint
+    await subscription.close()
+    await broker.close()
+
+
+async def test_a_quorum_queue_is_read_like_any_other() -> None:
+    url = shared_server().url
+    queue = await add_queue(url, new_queue("quorum"), x_queue_type="quorum")
+    broker = RabbitBroker(url)
+    await broker.publish(queue, [outgoing(1)])
+    subscription = await broker.subscribe(queue, "g")
+    (came,) = await pulled(subscription, 1)
+    await subscription.give_back([came])
+    (again,) = await pulled(subscription, 1)
+    assert (again.own_id, came.tries, again.tries) == ("m1", 1, 2)
+    await subscription.acknowledge([again])
     await subscription.close()
     await broker.close()
 

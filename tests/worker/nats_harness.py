@@ -33,7 +33,7 @@ class Node(Dispatcher):
     def __init__(self, harness: NatsHarness, **options: Any) -> None:
         self.queued = AllQueued(harness.take, harness.clock, KnownSecrets(SECRETS))
         self.queues = self.queued.queues
-        self.door = NatsDoor(self.queues, harness.options, **options)
+        self.door = NatsDoor(self.queues, self.queued.reports, harness.options, **options)
 
     def dispatch(self, assignment: Assignment) -> None:
         self.queued.dispatch(assignment)

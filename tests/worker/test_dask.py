@@ -176,6 +176,19 @@ async def test_a_scheduler_that_is_lost_is_an_error_that_may_pass(
     await harness.worker.close()
 
 
+@pytest.mark.parametrize("kind", [SystemExit, asyncio.CancelledError, GeneratorExit])
+async def test_a_task_that_wants_to_end_its_process_only_fails(address: str, kind: type[BaseException]) -> None:
+    def ends(config: Any) -> Any:
+        raise kind("bye")
+
+    harness = DaskHarness(address, echo, function=ends)
+    harness.dispatcher.dispatch(assignment("a"))
+    error = (await harness.report()).error
+    assert error is not None
+    assert (error.type, error.message) == (kind.__name__, "bye")
+    await harness.worker.close()
+
+
 async def test_a_scheduler_that_cannot_be_reached_is_an_error_that_may_pass(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,7 @@ async def test_what_comes_before_nats_is_there_waits_and_is_said_once(
     await harness.node.door.open()
     put(harness.node, "a")
     await asyncio.sleep(0.5)
-    assert harness.node.door.problem() == "Connection refused"
+    assert harness.node.door.problem() == f"NATS at {own_server.url.replace('//', '//***@')}: Connection refused"
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(said) == 1
     assert "cannot be reached: Connection refused" in said[0]
@@ -205,7 +205,7 @@ async def test_a_server_without_jetstream_is_a_problem_that_says_so() -> None:
     await fetching.open()
     await asyncio.wait_for(fetching.link.first(), PATIENCE)
     said = "JetStream is not available there: the server needs it enabled"
-    assert (harness.node.door.problem(), fetching.link.problem()) == (said, said)
+    assert (harness.node.door.problem(), fetching.link.problem()) == (f"NATS at {server.url}: {said}", said)
     await fetching.close()
     await harness.close()
     server.close()
@@ -323,7 +323,7 @@ async def test_nobody_need_wait_for_what_waits_or_is_with_a_worker_on_nats(harne
     polled = await harness.node.queues.poll("http", ["q"], 1, 0, lambda workflow: True)
     assert polled.assignments
     assert not harness.node.outlives(work.id)
-    harness.node.queues.release("http", [work.id])
+    harness.node.queues.release("http", [work.id], lambda workflow: True)
     gate = Gate()
     await harness.add_worker("w1", gate.work)
     await until(lambda: gate.begun == ["a"])

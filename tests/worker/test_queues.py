@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
 from stepwell.base.durations import SECOND
-from stepwell.base.errors import Conflict, ErrorInfo
+from stepwell.base.errors import Conflict, ErrorInfo, UsageError
 from stepwell.base.values import Sealed, SecretRef
 from stepwell.execution.work import Assignment, Report
 from stepwell.ports.work import TaskContext, TaskError
-from stepwell.worker.queues import LEASE, MOST_DELIVERIES, WORKER_KEPT, Beat, Polled, Queues
-from stepwell.worker.remote import Fetching, RemoteWorker
+from stepwell.worker.answers import Whereabouts
+from stepwell.worker.known import WORKER_KEPT
+from stepwell.worker.queues import LEASE, MOST_DELIVERIES, Beat, Polled, Queues
+from stepwell.worker.remote import REFUSED, Fetching, RemoteWorker
 from stepwell.worker.routing import QueueDispatcher
 from tests.conformance.dispatcher import (
     PATIENCE,
@@ -28,6 +31,7 @@ from tests.conformance.dispatcher import (
     Work,
     WorkHandler,
     assignment,
+    echo,
 )
 from tests.virtual_clock import VirtualClock
 
@@ -71,7 +75,7 @@ class Direct(Fetching):
 
     async def release(self, ids: Collection[str]) -> None:
         self._through()
-        self.queues.release(self.name, ids)
+        self.queues.release(self.name, ids, everything)
 
     def _through(self) -> None:
         if self.cut:
@@ -251,6 +255,18 @@ async def test_a_worker_without_a_sign_of_life_loses_its_work_to_others(scene: S
     assert scene.queues.heartbeat("w1", ["e1/a/1"]).lost == ["e1/a/1"]
 
 
+async def test_a_node_that_was_frozen_takes_nobody_for_lost_before_he_could_be_heard(scene: Scene) -> None:
+    await scene.put("a")
+    assert await scene.poll("w1") == ["a"]
+    scene.clock.set(scene.clock.now() + 10 * LEASE)
+    await scene.advance(1)
+    assert await scene.poll("w2") == []
+    await scene.advance(LEASE - SECOND)
+    assert scene.queues.heartbeat("w1", ["e1/a/1"], everything).kept == ["e1/a/1"]
+    await scene.advance(LEASE)
+    assert await scene.poll("w2") == ["a"]
+
+
 async def test_the_first_report_counts_whoever_it_comes_from(scene: Scene) -> None:
     await scene.put("a")
     await scene.poll("w1")
@@ -292,7 +308,7 @@ async def test_the_time_of_an_attempt_begins_when_a_worker_takes_it(scene: Scene
 async def test_what_is_given_back_is_there_for_others_at_once(scene: Scene) -> None:
     await scene.put("a", "b", "c")
     await scene.poll(limit=2)
-    scene.queues.release("w1", ["e1/a/1", "e1/b/1", "e1/c/1", "nothing"])
+    scene.queues.release("w1", ["e1/a/1", "e1/b/1", "e1/c/1", "nothing"], everything)
     assert await scene.poll("w2") == ["a", "b", "c"]
 
 
@@ -361,6 +377,137 @@ async def test_a_worker_goes_on_when_it_was_cut_off() -> None:
     harness.fetching.cut = False
     await harness.advance(20 * SECOND)
     assert [report.result for report in harness.reports] == ["a"]
+    await harness.close()
+
+
+async def test_where_a_job_stands_can_be_asked(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    await scene.put("a", timeout=100 * SECOND)
+    assert scene.queues.whereabouts("e9/x/1") is None
+    assert scene.queues.whereabouts("e1/a/1") == Whereabouts(
+        worker=None, heard_at=None, deadline=None, able=0, refusal=None
+    )
+    now = scene.clock.now()
+    assert await scene.poll("w1") == ["a"]
+    with_w1 = Whereabouts(worker="w1", heard_at=now, deadline=now + 100 * SECOND, able=1, refusal=None)
+    assert scene.queues.whereabouts("e1/a/1") == with_w1
+    await scene.advance(20 * SECOND)
+    scene.queues.fail("e1/a/1", TaskError("unknown_task", "there is no task"), everything)
+    refused = scene.queues.whereabouts("e1/a/1")
+    assert refused is not None
+    assert (refused.worker, refused.able, refused.refusal) == (None, 1, "there is no task")
+    assert await scene.poll("w2") == ["a"]
+    await scene.advance(LEASE)
+    assert "worker w2 gave no sign of life for 30s, and is taken for lost with e1/a/1" in caplog.text
+
+
+async def test_a_worker_says_once_what_it_does_not_know(caplog: pytest.LogCaptureFixture) -> None:
+    harness = Harness(echo)
+    await harness.add_worker("w2", echo, type_="other")
+    for step in ("a", "b", "c"):
+        harness.dispatcher.dispatch(msgspec.structs.replace(assignment(step), type="other"))
+    await harness.advance(SECOND)
+    assert [report.error for report in harness.reports] == [None] * 3
+    said = [record.getMessage() for record in caplog.records if "other workers are asked" in record.getMessage()]
+    assert said == ["no worker here does steps of type 'other' (known: work); other workers are asked"]
+    await harness.close()
+
+
+async def test_who_names_a_queue_twice_gets_work_once(scene: Scene) -> None:
+    await scene.put("a", "b")
+    assert await scene.poll("w1", "q", "q") == ["a", "b"]
+
+
+class Refusing(Direct):
+    """Reports are refused as long as `refuses` says why."""
+
+    refuses: Callable[[str], Exception | None] = staticmethod(lambda call: None)
+
+    async def complete(self, id_: str, result: Any, scope: dict[str, Any] | None) -> None:
+        self._check("complete")
+        await super().complete(id_, result, scope)
+
+    async def fail(self, id_: str, error: ErrorInfo) -> None:
+        self._check("fail")
+        await super().fail(id_, error)
+
+    async def heartbeat(self, ids: Collection[str]) -> Beat:
+        self._check("heartbeat")
+        return await super().heartbeat(ids)
+
+    def _check(self, call: str) -> None:
+        error = self.refuses(call)
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize("error", [ValueError("100 bytes are too many"), UsageError("100 bytes are too many")])
+async def test_a_result_that_cannot_be_reported_is_the_error_of_the_attempt(error: Exception) -> None:
+    async with refusing_worker(echo) as (harness, fetching):
+        fetching.refuses = lambda call: error if call == "complete" else None
+        harness.dispatcher.dispatch(assignment("a"))
+        reported = (await harness.report()).error
+        assert reported == ErrorInfo(REFUSED, "its result could not be reported: 100 bytes are too many")
+        await harness.rest()
+        assert harness.queued.queues.workers()[0].running == 0
+
+
+async def test_an_error_that_cannot_be_reported_is_reported_without_what_it_says() -> None:
+    async def fail(config: Any, context: TaskContext) -> Any:
+        raise TaskError("too_bad", "x" * 50, details={"much": "y" * 50})
+
+    async with refusing_worker(fail) as (harness, fetching):
+        errors: list[Exception] = [ValueError("too large")]
+        fetching.refuses = lambda call: errors.pop() if call == "fail" and errors else None
+        harness.dispatcher.dispatch(assignment("a"))
+        reported = (await harness.report()).error
+        assert reported == ErrorInfo(REFUSED, "its error 'too_bad' could not be reported: too large")
+
+
+async def test_signs_of_life_go_on_after_one_that_broke() -> None:
+    begun = asyncio.Event()
+
+    async def wait(config: Any, context: TaskContext) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with refusing_worker(wait) as (harness, fetching):
+        errors: list[Exception] = [KeyError("a defect")]
+        fetching.refuses = lambda call: errors.pop() if call == "heartbeat" and errors else None
+        harness.dispatcher.dispatch(assignment("a"))
+        await begun.wait()
+        for _ in range(6):
+            await harness.advance(LEASE // 3)
+        assert [(each.waiting, each.running) for each in harness.queued.queues.states()] == [(0, 1)]
+        assert errors == []
+
+
+async def test_a_worker_that_was_held_up_says_what_that_means(caplog: pytest.LogCaptureFixture) -> None:
+    begun = asyncio.Event()
+
+    async def wait(config: Any, context: TaskContext) -> Any:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with refusing_worker(wait) as (harness, _):
+        harness.dispatcher.dispatch(assignment("a"))
+        await begun.wait()
+        await harness.advance(LEASE // 3)
+        assert "no sign of life" not in caplog.text
+        harness.clock.set(harness.clock.now() + 2 * LEASE)
+        await harness.advance(1)
+        assert "no sign of life was given for 1m" in caplog.text
+        assert "a function that blocks must not be `async`" in caplog.text
+
+
+@asynccontextmanager
+async def refusing_worker(work: Work) -> AsyncIterator[tuple[Harness, Refusing]]:
+    """One whose way to the engine can refuse what it says."""
+    harness = Harness(work)
+    harness.running.cancel()
+    fetching = Refusing(harness.queued.queues)
+    worker = RemoteWorker(fetching, {"work": WorkHandler(work)}, harness.clock, 10)
+    harness.workers["w1"] = (fetching, asyncio.create_task(worker.run()))
+    yield harness, fetching
     await harness.close()
 
 

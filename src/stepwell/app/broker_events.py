@@ -109,10 +109,15 @@ class MessageReader:
 
 def seen(message: Message, event: Event, broker: str) -> dict[str, Any]:
     """What expressions of a trigger see as `event`."""
+    return {**event.as_dict(), **beside(message, broker)}
+
+
+def beside(message: Message, broker: str) -> dict[str, Any]:
+    """What of that is not in the event itself."""
     headers = {
         name: value for name, value in message.headers.items() if not name.startswith(CE) and not _PROVES.search(name)
     }
-    return {**event.as_dict(), "headers": headers, "topic": message.topic, "broker": broker, "key": message.key}
+    return {"headers": headers, "topic": message.topic, "broker": broker, "key": message.key}
 
 
 def trace_of(message: Message, found: Received) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 from stepwell.app.broker_sections import AnyBroker, BrokerName, Events, KafkaSection, NatsEventsSection, RabbitSection
@@ -53,11 +55,18 @@ def _broker(name: BrokerName, section: AnyBroker, secrets: SecretSource) -> Brok
                 "user_credentials": section.credentials,
             }
             options = {key: clear(value, key) for key, value in given.items() if value is not None}
+            tls = _tls(section, name)
+            if tls is not None:
+                options["tls"] = tls
             return NatsBroker([clear(server, "servers") for server in section.servers], options)
         case RabbitSection():
             from stepwell.brokers.rabbitmq import RabbitBroker
 
-            return RabbitBroker(clear(section.url, "url"), section.exchange)
+            url, tls = clear(section.url, "url"), _tls(section, name)
+            if tls is not None and not url.startswith("amqps:"):
+                message = "events.rabbitmq: there are files for an encrypted connection, and the URL asks for none"
+                raise ConfigurationError(message, hint="write amqps:// in place of amqp://")
+            return RabbitBroker(url, section.exchange, tls)
 
 
 def check_library(name: BrokerName) -> None:
@@ -72,6 +81,29 @@ def check_library(name: BrokerName) -> None:
     except ImportError:
         message = f"events.{name} needs the library {library}, which is not installed"
         raise ConfigurationError(message, code="missing-library", hint=f"pip install 'stepwell[{name}]'") from None
+
+
+def _tls(section: NatsEventsSection | RabbitSection, name: BrokerName) -> ssl.SSLContext | None:
+    """Whom to trust and what to show on an encrypted connection; None when nothing is configured about it.
+
+    Raises:
+        ConfigurationError: a file is not there, or not what it should be.
+    """
+    files = {key: getattr(section, key) for key in ("ca_file", "client_cert", "client_key")}
+    for key, path in files.items():
+        if path is not None and not Path(path).is_file():
+            raise ConfigurationError(f"events.{name}.{key}: there is no file {path}")
+    if not any(files.values()):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=section.ca_file)
+        if section.client_cert is not None:
+            context.load_cert_chain(section.client_cert, section.client_key, password=lambda: "")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        given = ", ".join(f"{key} {path}" for key, path in files.items() if path is not None)
+        said = getattr(error, "reason", None) or error
+        raise ConfigurationError(f"events.{name}: these are no certificates and keys: {given} ({said})") from None
+    return context
 
 
 def _opened(value: Any, where: str, secrets: SecretSource) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -47,8 +47,24 @@ class KafkaSection(_BrokerSection):
     settings: dict[str, str | int | float | bool] = Field(default={})
 
 
-class NatsEventsSection(_BrokerSection):
-    """NATS: `servers` are URLs. A topic is a subject that a stream of JetStream keeps."""
+class _EncryptedSection(_BrokerSection):
+    """`ca_file`: whom to trust, if not those whom the machine trusts; `client_cert` and `client_key`: what to show to a
+    server that wants to see a certificate. All are files."""
+
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+    @model_validator(mode="after")
+    def _key_has_a_certificate(self) -> Self:
+        if self.client_key is not None and self.client_cert is None:
+            raise ValueError("`client_key` belongs to a `client_cert`, and there is none")
+        return self
+
+
+class NatsEventsSection(_EncryptedSection):
+    """NATS: `servers` are URLs. A topic is a subject that a stream of JetStream keeps. With `tls://`, or one of the
+    files for it, nothing is said to a server that does not encrypt."""
 
     servers: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
     user: str | None = None
@@ -57,9 +73,9 @@ class NatsEventsSection(_BrokerSection):
     credentials: str | None = None
 
 
-class RabbitSection(_BrokerSection):
+class RabbitSection(_EncryptedSection):
     """RabbitMQ: a topic is a queue, and a routing key of what is published to `exchange`; to the default one unless it
-    is given."""
+    is given. `amqps://` is encrypted."""
 
     url: str = Field(pattern=r"^(amqps?://.|\{\{)")
     exchange: str = ""

@@ -21,7 +21,7 @@ import msgspec
 from stepwell.app.broker_claims import RENEW_AFTER, Claim, claimed
 from stepwell.app.broker_messages import Traces, emitted_message, lifecycle_message
 from stepwell.app.broker_sections import SinkSection
-from stepwell.app.broker_sources import Trouble, until
+from stepwell.app.broker_sources import Trouble, is_told_to_end, until
 from stepwell.app.emitted import emitted_in, execution_of, outbox_of, workflow_of
 from stepwell.app.lifecycle import TYPES, LifecycleEvent, lifecycle_event
 from stepwell.app.reading import Reading
@@ -165,8 +165,10 @@ class Sink:
                     self._known = None
                     self.rung.set()  # somebody else moved it at this moment: look again
                     await asyncio.sleep(0)
-                except Exception as error:  # whatever it is, the place has not moved, and it must go on
-                    await self._pause(error)
+                except (Exception, asyncio.CancelledError) as error:
+                    if is_told_to_end():
+                        raise
+                    await self._pause(error)  # whatever it is, the place has not moved, and it must go on
         finally:
             self._alarm.clear()
             await asyncio.shield(self._give_up())
@@ -342,7 +344,7 @@ class Sink:
             await self._move(msgspec.structs.replace(place, problem=None, since=0), revision)
         self._trouble.clear()
 
-    async def _pause(self, error: Exception) -> None:
+    async def _pause(self, error: BaseException) -> None:
         """Do nothing for a while, keep the claim meanwhile, and tell other nodes what is wrong."""
         if not isinstance(error, StepwellError):
             _log.exception("sink %s", self._name)

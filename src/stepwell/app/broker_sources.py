@@ -68,20 +68,25 @@ class SourceState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trouble:
-    """What is wrong with something that is tried again and again; told in the log once for each outage."""
+    """What is wrong with something that is tried again and again; told in the log once for each outage, and again when
+    its kind is another."""
 
     def __init__(self, what: str, clock: Clock) -> None:
         self._what = what
         self._clock = clock
         self._tries = 0
+        self._told: str | None = None
         self.problem: str | None = None
         self.since: int | None = None
 
-    def note(self, error: Exception) -> int:
+    def note(self, error: BaseException) -> int:
         """Something went wrong. Returns when to try again."""
         said = str(error) if isinstance(error, StepwellError) else f"it broke with {type(error).__name__}"
+        kind = error.code if isinstance(error, StepwellError) else type(error).__name__
         if self.problem is None:
             self.since = self._clock.now()
+        if self._told != kind:  # of an outage once, and again when it is another one
+            self._told = kind
             _log.warning("%s: %s; it is tried again", self._what, said)
             if not isinstance(error, StepwellError):
                 _log.debug("%s", self._what, exc_info=error)
@@ -94,7 +99,7 @@ class Trouble:
         """It works."""
         if self.problem is not None:
             _log.warning("%s: it works again", self._what)
-        self.problem = self.since = None
+        self.problem = self.since = self._told = None
         self._tries = 0
 
 
@@ -150,8 +155,10 @@ class Source:
             while True:
                 try:
                     await self._read()
-                except Exception as error:  # whatever it is, nothing was acknowledged, and it must go on
-                    self._is_mine = False
+                except (Exception, asyncio.CancelledError) as error:
+                    if is_told_to_end():
+                        raise
+                    self._is_mine = False  # whatever it is, nothing was acknowledged, and it must go on
                     await until(self._clock, self._trouble.note(error))
         finally:
             await self._give_up()
@@ -248,6 +255,13 @@ async def ended(tasks: Collection[asyncio.Task[None]]) -> None:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_TELL_AGAIN)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def is_told_to_end() -> bool:
+    """Whether somebody has cancelled the running task. Else a cancellation is one of a client of a broker, which it
+    lets out when its connection ends: an error like any other."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def until(clock: Clock, instant: int) -> None:

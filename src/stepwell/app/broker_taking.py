@@ -3,14 +3,16 @@ letter."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Literal
 
-from stepwell.app.broker_events import MessageReader, content_of, refusal_of, seen, trace_of
+from stepwell.app.broker_events import MessageReader, beside, content_of, refusal_of, seen, trace_of
 from stepwell.app.dead_events import DeadEvents, Refusal
 from stepwell.app.triggering import Triggering
 from stepwell.app.triggers import ActiveTrigger, Fired, fire
 from stepwell.base.clock import Clock
+from stepwell.base.derive import digest
 from stepwell.base.errors import ErrorInfo, InvalidInput, StepwellError, StoreError, UsageError
 from stepwell.engine.engine import Engine
 from stepwell.ports.brokers import Broker, Message, Outgoing
@@ -31,6 +33,8 @@ _TOPIC: Final = "stepwell-topic"
 _PLACE: Final = "stepwell-place"
 _LONGEST_REASON: Final = 1_000
 
+_log = logging.getLogger(__name__)
+
 
 class Taking:
     """Takes the messages of one topic.
@@ -39,6 +43,7 @@ class Taking:
         broker: where they come from, and where those that cannot be taken are published to the topic `dead_letter`; for
             None they are only kept as dead letters of the store.
         name: what the broker is called.
+        topic: what is subscribed to.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Taking:
         clock: Clock,
         broker: Broker,
         name: str,
+        topic: str,
         dead_letter: str | None,
         triggers: TriggersOf,
     ) -> None:
@@ -58,6 +64,7 @@ class Taking:
         self._clock = clock
         self._broker = broker
         self._name = name
+        self._topic = topic
         self._dead_letter = dead_letter
         self._triggers = triggers
         self._reader = MessageReader(name)
@@ -73,7 +80,9 @@ class Taking:
         now = self._clock.now()
         try:
             found = self._reader.read(message, now)
-            return await self._publish(message, found, now)
+            outcome = await self._publish(message, found, now)
+            self._tries.pop(self._known_by(message), None)
+            return outcome
         except StoreError:
             raise
         except (InvalidInput, UsageError) as error:
@@ -118,17 +127,34 @@ class Taking:
             error=error,
             subject=message.key,
             time=message.at,
+            read_from=(self._name, self._topic),
+            seen=beside(message, self._name),
         )
         await self._dead_events.refuse(refusal, now, self._engine.codec)
 
     async def _publish_dead(self, message: Message, error: ErrorInfo) -> None:
-        """Publish it to the topic for dead letters; one that is too large even for that is in the store all the
-        same."""
-        if self._dead_letter is not None:
-            await self._broker.publish(self._dead_letter, [dead_letter(message, error, self._reader.id_of(message))])
+        """Publish it to the topic for dead letters, unless it comes from there: it would come again and again. One that
+        is too large even for that, or that the client cannot write, is in the store all the same.
+
+        Raises:
+            StepwellError: the broker cannot be used.
+        """
+        if self._dead_letter is None or message.topic == self._dead_letter:
+            return
+        dead = dead_letter(message, error, self._reader.id_of(message))
+        try:
+            await self._broker.publish(self._dead_letter, [dead])
+        except StepwellError:
+            raise
+        except Exception:
+            _log.exception("message %s is not told to the topic %s", dead.id, self._dead_letter)
+
+    def _known_by(self, message: Message) -> str:
+        """What tells it from others when it comes again."""
+        return self._reader.id_of(message) if message.own_id or message.place else digest(message.body)
 
     def _is_given_up(self, message: Message) -> bool:
-        tried = self._reader.id_of(message) if message.own_id or message.place else message.body.hex()[:200]
+        tried = self._known_by(message)
         count = max(self._tries.pop(tried, 0) + 1, message.tries)
         if count < MOST_TRIES:
             self._tries[tried] = count

@@ -66,6 +66,7 @@ class Brokers:
         self._node = node
         self._sources: dict[tuple[BrokerName, str], tuple[Source, asyncio.Task[None]]] = {}
         self._unread: list[_Unread] = []
+        self._arranging = asyncio.Lock()
         self._lookout = Lookout(self._arrange, session.store, "registration", clock)
         self._tasks: list[asyncio.Task[None]] = []
         traces = Traces(session.store, session.codec, configuration.tracing)
@@ -216,6 +217,10 @@ class Brokers:
 
     async def _arrange(self) -> None:
         """Read every topic that is configured or that a trigger names, and no other."""
+        async with self._arranging:
+            await self._arrange_alone()
+
+    async def _arrange_alone(self) -> None:
         sections = self._events.brokers()
         wanted = {(name, topic) for name, section in sections.items() for topic in section.topics}
         self._unread = []
@@ -255,7 +260,15 @@ class Brokers:
             ]
 
         taking = Taking(
-            session.engine, session.store, session.triggering, self._clock, broker, name, section.dead_letter, triggers
+            session.engine,
+            session.store,
+            session.triggering,
+            self._clock,
+            broker,
+            name,
+            topic,
+            section.dead_letter,
+            triggers,
         )
         holding = Holding(session.store, f"{name}/{topic}", self._node, self._clock) if section.ordered else None
         return Source(

@@ -49,6 +49,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
         type, source, id, data, subject, time: as far as they are known, as of an event; data is a JSON value, or the
             text of what is none.
         error: why; its type is a code.
+        read_from: the broker and the topic that it was read from, if it was.
+        seen: what expressions of triggers would have seen beside it.
     """
 
     type: str
@@ -58,6 +60,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo
     subject: str | None = None
     time: int | None = None
+    read_from: tuple[str, str] | None = None
+    seen: Mapping[str, Any] = {}
 
 
 class DeadEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,6 +74,7 @@ class DeadEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         content: `{data, seen}`: the data of the event, and what expressions of the trigger see beside it, as the codec
             encodes them; what is a secret by its name is encrypted. None when it was discarded.
         attempts: how often it was tried.
+        read_from: the broker and the topic of a message that came to no trigger.
     """
 
     event: Event
@@ -82,6 +87,7 @@ class DeadEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     content: bytes | None = None
     attempts: int = 1
     discarded: Discarded | None = None
+    read_from: tuple[str, str] | None = None
 
     @property
     def key(self) -> str:
@@ -152,7 +158,13 @@ class DeadEvents:
             time=refusal.time if refusal.time is not None else now,
         )
         at = min(now, max(0, event.time))
-        dead = DeadEvent(event=event, error=refusal.error, at=at, content=_content(_kept_of(refusal.data), {}, codec))
+        dead = DeadEvent(
+            event=event,
+            error=refusal.error,
+            at=at,
+            content=_content(_kept_of(refusal.data), refusal.seen, codec),
+            read_from=refusal.read_from,
+        )
         try:
             await self._ledger.write([dead.written(expected=0)], now)
         except Conflict:

@@ -19,6 +19,7 @@ from stepwell.tasks.python import PythonHandler, TaskFunctionHandler
 from stepwell.worker.local import LocalWorker
 from stepwell.worker.opening import opened
 from stepwell.worker.queues import Queues
+from stepwell.worker.reports import Recorded, Reports
 from stepwell.worker.routing import MOST_FETCHED, AnyType, QueueDispatcher, RoutingDispatcher
 
 if TYPE_CHECKING:
@@ -34,11 +35,12 @@ class RemoteWork:
         here: does the rest.
         handlers: what `here` can do, by type.
         brought: who has the steps of a queue done, by the queue's name.
+        recorded: waits until what was reported of an execution so far is durable.
         has_queues: workers may fetch over HTTP.
 
     Attributes:
         dispatcher: does all of it.
-        queues: what workers ask; None when nobody fetches.
+        queues, reports: what workers ask, and what they report to; None when nobody fetches.
         door: lets workers on NATS ask; None when there are none.
 
     Raises:
@@ -56,9 +58,11 @@ class RemoteWork:
         secrets: SecretSource,
         traceparent: Callable[[Assignment], str | None] | None,
         *,
+        recorded: Recorded,
         has_queues: bool,
     ) -> None:
         self.queues: Queues | None = None
+        self.reports: Reports | None = None
         self.door: NatsDoor | None = None
         self._cluster: DaskCluster | None = None
         self._here = here
@@ -68,10 +72,10 @@ class RemoteWork:
         self._computed_types: Set[str] = frozenset()
         section, dask = configuration.nats, configuration.compute.dask
         if has_queues or section is not None:
-            self._fetched = fetched = QueueDispatcher(on_report, clock, secrets, traceparent)
-            self.queues = fetched.queues
+            self._fetched = fetched = QueueDispatcher(on_report, clock, secrets, traceparent, recorded)
+            self.queues, self.reports = fetched.queues, fetched.reports
             if section is not None:
-                self.door = _door(fetched.queues, section, secrets)
+                self.door = _door(fetched, section, secrets)
         if dask is not None:
             self._cluster, computing = _cluster(dask, handlers)
             self._computed_types, self._computed_queue = computing.keys(), dask.queue
@@ -117,10 +121,10 @@ class RemoteWork:
         return self._fetched if queue is not None and self._fetched is not None else self._here
 
 
-def _door(queues: Queues, section: NatsSection, secrets: SecretSource) -> NatsDoor:
+def _door(fetched: QueueDispatcher, section: NatsSection, secrets: SecretSource) -> NatsDoor:
     from stepwell.worker.nats_door import NatsDoor
 
-    return NatsDoor(queues, nats_options(section, secrets), most_out=section.outstanding)
+    return NatsDoor(fetched.queues, fetched.reports, nats_options(section, secrets), most_out=section.outstanding)
 
 
 def _cluster(section: DaskSection, handlers: Mapping[str, TaskHandler]) -> tuple[DaskCluster, dict[str, TaskHandler]]:

@@ -9,7 +9,7 @@ import msgspec
 
 from stepwell.app.dead_events import DeadEvents, Kept, opened, unknown
 from stepwell.app.triggering import PublishedEvent, Triggering, takes
-from stepwell.app.triggers import ActiveTrigger, fire
+from stepwell.app.triggers import ActiveTrigger, Fired, fire
 from stepwell.base.clock import Clock
 from stepwell.base.errors import Conflict, ErrorInfo, UsageError
 from stepwell.engine.requests import StartRequest
@@ -18,8 +18,9 @@ from stepwell.execution.event import Event, check_size, reserved_problem
 from stepwell.ports.ledger import DEAD_EVENT, JournalEntry, Write
 from stepwell.ports.store import Store
 
-Publish = Callable[[Event, Sequence[Write]], Awaitable[PublishedEvent]]
-"""Takes an event, and changes documents in the same transaction, unless it is a duplicate."""
+Publish = Callable[[Event, Sequence[Write], Sequence[Fired]], Awaitable[PublishedEvent]]
+"""Takes an event with what topics made of it, and changes documents in the same transaction, unless it is a duplicate.
+"""
 
 
 Start = Callable[[Sequence[Write], Sequence[StartRequest], Sequence[JournalEntry]], Awaitable[None]]
@@ -70,20 +71,32 @@ class Requeuing:
         event = _edited(found, given)
         check_size(event.data)
         if not kept.dead.workflow:
-            return await self._published(kept, event)
+            return await self._published(kept, event, beside)
         return await self._fired(kept, event, {**event.as_dict(), **beside}, {"by": by, "why": reason})
 
-    async def _published(self, kept: Kept, event: Event) -> Requeued:
+    async def _published(self, kept: Kept, event: Event, beside: Mapping[str, Any]) -> Requeued:
         problem = reserved_problem(event)
         if problem is not None:
             raise UsageError(problem, code="reserved-event")
-        done = await self._publish(event, [_gone(kept)])
+        done = await self._publish(event, [_gone(kept)], await self._by_topic(kept, event, beside))
         if done.duplicate:
             await self._store.write([_gone(kept)], self._clock.now())
             return Requeued((), f"event {event.id!r} of {event.source!r} had been taken before")
         refused = sum(each.outcome == "refused" for each in done.firings)
         also = f"; {refused} triggers refused it" if refused else ""
         return Requeued(done.started, f"the event was taken: it started {len(done.started)} executions{also}")
+
+    async def _by_topic(self, kept: Kept, event: Event, beside: Mapping[str, Any]) -> Sequence[Fired]:
+        """What the triggers make of it that name the topic it was read from."""
+        if kept.dead.read_from is None:
+            return ()
+        broker, topic = kept.dead.read_from
+        same, seen = [event.source, event.id], {**event.as_dict(), **beside}
+        return [
+            await fire(self._store, each, event, otherwise=event.data, same=same, seen=seen)
+            for each in await self._triggering.triggers.of("topic")
+            if each.config["name"] == topic and each.config.get("broker") in (None, broker)
+        ]
 
     async def _fired(self, kept: Kept, event: Event, seen: Mapping[str, Any], about: Mapping[str, str]) -> Requeued:
         now = self._clock.now()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -26,6 +27,8 @@ from stepwell.ports.brokers import CE, KEEP_EVERY, Broker, BrokerError, Message,
 
 TIMEOUT: Final = 5.0
 """Seconds in which the server has to answer."""
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds that hanging up may take."""
 ACK_WAIT: Final = 4 * KEEP_EVERY
 """Seconds after which a message that nobody says anything about is delivered to somebody else."""
 
@@ -48,12 +51,14 @@ class NatsBroker(Broker):
 
     Args:
         servers: their URLs.
-        options: further ones of `nats.connect`: `user`, `password`, `token`, `user_credentials`, `tls`.
+        options: further ones of `nats.connect`: `user`, `password`, `token`, `user_credentials`, `tls`. With that, or a
+            URL that begins with `tls:`, nothing is said to a server that does not encrypt.
     """
 
     def __init__(self, servers: Sequence[str], options: Mapping[str, Any] | None = None) -> None:
         self._servers = list(servers)
         self._options = dict(options or {})
+        self._is_encrypted = "tls" in self._options or any(server.startswith("tls:") for server in servers)
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
 
@@ -104,8 +109,7 @@ class NatsBroker(Broker):
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            with suppress(nats.errors.Error, OSError, TimeoutError):
-                await client.close()
+            await _close(client)
 
     async def _connected(self) -> Client:
         async with self._connecting:
@@ -121,6 +125,8 @@ class NatsBroker(Broker):
             problems.append(problem)
 
         client = Client()
+        if self._is_encrypted:
+            _insist_on_encryption(client)
         try:
             async with asyncio.timeout(2 * TIMEOUT):
                 await client.connect(
@@ -134,8 +140,7 @@ class NatsBroker(Broker):
                     **self._options,
                 )
         except (nats.errors.Error, OSError, TimeoutError) as error:
-            with suppress(nats.errors.Error, OSError, TimeoutError):
-                await client.close()
+            await _close(client)
             raise self._not_connected([*problems, error]) from None
         return client
 
@@ -143,7 +148,7 @@ class NatsBroker(Broker):
         where = ", ".join(_without_password(server) for server in self._servers)
         refused = [each for each in errors if "uthorization" in f"{type(each).__name__} {each}"]
         told = (refused or errors)[0]
-        said = getattr(told, "strerror", None) or str(told).removeprefix("nats: ").strip("'\"") or type(told).__name__
+        said = _said(told)
         if refused:
             return BrokerError(
                 f"NATS at {where} does not let us in: {said}",
@@ -301,6 +306,36 @@ def _encoded(name: str, value: str) -> str:
 
 def _decoded(name: str, value: str) -> str:
     return unquote(value) if name.lower().startswith(CE) or name.lower() == _KEY else value
+
+
+def _insist_on_encryption(client: Client) -> None:
+    """Have it say nothing to a server that does not encrypt. The library would: it goes by what the server says, for
+    which whoever stands between the two can speak."""
+    greeting = client._connect_command  # noqa: SLF001 - nothing public lies between the server's word and ours
+
+    def checked() -> bytes:
+        if not client._server_info.get("tls_required"):  # noqa: SLF001
+            raise nats.errors.Error("the server does not offer the encryption that is configured here")
+        return greeting()
+
+    client._connect_command = checked  # type: ignore[method-assign]  # noqa: SLF001
+
+
+async def _close(client: Client) -> None:
+    """Close it. The library waits for ever for the end of a connection whose encryption did not come about."""
+    with suppress(nats.errors.Error, OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await client.close()
+
+
+def _said(error: Exception) -> str:
+    """Why there is no connection."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no encrypted connection comes about: {error.reason}"
+    strerror: str | None = getattr(error, "strerror", None)
+    return strerror or str(error).removeprefix("nats: ").strip("'\"") or type(error).__name__
 
 
 def _problem(error: Exception, topic: str) -> BrokerError:

@@ -5,12 +5,14 @@ exchange, where it is the name of a queue, or to another one. A queue has one gr
 of CloudEvents are in `cloudEvents_` headers, as the binding for AMQP has it.
 
 RabbitMQ gives a message no name of its own, so a message without a `message_id` cannot be known when it comes again.
+Streams are not read: they leave it to the reader to know how far he has come, and take nothing back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -40,6 +42,7 @@ PREFETCH: Final = 500
 
 _KEY: Final = "stepwell-key"
 _PREFIXES: Final = ("cloudevents:", "cloudevents_", "ce-", "ce_")
+_OFFSET: Final = "x-stream-offset"
 _AT_ONCE: Final = 200
 _FAILURES: Final = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError, RuntimeError)
 
@@ -53,11 +56,13 @@ class RabbitBroker(Broker):
     Args:
         url: `amqp://name:password@host:port/vhost`, or `amqps:`.
         exchange: what messages are published to; empty text for the default one.
+        tls: for `amqps:`, whom to trust and what to show; None for what the machine trusts.
     """
 
-    def __init__(self, url: str, exchange: str = "") -> None:
+    def __init__(self, url: str, exchange: str = "", tls: ssl.SSLContext | None = None) -> None:
         self._url = url
         self._exchange = exchange
+        self._tls = tls
         self._connection: AbstractConnection | None = None
         self._publishing: tuple[AbstractChannel, AbstractExchange] | None = None
         self._is_lost = False
@@ -116,7 +121,7 @@ class RabbitBroker(Broker):
             if self._connection is None or self._is_lost:
                 await self.close()
                 try:
-                    made = await aio_pika.connect(self._url, timeout=TIMEOUT)
+                    made = await aio_pika.connect(self._url, timeout=TIMEOUT, ssl_context=self._tls)
                 except (*_FAILURES, ValueError) as error:
                     raise self._problem(error, "") from None
                 made.close_callbacks.add(self._ended)
@@ -238,6 +243,13 @@ class _RabbitSubscription(Subscription):
             first = self._came.get_nowait()
         if not found:
             self._check()
+        if any(_OFFSET in message.headers for message in found):  # nothing tells that before
+            raise BrokerError(
+                f"{self._topic!r} of RabbitMQ at {self._broker.where} is a stream, which does not note how far a group "
+                "has read it",
+                code="unknown-topic",
+                hint="bind a quorum queue to the exchange that feeds it, and name that",
+            )
         return [self._taken(message) for message in found]
 
     async def acknowledge(self, messages: Sequence[Message]) -> None:
@@ -316,7 +328,6 @@ class _RabbitSubscription(Subscription):
         self._out[token] = message
         headers = _headers_in(message)
         key = headers.pop(_KEY, None) or headers.get(f"{CE}partitionkey")
-        offset = message.headers.get("x-stream-offset")
         count = message.headers.get("x-delivery-count")
         return Message(
             topic=self._topic,
@@ -325,7 +336,6 @@ class _RabbitSubscription(Subscription):
             key=key,
             line=f"key {key}" if key is not None else "",
             own_id=message.message_id,
-            place=str(offset) if offset is not None else None,
             at=round(message.timestamp.timestamp() * 1_000_000) if message.timestamp is not None else None,
             tries=int(str(count)) + 1 if count is not None else 1 + int(bool(message.redelivered)),
             token=token,
@@ -334,6 +344,11 @@ class _RabbitSubscription(Subscription):
 
 def _said(error: BaseException) -> str:
     """What an error of the client says; its text would be a template."""
+    cause = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"no encrypted connection comes about: {cause.reason}"
     said = getattr(error, "strerror", None) or (error.args[0] if error.args else None)
     return str(said) if said else type(error).__name__
 

@@ -89,7 +89,9 @@ def carry_out(pickled: bytes, assignment: Assignment, texts: Sequence[str]) -> O
             return Outcome(normalised(result))
         except ValueError as error:
             raise TaskError("invalid_result", f"{error}") from None
-    except Exception as error:  # whatever a task raises is the error of its step
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also of one that calls sys.exit: the Dask worker, and its other work, go on
         return Outcome(error=failure_of(error, assignment, texts))
 
 

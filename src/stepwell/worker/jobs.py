@@ -108,12 +108,13 @@ class Lines:
 
     def open_to(self, queues: Iterable[str], labels: Labels) -> Iterator[Job]:
         """What a worker of these queues with these labels may be given, in the order in which it should be: queue by
-        queue, and what asks for most labels before what others could do as well."""
+        queue, and what asks for most labels before what others could do as well. Meanwhile nothing may be put, nor
+        removed: a line may be too long to be copied for everybody who asks."""
         have = set(labels)
-        for queue in queues:
+        for queue in dict.fromkeys(queues):
             places = [place for place in self._lines if place[0] == queue and have.issuperset(place[1])]
             for place in sorted(places, key=lambda place: -len(place[1])):
-                yield from tuple(self._lines[place].values())
+                yield from self._lines[place].values()
 
     def lengths(self) -> Counter[str]:
         """How many jobs wait, by queue."""

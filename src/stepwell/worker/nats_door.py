@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from stepwell.base.errors import StepwellError
+from stepwell.base.errors import Conflict, StepwellError
 from stepwell.base.instants import to_rfc3339
 from stepwell.ports.work import TaskError
 from stepwell.worker.jobs import Job, Onlooker
 from stepwell.worker.nats_link import Link, NatsOptions
 from stepwell.worker.nats_messages import (
+    MOVED,
     Answer,
     Done,
     Failed,
@@ -37,6 +38,7 @@ from stepwell.worker.nats_names import Names
 from stepwell.worker.nats_parts import Parts, TooLarge
 from stepwell.worker.nats_tickets import LOOK_SECONDS, MOST_OUT, Tickets
 from stepwell.worker.queues import Beat, Queues
+from stepwell.worker.reports import Reports
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -45,6 +47,11 @@ if TYPE_CHECKING:
 MOST_TAKEN_BYTES: Final = 8 * 1024 * 1024
 """An answer to `take` grows no larger than by its last assignment; a worker then asks again for the rest."""
 
+_SHARD_LOST: Final = "shard-lost"
+"""The code of the error of an engine that does not own the execution any more."""
+_REPORTING: Final = ("complete", "fail")
+"""Calls that are answered when what they say is recorded."""
+
 _log = logging.getLogger("stepwell.worker")
 
 
@@ -52,6 +59,7 @@ class NatsDoor(Onlooker):
     """Lets workers on NATS have what stands in the queues of this node.
 
     Args:
+        reports: what is reported goes there.
         most_out: so many tickets stand in a line of the stream at once.
         look_seconds: so often it is looked whether tickets were lost.
 
@@ -64,11 +72,18 @@ class NatsDoor(Onlooker):
     grave = False
 
     def __init__(
-        self, queues: Queues, options: NatsOptions, *, most_out: int = MOST_OUT, look_seconds: float = LOOK_SECONDS
+        self,
+        queues: Queues,
+        reports: Reports,
+        options: NatsOptions,
+        *,
+        most_out: int = MOST_OUT,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.node = secrets.token_hex(8)
         self.garbage = 0
         self._queues = queues
+        self._reports = reports
         self._names = Names(options.prefix)
         self._link = Link(options, f"stepwell node {self.node}")
         self._parts = Parts(self._link, self._names, self.node)
@@ -88,7 +103,8 @@ class NatsDoor(Onlooker):
 
     def problem(self) -> str | None:
         """What keeps workers on NATS from being given work, a sentence; None when nothing does."""
-        return self._link.problem() or self._tickets.problem()
+        found = self._link.problem() or self._tickets.problem()
+        return f"NATS at {self._link.options.where}: {found}" if found is not None else None
 
     async def open(self) -> None:
         """Begin. Whether NATS can be reached is not waited for: jobs wait until it can.
@@ -139,6 +155,8 @@ class NatsDoor(Onlooker):
     async def _asked(self, message: Msg) -> None:
         if self._parts.envelope(message.data) is not None:
             self._spawn(self._answer_large(message))  # others need not wait for its parts
+        elif _call(message) in _REPORTING:
+            self._spawn(self._answer(message, message.data))  # nor until it is recorded
         else:
             await self._answer(message, message.data)
 
@@ -155,13 +173,15 @@ class NatsDoor(Onlooker):
             return
         call = _call(message)
         ids = decoded(message.data, Ids).assignments if call == "heartbeat" else [decoded(message.data, _Id).id]
-        if any(self._queues.knows(id_) for id_ in ids):
+        if call in _REPORTING and self._reports.knows(ids[0]):
+            self._spawn(self._answer(message, message.data))
+        elif any(self._queues.knows(id_) for id_ in ids):
             await self._answer(message, message.data)
 
     async def _answer_large(self, message: Msg, *, of_all: bool = False) -> None:
         try:
             body = await self._parts.whole(message.data)
-            if of_all and not self._queues.knows(decoded(body, _Id).id):
+            if of_all and not self._reports.knows(decoded(body, _Id).id):
                 return
         except (ConnectionError, TooLarge, Garbage) as error:
             self._note_garbage(message, error)
@@ -170,7 +190,7 @@ class NatsDoor(Onlooker):
 
     async def _answer(self, message: Msg, body: bytes) -> None:
         try:
-            answer = self._answered(_call(message), body)
+            answer = await self._answered(_call(message), body)
         except Garbage as error:
             self._note_garbage(message, error)
             answer = msgspec.json.encode(Answer(error=Refusal("invalid-message", str(error))))
@@ -178,7 +198,7 @@ class NatsDoor(Onlooker):
             with suppress(Exception):  # the connection is gone: the worker asks again
                 await message.respond(self._parts.fit(answer))
 
-    def _answered(self, call: str, body: bytes) -> bytes:
+    async def _answered(self, call: str, body: bytes) -> bytes:
         try:
             match call:
                 case "take":
@@ -190,16 +210,20 @@ class NatsDoor(Onlooker):
                     )
                 case "complete":
                     done = decoded(body, Done)
-                    self._queues.complete(done.id, done.result, done.scope, _all)
+                    await self._reports.complete(done.id, done.result, done.scope, _all)
                 case "fail":
                     failed = decoded(body, Failed)
                     error = TaskError(failed.type, failed.message, details=failed.details, retryable=failed.retryable)
-                    self._queues.fail(failed.id, error, _all)
+                    await self._reports.fail(failed.id, error, _all)
                 case "release":
                     ids = decoded(body, Ids)
-                    self._queues.release(ids.worker, ids.assignments)
+                    self._queues.release(ids.worker, ids.assignments, _all)
                 case _:
                     raise Garbage(f"there is no call {call!r}")
+        except Conflict as error:
+            if error.code == _SHARD_LOST or self._queues.was_left(decoded(body, _Id).id):
+                return msgspec.json.encode(Answer(error=Refusal(MOVED, "another node has this work now")))
+            return msgspec.json.encode(refused(error))
         except StepwellError as error:
             return msgspec.json.encode(refused(error))
         return msgspec.json.encode(Answer(node=self.node))
@@ -221,8 +245,13 @@ class NatsDoor(Onlooker):
         return TakeAnswer(assignments=given, gone=gone, not_yours=not_yours)
 
     def _beaten(self, beat: Beat) -> Answer:
+        moved = list(filter(self._queues.was_left, beat.lost))
         return Answer(
-            node=self.node, kept=beat.kept, lost=beat.lost, lease_expires_at=to_rfc3339(beat.lease_expires_at)
+            node=self.node,
+            kept=beat.kept,
+            lost=[id_ for id_ in beat.lost if id_ not in moved],
+            moved=moved,
+            lease_expires_at=to_rfc3339(beat.lease_expires_at),
         )
 
     async def _greeted(self, message: Msg) -> None:
@@ -231,7 +260,7 @@ class NatsDoor(Onlooker):
         except Garbage as error:
             self._note_garbage(message, error)
         else:
-            self._queues.note(hello.worker, hello.queues, hello.labels)
+            self._queues.greet(hello.worker, hello.queues, hello.labels, hello.free)
 
     # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
 

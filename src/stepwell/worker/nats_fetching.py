@@ -18,6 +18,7 @@ from stepwell.base.errors import Conflict, ErrorInfo
 from stepwell.worker.jobs import Place, labels_of
 from stepwell.worker.nats_link import Link, NatsOptions, check_cancelled
 from stepwell.worker.nats_messages import (
+    MOVED,
     Answer,
     Done,
     Failed,
@@ -25,6 +26,7 @@ from stepwell.worker.nats_messages import (
     Hello,
     Ids,
     LineSaid,
+    Moved,
     Stop,
     TakeAnswer,
     Ticket,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 5.0
 """Seconds that a node has for an answer."""
+REPORT_PATIENCE: Final = 10.0
+"""The same for a report, which is answered when it is recorded, and may be fetched in parts before."""
 ALL_PATIENCE: Final = 1.0
 """Seconds that is waited for an answer when all nodes are asked: nobody may have one."""
 HELLO_SECONDS: Final = 10.0
@@ -92,6 +96,7 @@ class NatsFetching(Fetching):
         self._parts = Parts(self.link, self._names, secrets.token_hex(8))
         self._pull = Pull(self.link, self._names)
         self._homes: dict[str, _Home] = {}
+        self._free = 0
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
@@ -123,6 +128,7 @@ class NatsFetching(Fetching):
         loop = asyncio.get_running_loop()
         until = loop.time() + wait / SECOND
         taking: asyncio.Task[list[Handed]] | None = None
+        self._free = limit
         try:
             while True:
                 tickets = await self._pull.fetched(limit, until)
@@ -136,24 +142,32 @@ class NatsFetching(Fetching):
                 handed = await asyncio.shield(taking)
                 taking = None
                 if handed:
+                    self._free = limit - len(handed)
                     return Polled(assignments=handed, stop=[])
         except asyncio.CancelledError:
+            self._free = 0
             self._pull.pause()
             if taking is not None:
                 taking.add_done_callback(self._give_back)
             raise
 
     async def heartbeat(self, ids: Collection[str]) -> Beat:
-        beats = [
-            await self._beat_of(node, [id_ for id_ in ids if self._home(id_).node == node])
-            for node in {self._home(id_).node: None for id_ in ids}
-        ]
+        by_node: dict[str | None, list[str]] = {}
+        for id_ in ids:
+            by_node.setdefault(self._home(id_).node, []).append(id_)
+        # All at once: several nodes that do not answer would use up the leases of the others.
+        beats = await asyncio.gather(*(self._beat_of(*each) for each in by_node.items()), return_exceptions=True)
         kept, lost = list[str](), list[str]()
         for beat in beats:
+            if isinstance(beat, BaseException):
+                continue
             kept += beat.kept
             lost += beat.lost
         for id_ in lost:
             self._homes.pop(id_, None)
+        broken = next((beat for beat in beats if isinstance(beat, BaseException)), None)
+        if broken is not None and not kept and not lost:
+            raise broken
         return Beat(kept=kept, lost=lost, lease_expires_at=self._clock.now() + LEASE)
 
     async def complete(self, id_: str, result: Any, scope: dict[str, Any] | None) -> None:
@@ -245,22 +259,27 @@ class NatsFetching(Fetching):
 
     async def _beat_of(self, node: str | None, ids: list[str]) -> Beat:
         """The answer of the node to a sign of life, or of those that have its jobs now."""
-        asked = Ids(self._worker, ids)
+        kept, lost = list[str](), list[str]()
         if node is not None:
             with suppress(_Gone, TimeoutError):
-                answer = _answer(await self._ask(node, "heartbeat", asked))
+                answer = _answer(await self._ask(node, "heartbeat", Ids(self._worker, ids)))
                 check(answer)
-                return Beat(kept=list(answer.kept), lost=list(answer.lost), lease_expires_at=0)
+                kept, lost = list(answer.kept), list(answer.lost)
+                ids = [id_ for id_ in ids if id_ in answer.moved]
             for id_ in ids:
                 self._lose_home(id_)
-        answers = await self._ask_all("heartbeat", asked)
-        kept = set[str]()
-        for answer in answers:
+        if ids:
+            given_up = await self._given_up(ids)
+            lost += given_up
+            kept += [id_ for id_ in ids if id_ not in given_up]
+        return Beat(kept=kept, lost=lost, lease_expires_at=0)
+
+    async def _given_up(self, ids: list[str]) -> list[str]:
+        """Say to all nodes that these are being worked on. Returns those that nobody has asked for in a long time."""
+        for answer in await self._ask_all("heartbeat", Ids(self._worker, ids)):
             for id_ in answer.kept:
-                kept.add(id_)
                 self._homes[id_] = _Home(answer.node)
-        lost = [id_ for id_ in ids if id_ not in kept and self._is_lost(id_)]
-        return Beat(kept=[id_ for id_ in ids if id_ not in lost], lost=lost, lease_expires_at=0)
+        return [id_ for id_ in ids if self._is_lost(id_)]
 
     async def _report(self, call: str, id_: str, report: Done | Failed) -> None:
         """Tell the node, or whoever has its job now.
@@ -270,12 +289,13 @@ class NatsFetching(Fetching):
         """
         home = self._home(id_)
         if home.node is not None:
-            with suppress(_Gone, TimeoutError):
-                check(_answer(await self._ask(home.node, call, report)))
+            with suppress(_Gone, TimeoutError, Moved):
+                check(_answer(await self._ask(home.node, call, report, REPORT_PATIENCE)))
                 self._homes.pop(id_, None)
                 return
             self._lose_home(id_)
-        answers = await self._ask_all(call, report, first=True)
+        said = await self._ask_all(call, report, first=True)
+        answers = [answer for answer in said if answer.error is None or answer.error.code != MOVED]
         if answers:
             check(answers[0])
             self._homes.pop(id_, None)
@@ -285,7 +305,7 @@ class NatsFetching(Fetching):
         else:
             raise ConnectionError("the node that waited for it is gone, and no other one has its work yet")
 
-    async def _ask(self, node: str, call: str, asked: msgspec.Struct) -> bytes:
+    async def _ask(self, node: str, call: str, asked: msgspec.Struct, patience: float | None = None) -> bytes:
         """The node's answer.
 
         Raises:
@@ -295,15 +315,13 @@ class NatsFetching(Fetching):
 
         subject = f"{self._names.node(node)}.{call}"
         try:
-            answer = await self.link.client.request(subject, self._fit(asked), timeout=PATIENCE)
+            answer = await self.link.request(subject, self._fit(asked), patience or PATIENCE)
         except nats.errors.NoRespondersError:
             raise _Gone(f"node {node} is gone") from None
         except (nats.errors.TimeoutError, TimeoutError):
             raise TimeoutError(f"node {node} does not answer") from None
         except nats.errors.Error as error:
             raise ConnectionError(str(error)) from None
-        finally:
-            check_cancelled()
         return answer.data
 
     async def _ask_all(self, call: str, asked: msgspec.Struct, *, first: bool = False) -> list[Answer]:
@@ -404,11 +422,11 @@ class NatsFetching(Fetching):
             self._pull.add(line)
 
     async def _greet(self) -> None:
-        hello = msgspec.json.encode(Hello(self._worker, self._queues, self._labels))
         while True:
             await self.link.up()
+            hello = Hello(self._worker, self._queues, self._labels, self._free)
             with suppress(Exception):  # it greets again
-                await self.link.client.publish(self._names.hello, hello)
+                await self.link.client.publish(self._names.hello, msgspec.json.encode(hello))
             await asyncio.sleep(HELLO_SECONDS)
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:

@@ -20,11 +20,13 @@ from stepwell.base.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
+    from nats.aio.msg import Msg
 
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
 """Seconds before it is tried again."""
 CONNECT_SECONDS: Final = 5
+CLOSE_SECONDS: Final = 1
 PING_SECONDS: Final = 20
 """So often it is asked whether the other end is there; after two pings without an answer it is not."""
 
@@ -37,7 +39,8 @@ class NatsOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How NATS is reached.
 
     Attributes:
-        urls: of one cluster; they may hold `user:password@` or `token@`. Those that begin with `tls:` are encrypted.
+        urls: of one cluster; they may hold `user:password@` or `token@`. With one that begins with `tls:`, and with
+            `ca_file` or `client_cert`, nothing is said to a server that does not encrypt.
         prefix: the first part of all subjects, and of the stream's name; one for each database.
         credentials: a file with a JWT and a seed.
         ca_file, client_cert, client_key: whom to trust, and what to show.
@@ -81,6 +84,7 @@ class Link:
         self._told: str | None = None
         self._denied: str | None = None
         self._refused = False
+        self._gone = asyncio.Event()
         self._tried = asyncio.Event()
         self._is_up = asyncio.Event()
 
@@ -113,6 +117,23 @@ class Link:
     async def up(self) -> None:
         """Wait until there is a connection."""
         await self._is_up.wait()
+
+    async def request(self, subject: str, body: bytes, patience: float) -> Msg:
+        """The answer to a request. When the connection is lost that is known at once; the library would go on waiting.
+
+        Raises:
+            ConnectionError: there is no connection any more. TimeoutError: no answer. nats.errors.Error: other trouble.
+        """
+        asking = asyncio.ensure_future(self.client.request(subject, body, timeout=patience))
+        losing = asyncio.ensure_future(self._gone.wait())
+        try:
+            await asyncio.wait((asking, losing), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise ConnectionError("the connection was lost")
+            return asking.result()
+        finally:
+            asking.cancel()
+            losing.cancel()
 
     async def first(self) -> None:
         """Wait until it was tried to connect.
@@ -147,7 +168,7 @@ class Link:
                     await asyncio.sleep(pause * random.uniform(0.7, 1.3))  # noqa: S311 - so that not all come at once
                     pause = min(2 * pause, LONGEST_PAUSE)
                     continue
-                self._up(client)
+                self._up(client, gone)
                 check_cancelled()
                 pause = FIRST_PAUSE
                 await gone.wait()
@@ -174,14 +195,19 @@ class Link:
             path = getattr(self.options, key)
             if path is not None and not Path(path).is_file():
                 raise ConfigurationError(f"nats.{key}: there is no file {path}")
+        try:
+            self._shown()
+        except (ssl.SSLError, OSError, ValueError) as error:
+            said = getattr(error, "reason", None) or error
+            message = f"nats.ca_file, nats.client_cert, nats.client_key: these are no certificates and keys ({said})"
+            raise ConfigurationError(message) from None
 
     async def close(self) -> None:
         """Give the connection up."""
         client, self._client = self._client, None
         self._is_up.clear()
         if client is not None:
-            with suppress(Exception):
-                await client.close()
+            await _close(client)
 
     async def _connected(self, gone: asyncio.Event) -> Client:
         import nats.errors
@@ -191,7 +217,10 @@ class Link:
 
         async def noted(error: Exception) -> None:
             met[:] = [error]
-            _log.debug("NATS: %s", error)
+            if isinstance(error, nats.errors.Error | OSError | TimeoutError):
+                _log.debug("NATS: %s", error)
+            else:
+                _log.error("a message from NATS could not be dealt with", exc_info=error)
             if "permissions violation" in str(error).lower() and self._denied is None:
                 self._denied = _words(error)
                 _log.warning(
@@ -203,6 +232,8 @@ class Link:
 
         self._denied = None
         client = Client()
+        if self._is_encrypted:
+            _insist_on_encryption(client)
         try:
             await client.connect(
                 servers=list(self.options.urls),
@@ -220,12 +251,20 @@ class Link:
             for callback in self._ups:
                 await callback(client)
         except BaseException as error:
-            with suppress(Exception):
-                await client.close()
+            await _close(client)
             if isinstance(error, nats.errors.NoServersError) and met:
                 raise met[0] from None  # why none of them can be used
+            if isinstance(error, ConnectionError) and self._is_encrypted and self.options.client_cert is None:
+                raise ConnectionError(f"{str(error) or 'the server hung up'}: it may want a certificate") from None
             raise
         return client
+
+    @property
+    def _is_encrypted(self) -> bool:
+        """Whether the connection has to be."""
+        options = self.options
+        has_files = options.ca_file is not None or options.client_cert is not None
+        return has_files or any(url.startswith("tls:") for url in options.urls)
 
     def _shown(self) -> dict[str, Any]:
         """What proves who this is, and whom it trusts."""
@@ -239,14 +278,16 @@ class Link:
         if options.ca_file is not None or options.client_cert is not None:
             context = ssl.create_default_context(cafile=options.ca_file)
             if options.client_cert is not None:
-                context.load_cert_chain(options.client_cert, options.client_key)
+                # Without a password it would be asked for on the terminal.
+                context.load_cert_chain(options.client_cert, options.client_key, password=lambda: "")
             shown["tls"] = context
         return {key: value for key, value in shown.items() if value is not None}
 
-    def _up(self, client: Client) -> None:
+    def _up(self, client: Client, gone: asyncio.Event) -> None:
         if self._told is not None:
             _log.warning("NATS at %s is reached again", self.options.where)
         self._client, self._problem, self._told, self._refused = client, None, None, False
+        self._gone = gone
         self._tried.set()
         self._is_up.set()
 
@@ -262,6 +303,13 @@ class Link:
         self._tried.set()
 
 
+async def _close(client: Client) -> None:
+    """Close it. The library waits for ever for the end of a connection whose encryption did not come about."""
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.close()
+
+
 def check_cancelled() -> None:
     """Be cancelled now, if that was asked for: to be called after the library was waited for, since the
     `asyncio.wait_for` of Python 3.11, which it uses, may lose a cancellation.
@@ -274,8 +322,27 @@ def check_cancelled() -> None:
         raise asyncio.CancelledError
 
 
+def _insist_on_encryption(client: Client) -> None:
+    """Have it say nothing to a server that does not encrypt. The library would: it goes by what the server says, for
+    which whoever stands between the two can speak."""
+    from nats.errors import Error
+
+    greeting = client._connect_command  # noqa: SLF001 - nothing public lies between the server's word and ours
+
+    def checked() -> bytes:
+        if not client._server_info.get("tls_required"):  # noqa: SLF001
+            raise Error("the server does not offer the encryption that is configured here")
+        return greeting()
+
+    client._connect_command = checked  # type: ignore[method-assign]  # noqa: SLF001
+
+
 def _words(error: Exception) -> str:
     """The error in words, without what is secret in a URL."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"no encrypted connection comes about: {error.reason}"
     if isinstance(error, TimeoutError):
         return f"no answer within {CONNECT_SECONDS} seconds"
     if isinstance(error, OSError) and error.errno is not None:

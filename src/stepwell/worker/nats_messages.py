@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from stepwell.base.errors import Conflict, StepwellError
+from stepwell.base.errors import Conflict, InvalidInput, NotFound, StepwellError, UsageError
 from stepwell.base.instants import from_rfc3339, to_rfc3339
 from stepwell.worker.queues import Beat, Handed
 
 _T = TypeVar("_T")
+
+MOVED: Final = "moved"
+"""The code of a refusal by a node from which another one has taken the work over."""
+_FINAL: Final = (Conflict, InvalidInput, NotFound, UsageError)
+"""Errors that stay what they are; whatever else is wrong may pass."""
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -29,11 +34,12 @@ class LineSaid(msgspec.Struct, frozen=True):
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """A worker is there."""
+    """A worker is there. `free`: how many attempts more it could do now; None when it does not say."""
 
     worker: str
     queues: list[str]
     labels: dict[str, str] = {}
+    free: int | None = None
 
 
 class Ids(msgspec.Struct, frozen=True):
@@ -69,10 +75,11 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why something is refused."""
+    """Why something is refused. `again`: that may pass, so say it again later."""
 
     code: str
     message: str
+    again: bool = False
 
 
 class TakeAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,13 +92,19 @@ class TakeAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What all other calls are answered with: the node, the result of a heartbeat, or an error."""
+    """What all other calls are answered with: the node, the result of a heartbeat, or an error. `moved`: another node
+    has these, so ask all of them."""
 
     node: str = ""
     kept: Sequence[str] = ()
     lost: Sequence[str] = ()
+    moved: Sequence[str] = ()
     lease_expires_at: str | None = None
     error: Refusal | None = None
+
+
+class Moved(Exception):
+    """Another node has the work now."""
 
 
 class Garbage(ValueError):
@@ -136,15 +149,21 @@ def beat_of(answer: Answer) -> Beat:
 
 def refused(error: StepwellError) -> Answer:
     """The answer that says so."""
-    return Answer(error=Refusal(error.code, error.message))
+    return Answer(error=Refusal(error.code, error.message, again=not isinstance(error, _FINAL)))
 
 
 def check(answer: Answer) -> None:
     """That it was not refused.
 
     Raises:
-        StepwellError: it was.
+        Moved: another node is to be told. ConnectionError: it may not be the next time. StepwellError: it was.
     """
-    if answer.error is not None:
-        kind = Conflict if answer.error.code == "not-assigned" else StepwellError
-        raise kind(answer.error.message, code=answer.error.code)
+    error = answer.error
+    if error is None:
+        return
+    if error.code == MOVED:
+        raise Moved(error.message)
+    if error.again:
+        raise ConnectionError(error.message)
+    kind = Conflict if error.code == "not-assigned" else StepwellError
+    raise kind(error.message, code=error.code)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from stepwell.worker.nats_link import Link, check_cancelled
+from stepwell.worker.nats_link import Link
 from stepwell.worker.nats_names import Names
 
 if TYPE_CHECKING:
@@ -116,10 +116,9 @@ class Parts:
         import nats.errors
 
         try:
-            answer = await self._link.client.request(subject, b"", timeout=PATIENCE)
+            answer = await self._link.request(subject, b"", PATIENCE)
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise ConnectionError(f"a part of a large message is not to be had: {type(error).__name__}") from None
-        check_cancelled()
         if not answer.data.startswith(b"+"):
             raise ConnectionError("a part of a large message is not kept any more")
         return answer.data[1:]

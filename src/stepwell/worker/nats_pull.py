@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 EXPIRES_SECONDS: Final = 20
 """So long a request for tickets stands."""
+GRACE_SECONDS: Final = 5.0
+"""A request of which nothing was heard for so long after that is lost: a server of the cluster died that had it."""
 AGAIN_SECONDS: Final = 0.5
 """After so long it is asked again when a consumer is not there."""
 PATIENCE: Final = 5.0
@@ -46,11 +48,12 @@ class Pulled(NamedTuple):
 
 
 class _Request:
-    """So many tickets were asked for, and have not come yet."""
+    """So many tickets were asked for, and have not come yet; `until` then, in the event loop's time."""
 
-    def __init__(self, place: Place, left: int) -> None:
+    def __init__(self, place: Place, left: int, until: float) -> None:
         self.place = place
         self.left = left
+        self.until = until
 
 
 class Pull:
@@ -144,6 +147,7 @@ class Pull:
         if client is None or not client.is_connected:
             return
         now = asyncio.get_running_loop().time()
+        self._requests = {number: request for number, request in self._requests.items() if request.until > now}
         for name, place in tuple(self._by_consumer.items()):
             if self._not_before.get(place, 0) > now:
                 continue
@@ -154,7 +158,7 @@ class Pull:
             if place in self._missing and not await self._made(client, place):
                 continue
             number = str(next(self._numbers))
-            self._requests[number] = _Request(place, limit - asked)
+            self._requests[number] = _Request(place, limit - asked, now + EXPIRES_SECONDS + GRACE_SECONDS)
             wanted = {"batch": limit - asked, "expires": EXPIRES_SECONDS * _SECOND}
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._names.stream}.{name}"
             with suppress(Exception):  # the connection has just been lost

@@ -9,8 +9,9 @@ a crash, from its history.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -43,12 +44,27 @@ NO_JETSTREAM: Final = "JetStream is not available there: the server needs it ena
 _log = logging.getLogger("stepwell.worker")
 
 
+class _Ticket:
+    """One ticket.
+
+    Attributes:
+        number: in the stream, once it is there.
+        is_needless: the job was given to somebody who did not come by this ticket.
+    """
+
+    def __init__(self, place: Place, id_: str) -> None:
+        self.place = place
+        self.id = id_
+        self.number: int | None = None
+        self.is_needless = False
+
+
 class _Line:
     """The jobs of one place: those with a ticket, and those that wait for theirs."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.out: OrderedDict[str, int | None] = OrderedDict()  # the ticket's number in the stream, once it is there
+        self.out: OrderedDict[str, _Ticket] = OrderedDict()
         self.behind: OrderedDict[str, None] = OrderedDict()
         self.seen_first: str | None = None
 
@@ -58,7 +74,6 @@ class Tickets(Onlooker):
 
     Args:
         node: tells this process from all others.
-        on_unwanted: called with a worker and the id of a job that it need not do any more.
     """
 
     def __init__(
@@ -70,13 +85,13 @@ class Tickets(Onlooker):
         self._most_out = most_out
         self._look_seconds = look_seconds
         self._lines: dict[Place, _Line] = {}
-        self._to_send: deque[tuple[_Line, str]] = deque()
+        self._to_send: OrderedDict[_Ticket, None] = OrderedDict()
         self._wake = asyncio.Event()
         self._ready: set[Place] = set()  # those that have a consumer, on this connection
         self._js: JetStreamContext | None = None
-        self._generation = 0
         self._deleting: set[asyncio.Task[None]] = set()
         self._refusal: str | None = None
+        self._has_told_of_replicas = False
 
     def problem(self) -> str | None:
         """What keeps tickets from being written, although there is a connection; None when nothing does."""
@@ -101,9 +116,12 @@ class Tickets(Onlooker):
         if line is None:
             return
         line.behind.pop(job.id, None)
-        number = line.out.pop(job.id, None)
-        if number is not None and not by_name:
-            self._delete(number)
+        ticket = line.out.pop(job.id, None)
+        if ticket is not None:
+            self._to_send.pop(ticket, None)
+            ticket.is_needless = not by_name
+            if ticket.number is not None and ticket.is_needless:
+                self._delete(ticket.number)
         self._fill(line)
 
     def unwanted(self, worker: str, id_: str) -> None:
@@ -122,7 +140,6 @@ class Tickets(Onlooker):
         except (NoRespondersError, ServiceUnavailableError):
             raise ConnectionError(NO_JETSTREAM) from None
         self._ready.clear()
-        self._generation += 1
         for line in self._lines.values():
             await self._verify(self._js, line)
 
@@ -159,8 +176,8 @@ class Tickets(Onlooker):
     def _fill(self, line: _Line) -> None:
         while line.behind and len(line.out) < self._most_out:
             id_, _ = line.behind.popitem(last=False)
-            line.out[id_] = None
-            self._to_send.append((line, id_))
+            ticket = line.out[id_] = _Ticket(line.place, id_)
+            self._to_send[ticket] = None
         if self._to_send:
             self._wake.set()
         elif not line.out:
@@ -174,29 +191,23 @@ class Tickets(Onlooker):
         """
         js = self._js
         assert js is not None, "there is a connection"
-        some: list[tuple[_Line, str]] = []
-        while self._to_send and len(some) < AT_ONCE:
-            line, id_ = self._to_send.popleft()
-            if id_ in line.out and line.out[id_] is None:
-                some.append((line, id_))
-        try:
-            for place in {line.place: None for line, _ in some}:
-                await self._make_consumer(js, place)
-            futures = [await self._publish(js, line, id_) for line, id_ in some]
-            async with asyncio.timeout(PATIENCE):
-                acks = await asyncio.gather(*futures)
-        except BaseException:
-            self._to_send.extendleft(reversed(some))
-            raise
-        for (line, id_), ack in zip(some, acks, strict=True):
-            if id_ in line.out:
-                line.out[id_] = ack.seq
+        some = list(itertools.islice(self._to_send, AT_ONCE))
+        for place in {ticket.place: None for ticket in some}:
+            await self._make_consumer(js, place)
+        futures = [await self._publish(js, ticket) for ticket in some]
+        async with asyncio.timeout(PATIENCE):
+            acks = await asyncio.gather(*futures)
+        for ticket, ack in zip(some, acks, strict=True):
+            ticket.number = ack.seq
+            self._to_send.pop(ticket, None)
+            if ticket.is_needless:  # since it was written
+                self._delete(ack.seq)
         if not self._to_send:
             self._wake.clear()
 
-    async def _publish(self, js: JetStreamContext, line: _Line, id_: str) -> asyncio.Future[PubAck]:
-        body = msgspec.json.encode(Ticket(id_, self._node))
-        return await js.publish_async(self._names.ticket(line.place, self._node), body)
+    async def _publish(self, js: JetStreamContext, ticket: _Ticket) -> asyncio.Future[PubAck]:
+        body = msgspec.json.encode(Ticket(ticket.id, self._node))
+        return await js.publish_async(self._names.ticket(ticket.place, self._node), body, wait_stall=PATIENCE)
 
     def _note_refusal(self, error: Exception) -> None:
         words = str(error) or type(error).__name__
@@ -211,8 +222,18 @@ class Tickets(Onlooker):
         from nats.js.api import RetentionPolicy, StorageType, StreamConfig
         from nats.js.errors import NotFoundError
 
+        wanted = self._link.options.replicas
         try:
-            await js.stream_info(self._names.stream)
+            found = (await js.stream_info(self._names.stream)).config.num_replicas
+            if found not in (None, wanted) and not self._has_told_of_replicas:
+                self._has_told_of_replicas = True
+                _log.warning(
+                    "the stream %s is kept on %s servers, and `nats.replicas` says %s: it stays as it was made, unless "
+                    "somebody changes it (`nats stream edit`) or deletes it",
+                    self._names.stream,
+                    found,
+                    wanted,
+                )
         except NotFoundError:
             await js.add_stream(
                 StreamConfig(
@@ -221,7 +242,7 @@ class Tickets(Onlooker):
                     retention=RetentionPolicy.WORK_QUEUE,
                     storage=StorageType.FILE,
                     max_age=TICKET_AGE_SECONDS,
-                    num_replicas=self._link.options.replicas,
+                    num_replicas=wanted,
                 )
             )
 
@@ -250,28 +271,28 @@ class Tickets(Onlooker):
 
     async def _verify(self, js: JetStreamContext, line: _Line) -> None:
         """Have the tickets of a line written again if the first or the last of them is gone."""
-        out = [id_ for id_, number in line.out.items() if number is not None]
-        for id_ in dict.fromkeys(out[:1] + out[-1:]):
-            number = line.out.get(id_)
-            if number is not None and not await self._is_there(js, number, id_) and id_ in line.out:
+        out = [ticket for ticket in line.out.values() if ticket.number is not None]
+        for ticket in dict.fromkeys(out[:1] + out[-1:]):
+            if not await self._is_there(js, ticket) and line.out.get(ticket.id) is ticket:
                 self._write_again(line, out)
                 return
 
-    async def _is_there(self, js: JetStreamContext, number: int, id_: str) -> bool:
+    async def _is_there(self, js: JetStreamContext, ticket: _Ticket) -> bool:
         from nats.js.errors import NotFoundError
 
+        assert ticket.number is not None, "it was written"
         try:
-            found = await js.get_msg(self._names.stream, number)
+            found = await js.get_msg(self._names.stream, ticket.number)
         except NotFoundError:
             return False
-        return found.data == msgspec.json.encode(Ticket(id_, self._node))
+        return found.data == msgspec.json.encode(Ticket(ticket.id, self._node))
 
-    def _write_again(self, line: _Line, ids: Iterable[str]) -> None:
+    def _write_again(self, line: _Line, tickets: Iterable[_Ticket]) -> None:
         count = 0
-        for id_ in ids:
-            if id_ in line.out:
-                line.out[id_] = None
-                self._to_send.append((line, id_))
+        for ticket in tickets:
+            if line.out.get(ticket.id) is ticket:
+                ticket.number = None
+                self._to_send[ticket] = None
                 count += 1
         if count:
             _log.warning("%d tickets of queue %s were lost by NATS, and are written again", count, line.place[0])

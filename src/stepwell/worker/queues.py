@@ -12,20 +12,28 @@ Nothing here is durable, and need not be: an attempt is recorded as scheduled, s
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import msgspec
-
 from stepwell.base.clock import Clock, Timer
-from stepwell.base.durations import MINUTE, SECOND, format_duration
+from stepwell.base.durations import SECOND, format_duration
 from stepwell.base.errors import Conflict
 from stepwell.ports.work import TaskContext, TaskError, TaskHandler, TaskResult
+from stepwell.worker.answers import Beat as Beat
+from stepwell.worker.answers import Handed as Handed
+from stepwell.worker.answers import Polled as Polled
+from stepwell.worker.answers import QueueState as QueueState
+from stepwell.worker.answers import Taken as Taken
+from stepwell.worker.answers import Whereabouts
 from stepwell.worker.jobs import Job, Labels, Lines, Onlooker, labels_of
+from stepwell.worker.known import KnownWorkers, Left, WorkerState
 
 LEASE: Final = 30 * SECOND
 """Without a sign of life for so long a worker is taken for lost, in microseconds."""
+FROZEN_FOR: Final = 2 * SECOND
+"""What is done so much later than it was due, in microseconds, was held up by something that held up everything."""
 MOST_DELIVERIES: Final = 5
 """A job that so many workers were lost with is given up."""
 MOST_REFUSALS: Final = 5
@@ -34,79 +42,13 @@ REFUSED_FOR: Final = 10 * SECOND
 """So long a job that some worker does not know how to do may wait for one that does, in microseconds."""
 NOT_KNOWN: Final = frozenset({"unknown_task", "unknown_type"})
 """Types of errors that say that the worker does not know how: another one may."""
-WORKER_KEPT: Final = 10 * MINUTE
-"""How long a worker that is not heard of is listed."""
+
+_LEASE: Final = format_duration(LEASE)
+
+_log = logging.getLogger("stepwell.worker")
 
 Sees = Callable[[str], bool]
 """Whether a worker may do work of the workflow of this name."""
-
-
-class Handed(msgspec.Struct, frozen=True, kw_only=True):
-    """An assignment as a worker gets it: plain data, with everything secret in its configuration opened.
-
-    Attributes:
-        id: to be named in signs of life and reports.
-        timeout: seconds that the work may take from now on, or None.
-        lease_expires_at: an instant in microseconds, before which a sign of life is expected.
-        traceparent: see `TaskContext.traceparent`.
-    """
-
-    id: str
-    queue: str
-    type: str
-    config: Any
-    execution_id: str
-    workflow: str
-    version: str
-    step: str
-    attempt: int
-    idempotency_key: str
-    timeout: float | None
-    lease_expires_at: int
-    traceparent: str | None = None
-
-
-class Polled(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a worker that asks for work: what it gets, and which of its attempts it is to stop."""
-
-    assignments: list[Handed]
-    stop: list[str]
-
-
-class Beat(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a sign of life: which jobs the worker still has, until when, and which it is to stop."""
-
-    kept: list[str]
-    lost: list[str]
-    lease_expires_at: int
-
-
-class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a worker. Instants in microseconds."""
-
-    name: str
-    queues: Sequence[str]
-    running: int
-    last_seen_at: int
-    labels: Mapping[str, str] = {}
-
-
-class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a worker that asks for certain jobs: what it gets, those that nobody waits for (any more, or that
-    somebody else has), and those that it has said it cannot do."""
-
-    assignments: list[Handed]
-    gone: list[str]
-    not_yours: list[str]
-
-
-class QueueState(msgspec.Struct, frozen=True, kw_only=True):
-    """How a queue stands: jobs that nobody has, jobs that somebody has, and workers that wait for one."""
-
-    name: str
-    waiting: int
-    running: int
-    idle_workers: int
 
 
 class _Seeker(NamedTuple):
@@ -135,8 +77,9 @@ class Queues(TaskHandler):
         self._handed_out: dict[str, Job] = {}  # those that somebody has or had
         self._onlooker: Onlooker | None = None
         self._seekers: list[_Seeker] = []
-        self._workers: dict[str, WorkerState] = {}
+        self._workers = KnownWorkers(clock)
         self._to_stop: dict[str, list[str]] = {}
+        self._left = Left(clock)
         self._timer: Timer | None = None
         self._timer_at = 0
 
@@ -227,7 +170,7 @@ class Queues(TaskHandler):
                 self._tell_left(job, by_name=False)
                 self._give(job, worker)
                 job.roams = roams
-            if job is not None and job.worker == worker:
+            if job is not None and job.worker == worker and (sees is None or sees(job.assignment.workflow)):
                 job.lease_until = now + LEASE
                 kept.append(id_)
             else:
@@ -247,8 +190,11 @@ class Queues(TaskHandler):
         """
         self._job(id_, sees).ended.set_result(TaskResult(result, scope))
 
-    def fail(self, id_: str, error: TaskError, sees: Sees) -> None:
+    def fail(self, id_: str, error: TaskError, sees: Sees) -> bool:
         """The work has failed; or, with an error of `NOT_KNOWN`, was not begun, and others may know how to do it.
+
+        Returns:
+            Whether that is its end.
 
         Raises:
             Conflict: as `complete` does.
@@ -257,8 +203,9 @@ class Queues(TaskHandler):
         if error.type in NOT_KNOWN and job.worker is not None and self._goes_to_others(job, error):
             self._put_back(job)
             self._hand_out()
-        else:
-            job.ended.set_exception(error)
+            return False
+        job.ended.set_exception(error)
+        return True
 
     def outlives(self, id_: str) -> bool:
         """Whether a job needs nobody to wait for it here: nobody has begun it, or its worker asks any node."""
@@ -268,6 +215,10 @@ class Queues(TaskHandler):
     def knows(self, id_: str) -> bool:
         """Whether somebody waits for a report on it."""
         return id_ in self._jobs
+
+    def was_left(self, id_: str) -> bool:
+        """Whether a worker was at it when, not long ago, another engine took it over."""
+        return id_ in self._left and id_ not in self._jobs
 
     def leave(self, id_: str) -> None:
         """Another engine has the execution now: the worker that is at this may go on, and tell that one."""
@@ -282,40 +233,52 @@ class Queues(TaskHandler):
 
     def note(self, worker: str, queues: Sequence[str] | None = None, labels: Mapping[str, str] | None = None) -> None:
         """A worker was heard of. What is None is as it was known before."""
-        known = self._workers.get(worker)
-        if known is None:  # one comes, others may have gone
+        if self._workers.note(worker, queues, labels):  # one comes, others may have gone
             self._forget_workers()
-            known = WorkerState(name=worker, queues=(), running=0, last_seen_at=0)
-        self._workers[worker] = msgspec.structs.replace(
-            known,
-            queues=known.queues if queues is None else queues,
-            labels=known.labels if labels is None else labels,
-            last_seen_at=self._clock.now(),
-        )
 
-    def release(self, worker: str, ids: Collection[str]) -> None:
+    def greet(self, worker: str, queues: Sequence[str], labels: Mapping[str, str], free: int | None) -> None:
+        """A worker that does not wait here for work says that it is there.
+
+        Args:
+            free: how many attempts more it could do; None when it does not say.
+        """
+        self.note(worker, queues, labels)
+        self._workers.greet(worker, free)
+
+    def release(self, worker: str, ids: Collection[str], sees: Sees) -> None:
         """The worker gives these back, undone: others may take them at once."""
         jobs = [self._jobs.get(id_) for id_ in ids]
-        for job in reversed([job for job in jobs if job is not None and job.worker == worker]):
+        own = [job for job in jobs if job is not None and job.worker == worker and sees(job.assignment.workflow)]
+        for job in reversed(own):
             job.deliveries -= 1
             self._put_back(job)
         self._hand_out()
+
+    def whereabouts(self, id_: str) -> Whereabouts | None:
+        """Where a job stands; None when there is none of this id here."""
+        job = self._jobs.get(id_)
+        if job is None:
+            return None
+        return Whereabouts(
+            worker=job.worker,
+            heard_at=job.lease_until - LEASE if job.worker is not None else None,
+            deadline=job.deadline,
+            able=self._workers.able(job.place),
+            refusal=str(job.refusal) if job.refusal is not None else None,
+        )
 
     # ── What can be seen ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def workers(self) -> list[WorkerState]:
         """The workers that were heard of lately, in order of name."""
-        self._forget_workers()
-        running = [job.worker for job in self._handed_out.values() if job.worker is not None]
-        return [
-            msgspec.structs.replace(each, running=running.count(name)) for name, each in sorted(self._workers.items())
-        ]
+        return self._workers.states(Counter(job.worker for job in self._handed_out.values()))
 
     def states(self) -> list[QueueState]:
         """The queues that have work or workers, in order of name."""
         running = Counter(job.queue for job in self._handed_out.values() if job.worker is not None)
         waiting = self._waiting.lengths()
         idle = Counter(name for each in self._seekers for name in each.queues)
+        idle += self._workers.idle(Counter(job.worker for job in self._handed_out.values()))
         return [
             QueueState(
                 name=name,
@@ -351,9 +314,10 @@ class Queues(TaskHandler):
             if len(taken) == seeker.limit:
                 break
             if seeker.sees(job.assignment.workflow) and seeker.worker not in job.refused_by:
-                self._waiting.remove(job)
-                self._tell_left(job, by_name=False)
                 taken.append(job)
+        for job in taken:
+            self._waiting.remove(job)
+            self._tell_left(job, by_name=False)
         return taken
 
     def _give(self, job: Job, worker: str) -> None:
@@ -422,6 +386,8 @@ class Queues(TaskHandler):
         """Deal with the leases and times that have run out, and look again when the next one does."""
         self._timer = None
         now = self._clock.now()
+        if now - self._timer_at > FROZEN_FOR:
+            self._wait_for_signs(now)
         for job in list(self._handed_out.values()):
             if job.ended.done():
                 continue
@@ -439,14 +405,20 @@ class Queues(TaskHandler):
                     self._watch(end)
         self._hand_out()
 
+    def _wait_for_signs(self, now: int) -> None:
+        """This process was frozen, and could hear no worker: each has another lease in which to be heard."""
+        for job in self._handed_out.values():
+            job.lease_until = max(job.lease_until, now + LEASE)
+
     def _lose(self, job: Job) -> None:
         worker = job.worker
+        _log.warning("worker %s gave no sign of life for %s, and is taken for lost with %s", worker, _LEASE, job.id)
         if job.deliveries < MOST_DELIVERIES:
             self._put_back(job)
             return
         message = (
             f"{job.deliveries} workers were lost with step {job.assignment.step!r}, the last of them {worker}: "
-            f"they gave no sign of life for {format_duration(LEASE)}"
+            f"they gave no sign of life for {_LEASE}"
         )
         job.ended.set_exception(TaskError("worker_lost", message, retryable=True))
 
@@ -462,7 +434,9 @@ class Queues(TaskHandler):
         return len(job.refused_by) < MOST_REFUSALS and self._clock.now() < job.give_up_at
 
     def _forget(self, job: Job) -> None:
-        if job.worker is not None and job.ended.cancelled() and not job.is_left:
+        if job.worker is not None and job.is_left:
+            self._left.note(job.id)
+        elif job.worker is not None and job.ended.cancelled():
             self._to_stop.setdefault(job.worker, []).append(job.id)
             if self._onlooker is not None:
                 self._onlooker.unwanted(job.worker, job.id)
@@ -484,8 +458,7 @@ class Queues(TaskHandler):
 
     def _forget_workers(self) -> None:
         """Those that were not heard of for long, and what they should have been told."""
-        since = self._clock.now() - WORKER_KEPT
-        self._workers = {name: each for name, each in self._workers.items() if each.last_seen_at >= since}
+        self._workers.forget()
         self._to_stop = {name: ids for name, ids in self._to_stop.items() if name in self._workers}
 
 

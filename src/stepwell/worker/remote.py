@@ -7,14 +7,16 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from stepwell.base.clock import Clock
-from stepwell.base.durations import SECOND
+from stepwell.base.durations import SECOND, format_duration
 from stepwell.base.errors import Conflict, ErrorInfo, NotFound, StepwellError
 from stepwell.execution.work import Assignment, Report
 from stepwell.ports.services import SecretSource
 from stepwell.ports.work import TaskHandler
 from stepwell.worker.local import LocalWorker
-from stepwell.worker.queues import LEASE, Beat, Handed, Polled
+from stepwell.worker.queues import LEASE, NOT_KNOWN, Beat, Handed, Polled
 
 POLL_FOR: Final = 20 * SECOND
 """How long the engine may keep a worker waiting for work."""
@@ -22,6 +24,8 @@ BEAT_EVERY: Final = LEASE // 3
 FIRST_PAUSE: Final = SECOND // 2
 LONGEST_PAUSE: Final = 15 * SECOND
 """How long to wait before asking an engine again that did not answer."""
+REFUSED: Final = "report_refused"
+"""The type of error of an attempt whose own report the engine does not take: too large, for one."""
 
 _log = logging.getLogger("stepwell.worker")
 
@@ -77,6 +81,7 @@ class RemoteWorker:
         self._giving_up = False
         self._is_cut_off = False
         self._pauses: dict[str, asyncio.Event] = {}
+        self._unknown: set[str] = set()
 
     @property
     def running(self) -> int:
@@ -199,6 +204,7 @@ class RemoteWorker:
                 if report.error is None:
                     await self._fetching.complete(id_, report.result, report.scope)
                 else:
+                    self._note_unknown(report.error)
                     await self._fetching.fail(id_, report.error)
             except ConnectionError as error:
                 self._note_silence(f"{id_} cannot be reported", error)
@@ -208,18 +214,23 @@ class RemoteWorker:
                 continue
             except Conflict as conflict:
                 _log.info("%s was done in vain: %s", id_, conflict)
-            except StepwellError as error:
-                _log.error("the report on %s is refused: %s", id_, error)
+            except Exception as error:  # whoever waits has to hear of an end, and not take this worker for lost
+                _log.error("the report on %s is refused: %s", id_, _said(error))
+                if report.error is None or report.error.type != REFUSED:
+                    report = _refused(report, error)
+                    continue
             self._gone(id_)
 
     async def _beat(self) -> None:
         while True:
+            due = self._clock.now() + BEAT_EVERY
             await self._pause(BEAT_EVERY)
             if not self._running:
                 continue
+            self._note_delay(self._clock.now() - due)
             try:
                 beat = await self._fetching.heartbeat(list(self._running))
-            except (ConnectionError, StepwellError) as error:
+            except Exception as error:  # whatever it is, the next one must be given
                 self._note_silence("the engine did not take the sign of life", error)
                 continue
             for id_ in beat.lost:
@@ -229,7 +240,22 @@ class RemoteWorker:
         """There is no answer: said once, until there is one to a question for work."""
         log = _log.debug if self._is_cut_off else _log.warning
         self._is_cut_off = True
-        log("%s: %s; it is tried again", what, error)
+        log("%s: %s; it is tried again", what, _said(error))
+
+    def _note_unknown(self, error: ErrorInfo) -> None:
+        """This worker does not know how to do a step: said once for whoever began it with too few modules."""
+        if error.type in NOT_KNOWN and error.message not in self._unknown:
+            self._unknown.add(error.message)
+            _log.warning("%s; other workers are asked", error.message)
+
+    def _note_delay(self, late: int) -> None:
+        """A sign of life is given so much later than it should be."""
+        if late + BEAT_EVERY > LEASE:
+            _log.warning(
+                "no sign of life was given for %s: this process was frozen, or a task kept its event loop busy "
+                "(a function that blocks must not be `async`); what is at work here may have been given to others",
+                format_duration((late + BEAT_EVERY) // SECOND * SECOND),
+            )
 
     def _stop(self, id_: str) -> None:
         self._worker.stop(id_)
@@ -254,6 +280,18 @@ class RemoteWorker:
             await over.wait()
         finally:
             timer.cancel()
+
+
+def _refused(report: Report, error: Exception) -> Report:
+    """What is reported in place of a report that is not taken."""
+    what = "result" if report.error is None else f"error {report.error.type!r}"
+    said = ErrorInfo(REFUSED, f"its {what} could not be reported: {_said(error)}")
+    return msgspec.structs.replace(report, result=None, scope=None, error=said)
+
+
+def _said(error: Exception) -> str:
+    """The error for people: what it says, and what it is when it says nothing."""
+    return str(error) or type(error).__name__
 
 
 class _NoSecrets(SecretSource):

@@ -8,14 +8,19 @@ from typing import Final
 import msgspec
 
 from stepwell.base.clock import Clock
-from stepwell.execution.work import Assignment
+from stepwell.execution.work import Assignment, Report
 from stepwell.ports.services import SecretSource
 from stepwell.ports.work import Dispatcher, ReportCallback, TaskHandler
 from stepwell.worker.local import LocalWorker
 from stepwell.worker.queues import Queues
+from stepwell.worker.reports import Recorded, Reports
 
 MOST_FETCHED: Final = 1_000_000
 """So many attempts may stand in queues or be with workers; more wait in line behind them."""
+
+
+async def _nowhere(execution: str) -> None:
+    """Nobody records it."""
 
 
 class QueueDispatcher(Dispatcher):
@@ -26,9 +31,12 @@ class QueueDispatcher(Dispatcher):
 
     Args:
         traceparent: see `Equipment`.
+        recorded: waits until what was reported of an execution so far is durable; the default is for reports that
+            nobody records.
 
     Attributes:
         queues: what workers ask.
+        reports: what they report to.
     """
 
     def __init__(
@@ -37,12 +45,19 @@ class QueueDispatcher(Dispatcher):
         clock: Clock,
         secrets: SecretSource,
         traceparent: Callable[[Assignment], str | None] | None = None,
+        recorded: Recorded = _nowhere,
     ) -> None:
         self._timeouts: dict[str, int] = {}
         self.queues = Queues(clock, lambda id_: self._timeouts.pop(id_, None))
+        self.reports = reports = Reports(self.queues, recorded)
+
+        def ended(report: Report) -> None:
+            on_report(report)
+            reports.taken(report)
+
         self._worker = LocalWorker(
             AnyType(self.queues),
-            on_report,
+            ended,
             clock,
             secrets,
             max_concurrent=MOST_FETCHED,
@@ -58,6 +73,7 @@ class QueueDispatcher(Dispatcher):
     def stop(self, assignment_id: str) -> None:
         self._timeouts.pop(assignment_id, None)
         self._worker.stop(assignment_id)
+        self.reports.stopped(assignment_id)
 
     def leave(self, assignment_id: str) -> None:
         self.queues.leave(assignment_id)
@@ -68,6 +84,7 @@ class QueueDispatcher(Dispatcher):
 
     async def close(self) -> None:
         self.queues.leave_all()
+        self.reports.close()
         await self._worker.close()
 
 
