@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -27,14 +26,6 @@ def definition(steps: str, more: str = "") -> WorkflowDefinition:
     loaded = load(Source("w.yaml", f"{HEAD}  steps:\n{steps}\n{more}"))
     assert loaded.definition is not None, [str(each) for each in loaded.diagnostics]
     return loaded.definition
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
-    made = MemoryStore()
-    await made.open()
-    yield made
-    await made.close()
 
 
 def allowances(store: MemoryStore, **security: Any) -> Allowances:

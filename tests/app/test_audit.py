@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from stepwell.app.audit import Audit, AuditQuery, Doer, Refusals, act_entry
@@ -15,14 +13,6 @@ from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import START
 
 ADA, BOB = Doer(name="ada", proof="key", id="k1", address="10.0.0.1", request="r1"), Doer(name="bob")
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
-    made = MemoryStore()
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -21,13 +21,6 @@ LOCATION = "postgresql://u@db.example/flow"
 ONE, OTHER, THIRD = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2, 3))
 
 
-@pytest.fixture
-async def store() -> MemoryStore:
-    store = MemoryStore()
-    await store.open()
-    return store
-
-
 async def check(store: MemoryStore, key: str | None, old: Sequence[str] = (), url: str = URL) -> None:
     environment = {"STEPWELL_KEY": key} if key is not None else {}
     await check_key(store, url, 1, environment | {"STEPWELL_OLD_KEYS": ",".join(old)})

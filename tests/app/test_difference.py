@@ -8,8 +8,8 @@ import pytest
 
 from stepwell.app.difference import difference
 from stepwell.base.spans import Source
-from stepwell.definition.loading import load_or_raise
 from stepwell.definition.model import WorkflowDefinition
+from stepwell.dialects.loading import load_or_raise
 
 BASE = """
 apiVersion: workflow/v1

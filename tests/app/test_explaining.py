@@ -19,6 +19,7 @@ from stepwell.definition.model import Compensation, Concurrency, Milestone, Mute
 from stepwell.execution.matching import matches
 from stepwell.execution.verbs import Cancel, Pause, Rerun
 from stepwell.ports.records import Lock
+from stepwell.worker.answers import Whereabouts
 from tests.decider.story import (
     BOOM,
     FLAKY,
@@ -96,6 +97,57 @@ def test_work_that_runs_says_since_when_and_how_long_it_may() -> None:
 def test_work_without_a_timeout_says_so() -> None:
     reason = only(begun(workflow(step("a"))))
     assert (reason.text, reason.until) == ("its only attempt is at work, and has no timeout of the step's own", None)
+
+
+def whereabouts(**given: Any) -> Any:
+    fields = {"worker": None, "heard_at": None, "deadline": None, "able": 0, "refusal": None}
+    return lambda id_: Whereabouts(**{**fields, **given}) if id_.endswith("/a/1") else None
+
+
+@pytest.mark.parametrize(
+    ("fetched", "said", "until", "wakes"),
+    [
+        (
+            lambda id_: None,
+            "its only attempt is at work, or waits in the queue 'q' for a worker with the labels gpu=true",
+            None,
+            "its result",
+        ),
+        (
+            whereabouts(),
+            "its only attempt waits in the queue 'q' for a worker with the labels gpu=true: none is known here",
+            None,
+            "a worker of the queue 'q'",
+        ),
+        (
+            whereabouts(able=2, refusal="there is no task 'a' here"),
+            (
+                "its only attempt waits in the queue 'q' for a worker with the labels gpu=true: 2 known here; "
+                "the last one said: there is no task 'a' here"
+            ),
+            None,
+            "a worker of the queue 'q'",
+        ),
+        (
+            whereabouts(worker="w1", heard_at=0, deadline=9 * SECOND, able=1),
+            "its only attempt is with worker 'w1'",
+            9 * SECOND,
+            "its result",
+        ),
+        (
+            whereabouts(worker="w1", heard_at=-25 * SECOND, able=1),
+            "its only attempt is with worker 'w1', which was not heard of for 25s",
+            None,
+            "its result",
+        ),
+    ],
+)
+def test_work_of_a_queue_says_who_has_it_or_who_is_missing(
+    fetched: Any, said: str, until: int | None, wakes: str
+) -> None:
+    story = begun(workflow(step("a", queue="q", labels={"gpu": "true"}, timeout=30 * SECOND)))
+    reason = only(story, fetched=fetched)
+    assert (reason.text, reason.until, reason.wakes) == (said, until, wakes)
 
 
 def test_a_later_attempt_counts_from_its_own_start() -> None:

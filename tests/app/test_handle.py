@@ -164,15 +164,11 @@ async def test_an_engine_that_does_not_answer_is_not_waited_for_for_ever(tmp_pat
         id_ = await runs.start_workflow(chain())
         await gates.begun.get()
         session = await runs._open()
-        session.engine._inbox._hand_over = _never
+        session.engine._inbox._look = asyncio.Event()  # nobody looks any more
         operators = Operators(session.store, session.codec, session.definitions, SystemClock(), owner_name(), 50_000)
         with pytest.raises(NoAnswer, match="has not answered within 50ms") as caught:
             await operators.ask(id_, Pause(by="ada"))
         assert caught.value.exit_status == 3
-
-
-async def _never(item: object) -> None:
-    return None
 
 
 def test_a_mapping_of_names_is_written_as_pairs() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -21,14 +20,6 @@ from stepwell.store.memory.store import MemoryStore
 from tests.virtual_clock import START, VirtualClock
 
 ADA = Doer(name="ada", proof="system")
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
-    made = MemoryStore()
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

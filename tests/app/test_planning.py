@@ -14,8 +14,8 @@ from stepwell.app.planning import StepFigures, WorkflowFigures, figures_document
 from stepwell.app.worst_case import Cost, with_places
 from stepwell.base.spans import Source
 from stepwell.definition.diagnostics import InvalidDefinition
-from stepwell.definition.loading import load_or_raise
 from stepwell.definition.tree import MAX_DEPTH
+from stepwell.dialects.loading import load_or_raise
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

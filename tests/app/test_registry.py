@@ -12,7 +12,7 @@ from stepwell import WorkflowEngine
 from stepwell.app.registry import Reference, Registry, reference_of, reference_unless_file
 from stepwell.base.errors import Conflict, NotFound
 from stepwell.base.spans import Source
-from stepwell.definition.loading import load_or_raise
+from stepwell.dialects.loading import load_or_raise
 from stepwell.store.sqlite.store import SqliteStore
 
 TEXT = """

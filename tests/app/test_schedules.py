@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from stepwell.base.instants import from_rfc3339
 from stepwell.base.spans import Source
 from stepwell.dialects.task_graph.packs import workflow_of_rule
 from stepwell.dialects.writing import as_text
+from stepwell.store.factory import store_for
 from stepwell.store.memory.store import MemoryStore
-from stepwell.store.sqlite.store import SqliteStore
-from tests.app.scheduling import MONDAY, Node, memory_store, node_on, workflow
+from tests.app.scheduling import MONDAY, Node, node_on, workflow
 from tests.conformance.dispatcher import PATIENCE
+from tests.servers.postgres import postgres_server
 from tests.virtual_clock import VirtualClock
 
 HOURLY = {"schedule": {"cron": "@hourly"}}
@@ -28,12 +30,6 @@ HOURLY = {"schedule": {"cron": "@hourly"}}
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock(MONDAY)
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
-    async with memory_store() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -231,8 +227,13 @@ async def test_two_nodes_on_one_store_start_one_execution_for_each_time(
     await other.close()
 
 
-async def test_two_engines_on_one_file_start_one_execution_for_each_time(tmp_path: Path, clock: VirtualClock) -> None:
-    one, other = SqliteStore(tmp_path / "x.db"), SqliteStore(tmp_path / "x.db")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_two_engines_on_one_database_start_one_execution_for_each_time(
+    kind: str, tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPWELL_KEY", base64.b64encode(bytes(32)).decode())
+    url = postgres_server().fresh_url() if kind == "postgresql" else f"sqlite:{tmp_path / 'x.db'}"
+    one, other = store_for(url), store_for(url)
     await one.open()
     await other.open()
     async with node_on(one, clock, running=False) as first, node_on(other, clock, running=False) as second:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -23,14 +22,6 @@ from tests.virtual_clock import VirtualClock
 
 ADA = Doer(name="ada")
 OLD, NEW = bytes(range(32)), bytes(range(1, 33))
-
-
-@pytest.fixture
-async def store() -> AsyncIterator[MemoryStore]:
-    made = MemoryStore()
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 import standardwebhooks
 
 from stepwell.app.configuration import configuration_from
-from stepwell.app.delivering import BACKOFF, MOST_WAITING, Deliverer
+from stepwell.app.courier import BACKOFF, MOST_WAITING
+from stepwell.app.delivering import Deliverer
 from stepwell.app.lifecycle import Bell
 from stepwell.app.outgoing import Answered, sender
 from stepwell.app.reading import Reading

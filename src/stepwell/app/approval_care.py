@@ -53,6 +53,7 @@ class Care(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         remind_at, escalate_at: when that is due next; None for never.
         reminded: how often those who are asked were reminded.
         minded: whether the two instants were set.
+        telling_until: a server has begun to tell people; until then it is on that one, and then on any other.
     """
 
     claimed_by: str | None = None
@@ -63,9 +64,12 @@ class Care(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     escalate_at: int | None = None
     reminded: int = 0
     minded: bool = False
+    telling_until: int | None = None
 
     def next_at(self, now: int) -> int:
         """When something is to be done about it."""
+        if self.telling_until is not None:
+            return self.telling_until
         dues = [due for due in (self.remind_at, self.escalate_at) if due is not None]
         return min(dues, default=now + LOOKED_AT_AFTER)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,10 @@ from stepwell.engine.membership import Joining
 from stepwell.ports.records import Presence
 from stepwell.ports.store import Store
 from stepwell.store.factory import is_on_server
+from stepwell.telemetry.metrics import Gauges
+
+MOST_NAMED: Final = 100
+"""So many circuit breakers a node names to the others."""
 
 _log = logging.getLogger(__name__)
 _encode: Final = msgspec.json.Encoder().encode
@@ -28,12 +32,24 @@ class About(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         url: where it is to be reached, or None.
         waits: how many jobs of a queue wait there for a worker.
+        in_line: how many executions and attempts stand in line there for a place.
+        open_breakers: the names of circuit breakers that are open there, `MOST_NAMED` at most.
     """
 
     name: str = ""
     version: str = ""
     url: str | None = None
     waits: Mapping[str, int] = {}
+    in_line: int = 0
+    open_breakers: tuple[str, ...] = ()
+
+
+class Load(NamedTuple):
+    """What a node has to do; see `About`."""
+
+    waits: Mapping[str, int] = {}
+    in_line: int = 0
+    open_breakers: Sequence[str] = ()
 
 
 def is_cluster(configuration: Configuration) -> bool:
@@ -51,19 +67,29 @@ def joining_of(
     configuration: Configuration,
     node: str,
     url: str | None = None,
-    waits: Callable[[], Mapping[str, int]] = dict,
+    load: Callable[[], Load] = Load,
 ) -> Joining:
     """How a server joins the others.
 
     Args:
         node: its name for people.
         url: where others reach it, unless the configuration says so.
-        waits: see `About`.
+        load: what it has to do at the moment.
     """
     section = configuration.cluster
 
     def about() -> bytes:
-        return _encode(About(name=node, version=VERSION, url=section.advertise or url, waits=waits()))
+        at_work = load()
+        return _encode(
+            About(
+                name=node,
+                version=VERSION,
+                url=section.advertise or url,
+                waits=at_work.waits,
+                in_line=at_work.in_line,
+                open_breakers=tuple(at_work.open_breakers[:MOST_NAMED]),
+            )
+        )
 
     return Joining(shards=section.shards, about=about)
 
@@ -77,6 +103,17 @@ def about_of(presence: Presence) -> About:
         return About()
 
 
+def with_others(gauges: Gauges, engine: Engine) -> Gauges:
+    """What is looked up on a node, together with what the others have said of themselves some seconds ago."""
+    others = [about_of(each) for each in engine.nodes if each.name != engine.name]
+    elsewhere = {name: "open" for each in others for name in each.open_breakers}
+    return msgspec.structs.replace(
+        gauges,
+        queues={**gauges.queues, "elsewhere": sum(each.in_line for each in others)},
+        breakers={**gauges.breakers, **elsewhere},
+    )
+
+
 class Cluster:
     """What can be seen of a cluster from one of its nodes."""
 
@@ -88,8 +125,7 @@ class Cluster:
 
     async def shown(self) -> dict[str, Any]:
         """What `cluster_report` says; `node` is this one."""
-        owners = (await self._store.status()).owners
-        report = cluster_report(owners, self._engine.nodes, self._shards, self._clock.now())
+        report = cluster_report(await self._store.owners(), self._engine.nodes, self._shards, self._clock.now())
         return {"node": self._engine.name, **report}
 
 

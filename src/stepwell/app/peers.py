@@ -2,7 +2,8 @@
 
 A worker may ask any node for work, and report to any: what waits at another node it is given from there, and what it
 says goes to the node that runs the execution. Who has work is in what nodes say of themselves; who runs an execution
-follows from its shard. Nodes that do not say under which URL they are to be reached are asked by nobody.
+follows from its shard. Nodes that do not say under which URL they are to be reached are asked by nobody; nor, from
+another machine, are those that listen on the loopback interface of theirs.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 import aiohttp
+from yarl import URL
 
 from stepwell.app.cluster import about_of
 from stepwell.base.clock import Clock
 from stepwell.base.durations import SECOND
 from stepwell.engine.engine import Engine
+from stepwell.ports.records import Presence
 from stepwell.ports.store import Store
 
 FORWARDED: Final = "stepwell-forwarded"
@@ -66,8 +70,12 @@ class Peers:
         """The URLs of other nodes that may have jobs of these queues: they said so some seconds ago, or gave some a
         moment ago. Now and then all of them, for one of those who ask."""
         now, wanted = self._clock.now(), tuple(sorted(queues))
-        others = [about_of(each) for each in self._engine.nodes if each.name != self._engine.name]
-        urls = {about.url: not about.waits.keys().isdisjoint(wanted) for about in others if about.url is not None}
+        others = [each for each in self._engine.nodes if each.name != self._engine.name]
+        urls = {
+            url: not about_of(each).waits.keys().isdisjoint(wanted)
+            for each in others
+            if (url := self._url_of(each)) is not None
+        }
         if now - self._asked.get(wanted, 0) >= ASK_ALL_EVERY:
             self._asked = {each: at for each, at in self._asked.items() if now - at < ASK_ALL_EVERY}
             self._asked[wanted] = now
@@ -89,11 +97,18 @@ class Peers:
         stored = await self._store.load(execution)
         if stored is None or stored.handle.shard in self._engine.shards:
             return None
-        owners = {each["shard"]: each for each in (await self._store.status()).owners}
+        owners = {each["shard"]: each for each in await self._store.owners()}
         owner = owners.get(stored.handle.shard)
         if owner is None:
             return None
-        return next((about_of(each).url for each in self._engine.nodes if each.name == owner["owner"]), None)
+        return next((self._url_of(each) for each in self._engine.nodes if each.name == owner["owner"]), None)
+
+    def _url_of(self, node: Presence) -> str | None:
+        """Where a node is to be reached from here; None when it is not."""
+        url = about_of(node).url
+        if url is not None and _machine_of(node.name) != _machine_of(self._engine.name) and _is_loopback(url):
+            return None
+        return url
 
     async def pass_on(self, url: str, path: str, headers: Mapping[str, str], body: Mapping[str, Any]) -> Passed:
         """Have another node answer.
@@ -113,3 +128,16 @@ class Peers:
         if response.status >= 500:
             raise ConnectionError(f"{url} answers {response.status}")
         return Passed(response.status, document)
+
+
+def _machine_of(node: str) -> str:
+    """The machine in the name of a node; see `session.owner_name`."""
+    return node.partition("/")[0]
+
+
+def _is_loopback(url: str) -> bool:
+    host = URL(url).host or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

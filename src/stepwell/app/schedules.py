@@ -118,9 +118,9 @@ class Schedules:
                 a trigger's schedule.
 
         Raises:
-            BadSchedule: its times cannot be read. NotFound, Conflict: the workflow is not there, or must not be
-            started. InvalidInput: the workflow does not accept the input. Conflict: (code `schedule-exists`) the id is
-            taken. UsageError: (code `bad-schedule`) the id cannot be one.
+            BadSchedule: its times cannot be read, or the id cannot be one. NotFound, Conflict: the workflow is not
+            there, or must not be started. InvalidInput: the workflow does not accept the input. Conflict: (code
+            `schedule-exists`) the id is taken.
         """
         timing = timing_of(given)
         first = next_due(timing, now)
@@ -269,7 +269,7 @@ def _id(given: str | None, workflow: str) -> str:
     """The id of a new schedule, which is in the namespace of its workflow.
 
     Raises:
-        UsageError: (code `bad-schedule`) the given one cannot be one.
+        BadSchedule: the given one cannot be one.
     """
     namespace = namespace_of(workflow)
     if given is None:
@@ -278,10 +278,10 @@ def _id(given: str | None, workflow: str) -> str:
     if not _ID.fullmatch(given):
         message = f"{given[:60]!r} cannot be the id of a schedule"
         hint = "letters, digits, '_', '-' and '.', first a letter or '_', at most 200 of them"
-        raise UsageError(message, code="bad-schedule", hint=hint)
+        raise BadSchedule(message, "id", hint)
     if namespace_of(given) != namespace:
         message = f"the schedule {given!r} is not in the namespace of its workflow {workflow!r}"
-        raise UsageError(message, code="bad-schedule", hint=f"call it {namespace}.{given.rpartition('.')[2]}")
+        raise BadSchedule(message, "id", f"call it {namespace}.{given.rpartition('.')[2]}")
     return given
 
 
