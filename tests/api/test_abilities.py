@@ -78,7 +78,11 @@ async def test_events_of_a_confined_caller_are_of_its_namespaces(server: Server)
     for type_ in ("order:paid", "billing.paid"):
         refused = await server.post(f"{API}/events", json=event(type_), headers=mine)
         assert (refused.status_code, refused.json()["code"]) == (403, "foreign-namespace")
-    assert (await server.post(f"{API}/events", json=event("payments.paid"), headers=mine)).status_code == 202
+        batch = [event("payments.paid"), event(type_)]
+        refused = await server.post(f"{API}/events/batch", json=batch, headers=mine)
+        assert (refused.status_code, refused.json()["code"]) == (403, "foreign-namespace")
+    taken = await server.post(f"{API}/events", json=event("payments.paid"), headers=mine)
+    assert (taken.status_code, taken.json()["duplicate"]) == (202, False)  # no batch was taken in part
 
 
 async def test_what_is_not_visible_is_not_there(server: Server) -> None:

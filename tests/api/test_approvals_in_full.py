@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from html import unescape
 from typing import Any
 
 import httpx
@@ -180,13 +181,46 @@ async def test_whoever_has_a_link_answers_without_a_key(open_test_server: OpenSe
         assert (again.status_code, "was answered already" in again.text) == (409, True)
 
 
-async def test_what_a_link_is_answered_with_is_checked(open_test_server: OpenServer) -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        "response=%22perhaps%22", "response=%7B", "response=", "response=NaN", "response=%22%5Cud800%22",
+        "response=" + "[" * 10_000, 'response={"a":1,"a":2}',
+        "other=1", "", "response=true&response=false", "response=true&text=x", "response=%FF",
+        "response=" + "1" * 70_000,
+    ],
+)  # fmt: skip
+async def test_what_a_link_is_answered_with_is_checked(open_test_server: OpenServer, body: str) -> None:
     async with open_test_server() as server:
-        path = await link(server, await asked(server))
-        for data in ({"response": '"perhaps"'}, {"response": "{"}, {"other": "1"}, {}):
-            refused = await server.post(path, data=data)
-            assert refused.status_code in (400, 422), data
-            assert refused.headers["content-type"].startswith("text/html")
+        execution = await asked(server)
+        path = await link(server, execution)
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        refused = await server.post(path, content=body, headers=form)
+        assert refused.status_code in (400, 422)
+        assert refused.headers["content-type"].startswith("text/html")
+        assert (await server.get(path)).status_code == 200
+
+
+async def test_an_answer_that_cannot_be_taken_is_asked_for_again(open_test_server: OpenServer) -> None:
+    async with open_test_server() as server:
+        path = await link(server, await asked(server, asking(schema="{type: integer}")))
+        refused = await server.post(path, data={"response": "seven </textarea>"})
+        assert refused.status_code == 422
+        assert "May it be?" in refused.text
+        why = "The answer is not JSON: expecting value, line 1, column 1; write it as JSON, such as true or "
+        assert f'{why}"yes".' in unescape(refused.text)
+        assert "seven &lt;/textarea&gt;</textarea>" in refused.text
+        assert (await server.post(path, data={"response": " 7 "})).status_code == 200
+
+
+async def test_a_text_is_answered_as_text(open_test_server: OpenServer) -> None:
+    async with open_test_server() as server:
+        execution = await asked(server, asking(schema="{type: string, minLength: 3}"))
+        path = await link(server, execution)
+        assert '<textarea id="answer" name="text"' in (await server.get(path)).text
+        assert (await server.post(path, data={"text": "no"})).status_code == 422
+        assert (await server.post(path, data={"text": 'say "hi"\r\nand go'})).status_code == 200
+        assert (await output(server, execution))["response"] == 'say "hi"\nand go'
 
 
 async def test_a_link_is_good_for_its_time_and_cannot_be_made_up(open_test_server: OpenServer) -> None:
@@ -201,11 +235,12 @@ async def test_a_link_is_good_for_its_time_and_cannot_be_made_up(open_test_serve
 
 
 async def test_a_page_shows_nothing_of_a_prompt_as_html(open_test_server: OpenServer) -> None:
-    text = asking(schema='{enum: ["<b>", 7]}').replace("May it be?", "<script>x</script>")
+    text = asking(schema='{enum: ["<b>", 7, null]}').replace("May it be?", "<script>x</script>")
     async with open_test_server() as server:
         page = (await server.get(await link(server, await asked(server, text)))).text
         assert "<script>" not in page
-        assert "&lt;b&gt;" in page
+        assert '<button name="response" value="&quot;&lt;b&gt;&quot;">&lt;b&gt;</button>' in page
+        assert '<button name="response" value="null">null</button>' in page
 
 
 async def test_nobody_makes_a_link_with_which_to_answer_for_others_but_an_admin(

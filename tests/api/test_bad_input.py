@@ -44,6 +44,17 @@ async def test_doubtful_json_is_refused(server: Server, path: str, body: bytes) 
     assert (await server.get(f"{API}/executions")).json()["items"] == []
 
 
+async def test_an_integer_of_thousands_of_digits_is_refused_in_words_of_ours(server: Server) -> None:
+    answer = await server.post(f"{API}/events", content=b"[" + b"9" * 5_000 + b"]", headers=JSON)
+    detail = problem_of(answer, 400, "invalid-json")["detail"]
+    assert detail == "the body is not usable JSON: an integer of 5,000 characters has more than 64 bits"
+
+
+async def test_a_parameter_where_there_are_none_is_told_so(server: Server) -> None:
+    problem = problem_of(await server.get(f"{API}/cluster?x=1"), 400, "invalid-parameter")
+    assert problem["detail"] == "x: there is no parameter 'x'; there are none here"
+
+
 async def test_a_syntax_error_has_its_place(server: Server) -> None:
     answer = await server.post(f"{API}/executions/x/pause", content=b'{\n "reason": }', headers=JSON)
     [error] = problem_of(answer, 400, "invalid-json")["errors"]

@@ -81,6 +81,8 @@ async def test_only_configured_origins_are_told_that_they_may_call(open_test_ser
         assert "access-control-allow-origin" not in refused.headers
         made = await server.post(KEYS, json=BODY, headers={"Origin": "https://app.example.com"})
         assert made.status_code == 201
+        exposed = set(made.headers["access-control-expose-headers"].split(", "))
+        assert {"Location", "ETag", "Idempotency-Replayed", "Warning", "X-Request-Id"} <= exposed
         assert (await server.post(KEYS, json=BODY, headers={"Origin": "https://evil.example.com"})).status_code == 403
 
 

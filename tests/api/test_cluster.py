@@ -125,9 +125,24 @@ def test_a_worker_may_ask_any_node_and_report_to_any(cluster: Cluster) -> None:
     beat = cluster.clients[1].post("/workers/heartbeat", json={"worker": "w", "assignments": [assignment["id"]]})
     assert beat.json()["kept"] == [assignment["id"]]
     assert cluster.completed(1, assignment) == 204
-    assert cluster.completed(1, assignment) == 409, "it was reported before"
+    assert cluster.completed(1, assignment) == 204, "the same report again, for whoever did not hear of it"
     assert cluster.completed(1, cluster.polled(0)) == 204
     cluster.until(lambda: cluster.status(1, execution) == "completed")
+
+
+@ON_BOTH
+def test_many_are_asked_wherever_they_run(cluster: Cluster) -> None:
+    cluster.apply(WAITS)
+    begun = {cluster.start(at, "waits")["execution_id"] for at in (0, 1, 0, 1)}
+    asked = {"action": "cancel", "query": {"workflow": "waits"}, "reason": "test"}
+    answer = cluster.clients[1].post("/executions/actions", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert {(each["execution_id"], each["outcome"]) for each in answer.json()["items"]} == {
+        (id_, "done") for id_ in begun
+    }
+    assert {cluster.status(0, id_) for id_ in begun} == {"cancelled"}
+    again = cluster.clients[0].post("/executions/actions", json={**asked, "query": {}}).json()["items"]
+    assert {(each["execution_id"], each["code"]) for each in again} == {(id_, "already-ended") for id_ in begun}
 
 
 @ON_BOTH

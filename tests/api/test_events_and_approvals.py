@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 import pytest
 
 from stepwell.base.errors import StoreError
@@ -13,6 +14,13 @@ from stepwell.execution.state import ExecutionState
 from tests.api.conftest import Server
 from tests.api.documents import API, ASKING, WAITING, problem_of, registered, started, workflow
 
+JSON = {"Content-Type": "application/json"}
+BATCHES = [
+    ("/events", "application/cloudevents-batch+json"),
+    ("/events/batch", "application/cloudevents-batch+json"),
+    ("/events/batch", "application/json"),
+]
+"""Where a batch goes, and as what."""
 EVENT = {"specversion": "1.0", "id": "1", "source": "shop", "type": "paid", "data": {"n": 1}}
 TRIGGERED = workflow("triggered", more="  triggers: [{event: paid, map: {n: '{{ event.data.n }}'}}]\n")
 
@@ -50,25 +58,61 @@ async def test_an_event_comes_in_binary_mode(server: Server) -> None:
     assert problem["errors"][0]["parameter"] == "ce-id"
 
 
-async def test_a_batch_is_taken_whole_or_not_at_all(server: Server) -> None:
-    kind = {"Content-Type": "application/cloudevents-batch+json"}
-    wrong = [EVENT, {**EVENT, "id": "", "type": 7}]
-    problem = problem_of(
-        await server.post(f"{API}/events", content=json.dumps(wrong), headers=kind), 422, "invalid-event"
-    )
-    assert {each["pointer"] for each in problem["errors"]} == {"/1/id", "/1/type"}
-    answer = await server.post(f"{API}/events", content=json.dumps([EVENT, {**EVENT, "id": "2"}]), headers=kind)
-    assert [(each["id"], each["duplicate"]) for each in answer.json()["items"]] == [("1", False), ("2", False)]
+@pytest.mark.parametrize(("path", "kind"), BATCHES)
+async def test_a_batch_is_taken_whole_or_not_at_all(server: Server, path: str, kind: str) -> None:
+    async def sent(events: list[Any]) -> httpx.Response:
+        return await server.post(f"{API}{path}", content=json.dumps(events), headers={"Content-Type": kind})
+
+    wrong = [EVENT, {**EVENT, "id": "", "type": 7}, "paid"]
+    problem = problem_of(await sent(wrong), 422, "invalid-event")
+    assert {each["pointer"] for each in problem["errors"]} == {"/1/id", "/1/type", "/2"}
+    answer = await sent([EVENT, {**EVENT, "id": "2"}, EVENT])
+    assert answer.status_code == 202
+    taken = [(each["id"], each["duplicate"]) for each in answer.json()["items"]]
+    assert taken == [("1", False), ("2", False), ("1", True)]
+    assert (await sent([])).json() == {"items": []}
+    problem = problem_of(await sent([EVENT] * 1_001), 422, "invalid-event")
+    assert problem["detail"] == "not a CloudEvent: a batch holds at most 1,000 events, and this one 1,001"
 
 
-async def test_an_event_that_is_too_large_is_refused_and_nothing_of_its_batch_is_kept(server: Server) -> None:
-    kind = {"Content-Type": "application/cloudevents-batch+json"}
+@pytest.mark.parametrize(("path", "kind"), BATCHES)
+async def test_an_event_that_is_too_large_is_named_and_nothing_of_its_batch_is_kept(
+    server: Server, path: str, kind: str
+) -> None:
     large = {**EVENT, "id": "2", "data": "x" * (LARGEST_DATA - 1)}
-    answer = await server.post(f"{API}/events", content=json.dumps([EVENT, large]), headers=kind)
-    assert problem_of(answer, 413, "event-too-large")["hint"].startswith("keep what is large elsewhere")
+    answer = await server.post(f"{API}{path}", content=json.dumps([EVENT, large]), headers={"Content-Type": kind})
+    problem = problem_of(answer, 413, "event-too-large")
+    assert problem["hint"].startswith("keep what is large elsewhere")
+    assert [each["pointer"] for each in problem["errors"]] == ["/1/data"]
+    problem_of(await server.post(f"{API}/events", json=large), 413, "event-too-large")
     assert not (await server.post(f"{API}/events", json=EVENT)).json()["duplicate"]
     largest = {**large, "data": "x" * (LARGEST_DATA - 2)}
     assert not (await server.post(f"{API}/events", json=largest)).json()["duplicate"]
+
+
+async def test_one_event_and_several_are_told_where_the_other_goes(server: Server) -> None:
+    for several in ([], [EVENT]):
+        problem = problem_of(await server.post(f"{API}/events", json=several), 422, "invalid-event")
+        assert problem["detail"] == "not a CloudEvent: an event is an object, saw a list"
+        assert problem["hint"] == "several events go to /api/v1/events/batch"
+    problem = problem_of(await server.post(f"{API}/events/batch", json=EVENT), 422, "invalid-event")
+    assert problem["detail"] == "not a CloudEvent: a batch is a list of events, saw an object"
+    assert problem["hint"] == "one event goes to /api/v1/events"
+    for path in ("/events", "/events/batch"):
+        text = await server.post(f"{API}{path}", content="paid", headers={"Content-Type": "text/csv"})
+        assert "application/cloudevents-batch+json" in problem_of(text, 415, "unsupported-media-type")["detail"]
+        problem_of(await server.post(f"{API}{path}", content=b"[{", headers=JSON), 400, "invalid-json")
+    assert not (await server.post(f"{API}/events", json=EVENT)).json()["duplicate"]
+
+
+async def test_a_batch_with_a_key_is_acted_on_once(server: Server) -> None:
+    key = {"Idempotency-Key": "once"}
+    first = await server.post(f"{API}/events/batch", json=[EVENT], headers=key)
+    again = await server.post(f"{API}/events/batch", json=[EVENT], headers=key)
+    assert (again.json(), again.headers["Idempotency-Replayed"]) == (first.json(), "true")
+    assert not again.json()["items"][0]["duplicate"]
+    other = await server.post(f"{API}/events/batch", json=[EVENT, EVENT], headers=key)
+    problem_of(other, 422, "idempotency-key-reused")
 
 
 async def test_a_signal_and_an_answer_that_are_too_large_are_refused(server: Server) -> None:

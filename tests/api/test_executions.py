@@ -32,8 +32,9 @@ async def test_a_start_answers_where_the_execution_is(server: Server) -> None:
 
 async def test_a_start_without_a_body_starts_what_needs_no_input(server: Server) -> None:
     await registered(server, workflow())
-    answer = await server.post(f"{API}/workflows/hello/executions")
-    assert answer.status_code == 201
+    for path in ("executions", "executions?", "executions?&"):
+        answer = await server.post(f"{API}/workflows/hello/{path}")
+        assert answer.status_code == 201, answer.text
 
 
 async def test_a_start_can_name_version_and_tags(server: Server) -> None:

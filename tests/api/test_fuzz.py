@@ -18,8 +18,11 @@ HERE = Path(__file__).parent
 FAILING = workflow(
     "failing", steps="- {name: one, type: http, retry: {max_attempts: 1}, config: {url: 'http://127.0.0.1:9/'}}"
 )
+PICKY = workflow("picky", more="  triggers: [{event: paid}]\n  input: {schema: {required: [n]}}\n")
 EXAMPLES = 2
-"""Of each operation, good and bad. More of them: `FUZZ_EXAMPLES=100 pytest tests/api/test_fuzz.py`."""
+"""Of each operation, good and bad. More of them, and all phases: `FUZZ_EXAMPLES=100 pytest tests/api/test_fuzz.py`."""
+PHASES = "examples,fuzzing"
+ALL_PHASES = "examples,coverage,fuzzing,stateful"
 
 
 def made(client: httpx.Client) -> dict[str, dict[str, Any]]:
@@ -31,12 +34,13 @@ def made(client: httpx.Client) -> dict[str, dict[str, Any]]:
         return answer.json()
 
     client.put(f"{API}/secrets/FUZZED", json={"value": "hunter22"}).raise_for_status()
-    texts = (ASKING, ASKING.replace("1.0.0", "2.0.0"), FAILING)
+    texts = (ASKING, ASKING.replace("1.0.0", "2.0.0"), FAILING, PICKY)
     for text in texts:
         client.post(f"{API}/workflows", content=text, headers=YAML).raise_for_status()
     asking = post("/workflows/asking/executions", {"version": "1.0.0"})["execution_id"]
     post("/workflows/failing/executions?wait=10s", {})
-    letter = client.get(f"{API}/dead-letters").json()["items"][0]
+    (letter,) = client.get(f"{API}/dead-letters").json()["items"]
+    post("/events", {"specversion": "1.0", "id": "1", "source": "s", "type": "paid", "data": {}})  # a dead letter, too
     post("/schedules", {"id": "fuzzed", "workflow": "asking", "cron": "0 0 1 1 *"})
     post("/subscriptions", {"id": "fuzzed", "url": "http://127.0.0.1:9/", "active": False})
     post("/alerts", {"name": "fuzzed", "metric": "error_rate", "op": ">", "threshold": 50})
@@ -68,11 +72,12 @@ def test_no_request_finds_a_defect(tmp_path: Path) -> None:
             client.headers["Authorization"] = f"Bearer {key['token']}"
             known = made(client)
         examples = os.environ.get("FUZZ_EXAMPLES", str(EXAMPLES))
+        phases = ALL_PHASES if "FUZZ_EXAMPLES" in os.environ else PHASES
         command: list[str | Path] = [
             Path(sys.executable).with_name("schemathesis"),
             "--config-file",
             str(HERE / "schemathesis.toml"),
-            *("run", f"{server.url}/openapi.json", "--checks", "all", "--seed", "1", "--phases", "examples,fuzzing"),
+            *("run", f"{server.url}/openapi.json", "--checks", "all", "--seed", "1", "--phases", phases),
             *("--max-examples", examples, "--request-timeout", "30", "--no-color"),
             *("--header", f"Authorization: Bearer {key['token']}"),
         ]

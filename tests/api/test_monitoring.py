@@ -186,7 +186,7 @@ async def test_metrics_are_shown_when_the_store_cannot_be_asked(
 
 
 async def test_a_server_whose_engine_has_stopped_is_not_ready(server: Server) -> None:
-    server.parts.session.engine._on_failure(StoreError("gone", code="store-gone"))
+    server.parts.session.engine._ground.failure.note(StoreError("gone", code="store-gone"))
     refused = await server.get("/readyz")
     assert refused.status_code == 503
     assert {"code": "engine", "message": "engine: it has stopped (store-gone)"} in refused.json()["errors"]
@@ -230,6 +230,23 @@ async def test_a_server_that_takes_nothing_from_its_inbox_is_not_ready(server: S
     refused = await server.get("/readyz")
     assert refused.status_code == 503
     assert [each["code"] for each in refused.json()["errors"]] == ["inbox"]
+
+
+async def test_what_waits_for_an_execution_that_cannot_be_run_here_keeps_no_server_from_being_ready(
+    server: Server,
+) -> None:
+    (shard,) = server.parts.session.engine.shards
+    loaded = server.parts.session.engine._ground.loaded
+    loaded.unusable.add("x")
+    item = InboxItem(shard=shard, kind="event", payload=b"", execution="x")
+    server.parts.session.engine._inbox._seen[shard] = 1_000  # it was looked at, and left
+    await server.parts.store.post([item])
+    await server.get("/readyz")
+    await server.advance(40 * SECOND)
+    ready = await server.get("/readyz")
+    assert ready.status_code == 200
+    (problem,) = [each for each in ready.json()["problems"] if each.startswith("executions: ")]
+    assert problem.startswith("executions: 1 do not go on here")
 
 
 async def test_while_the_store_cannot_be_reached_a_server_says_at_once_that_it_is_not_ready(server: Server) -> None:

@@ -182,3 +182,20 @@ async def test_lists_and_actions_on_many_leave_out_what_is_of_others(scene: Scen
     for document in ({"workflow": NAME, "cron": "0 2 * * *"}, {"workflow": NAME, "every": "1h"}):
         made = await scene.server.post(f"{API}/schedules", json=document, headers=scene.stranger)
         assert made.status_code == 404
+
+
+async def test_work_of_others_is_neither_prolonged_nor_given_back_nor_reported_on(scene: Scene) -> None:
+    server, polled = scene.server, {"worker": "w", "queues": ["images"], "wait": 0}
+    (work,) = (await server.post(f"{API}/workers/poll", json=polled, headers=scene.owner)).json()["assignments"]
+    mine = {"worker": "w", "assignments": [work["id"]]}
+
+    async def said(verb: str, body: Any) -> Any:
+        return await server.post(f"{API}/workers/{verb}", json=body, headers=scene.stranger)
+
+    assert (await said("heartbeat", mine)).json()["kept"] == []
+    assert (await said("release", mine)).status_code == 204
+    assert (await said("complete", {"id": work["id"]})).status_code == 409
+    assert (await said("fail", {"id": work["id"], "type": "x", "message": "y"})).status_code == 409
+    other = {**polled, "worker": "other"}
+    assert (await server.post(f"{API}/workers/poll", json=other, headers=scene.owner)).json()["assignments"] == []
+    assert (await server.post(f"{API}/workers/heartbeat", json=mine, headers=scene.owner)).json()["kept"]

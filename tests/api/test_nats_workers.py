@@ -153,7 +153,8 @@ def test_a_server_without_nats_says_so_and_works_once_it_is_there(folder: Path, 
         execution = started(server, "cleo")
         ready = httpx.get(f"{server.url}/readyz")
         assert (ready.status_code, "Connection refused" in ready.text) == (200, True)
-        until(lambda: seen(server) == {"problem": "Connection refused", "outstanding": 1, "garbage": 0})
+        problem = f"NATS at {nats_server.url}: Connection refused"
+        until(lambda: seen(server) == {"problem": problem, "outstanding": 1, "garbage": 0})
         nats_server.start()
         assert ended(server, execution)["output"] == {"said": "done by cleo"}
         assert seen(server) == {"problem": None, "outstanding": 0, "garbage": 0}

@@ -91,6 +91,25 @@ async def test_what_programs_make_names_of_can_be_a_name(server: Server) -> None
                 assert "schema" in body, operation["operationId"]
 
 
+def snake_case(name: str) -> str:
+    return re.sub("(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+async def test_programs_that_make_clients_make_such_as_work(server: Server) -> None:
+    """What openapi-python-client or openapi-generator makes something broken of, or nothing."""
+    document = await described(server)
+    for name, schema in document["components"]["schemas"].items():
+        parts = schema.get("properties", {})
+        assert snake_case(name) not in parts, "a variable for the object and one for its part"
+        assert not [part for part in parts.values() if part.get("type") == "null"], f"{name}: a part that is nothing"
+        assert "properties" not in schema or not schema.keys() & {"anyOf", "oneOf", "allOf"}, f"{name}: of no type"
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            bodies = [body["schema"] for body in operation.get("requestBody", {}).get("content", {}).values()]
+            kinds = {"object" if "$ref" in body else body.get("type") for body in bodies}
+            assert len(kinds) < 2, f"{operation['operationId']}: which it is cannot be told from what is given"
+
+
 async def test_the_page_loads_nothing_from_elsewhere(server: Server) -> None:
     for path, kind in (("/docs", "text/html"), ("/docs/docs.js", "text/javascript"), ("/docs/docs.css", "text/css")):
         answer = await server.get(path)

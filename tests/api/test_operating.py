@@ -157,6 +157,13 @@ async def test_a_signal_reaches_one_execution(server: Server) -> None:
     problem_of(await server.post(f"{API}/executions/{one}/signal", json={"type": "paid"}), 409, "execution-ended")
 
 
+async def test_what_only_cancel_heeds_is_refused_with_another_action(server: Server) -> None:
+    for body in ({"action": "pause", "stop_running": True}, {"action": "terminate", "compensate": False}):
+        answer = await server.post(f"{API}/executions/actions", json={**body, "query": {}})
+        problem = problem_of(answer, 422, "invalid-body")
+        assert "would do nothing: only `cancel` heeds it" in problem["errors"][0]["message"]
+
+
 async def test_many_are_asked_and_each_answers_for_itself(server: Server) -> None:
     await registered(server, ASKING)
     await registered(server, workflow())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from stepwell.base.durations import SECOND
+from stepwell.store.sqlite.store import SqliteStore
 from tests.api.documents import API, ASKING, YAML, workflow
 from tests.api.processes import STEPWELL, Serving, serving
 
@@ -110,6 +113,24 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             assert client.post(f"{API}/events", json=event).json()["duplicate"] is True
         assert [each["execution_id"] for each in client.get(f"{API}/approvals").json()["items"]] == [asked]
         assert server.stop() == 0
+
+
+async def test_a_server_whose_engine_has_stopped_ends_and_says_why(tmp_path: Path) -> None:
+    server = await asyncio.to_thread(Serving, tmp_path, "--store", "sqlite:x.db")
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        assert (await client.post(f"{API}/workflows", content=workflow(), headers=YAML)).status_code == 201
+        thief = SqliteStore(tmp_path / "x.db")
+        await thief.open()
+        owned = (await thief.status()).owners
+        for shard in [each["shard"] for each in owned]:
+            await thief.acquire(shard, "thief", max(each["expires_at"] for each in owned) + 60 * SECOND, 60 * SECOND)
+        refused = await client.post(f"{API}/workflows/hello/executions")
+        assert refused.status_code == 503
+        await thief.close()
+    status = await asyncio.to_thread(server.stop_waiting)
+    assert status == 4, "whoever supervises it starts it anew"
+    assert any("took it over" in line and line.startswith("error[") for line in server.said)
+    assert not any("Traceback" in line for line in server.said)
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/how-to/serve.md"])

@@ -107,6 +107,31 @@ async def test_a_webhook_is_taken_refused_or_not_there(
         assert (trigger["kind"], trigger["started"], trigger["refused"]) == ("webhook", 1, 3)
 
 
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"id": "a b"}, "/id"),
+        ({"id": "billing.nightly"}, "/id"),
+        ({"every": "never"}, "/every"),
+        ({"cron": "@daily"}, ""),
+    ],
+)
+async def test_what_is_wrong_with_a_schedule_has_its_place(server: Server, changes: Any, pointer: str) -> None:
+    await register(server, workflow())
+    given = {"workflow": "report", "every": "1h", **changes}
+    refused = await server.client.post(f"{API}/schedules", json=given)
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad-schedule")
+    assert [each["pointer"] for each in refused.json()["errors"]] == [pointer]
+
+
+async def test_a_range_that_is_none_has_its_place(server: Server) -> None:
+    await register(server, workflow())
+    await server.client.post(f"{API}/schedules", json={"id": "s", "workflow": "report", "every": "1h"})
+    ranged = {"from": "2020-01-02T00:00:00Z", "to": "2020-01-01T00:00:00Z"}
+    refused = await server.client.post(f"{API}/schedules/s/backfill", json=ranged)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/from")
+
+
 async def test_firings_are_listed_in_parts(server: Server) -> None:
     await register(server, workflow({"schedule": {"every": "1h"}}, name="a"))
     await register(server, workflow({"event": "paid", "filter": {"n": 1}}, name="b"))

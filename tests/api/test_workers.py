@@ -14,7 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from stepwell.worker.queues import LEASE
+from stepwell.base.errors import StoreError
+from stepwell.ports.records import Batch
+from stepwell.store.memory.store import MemoryStore
+from stepwell.worker import reports
+from stepwell.worker.queues import LEASE, MOST_DELIVERIES
 from tests.api.conftest import OpenServer, Server
 from tests.api.documents import API, YAML
 from tests.api.processes import STEPWELL, serving
@@ -63,8 +67,70 @@ async def test_a_worker_fetches_works_and_reports(open_test_server: OpenServer) 
         done = {"id": assignment["id"], "result": {"width": 320, "height": 240}}
         assert (await server.post(f"{API}/workers/complete", json=done)).status_code == 204
         again = await server.post(f"{API}/workers/complete", json=done)
-        assert (again.status_code, again.json()["code"]) == (409, "not-assigned")
+        assert again.status_code == 204, "whoever did not hear of it reports again"
+        other = await server.post(f"{API}/workers/complete", json={**done, "result": {"width": 1, "height": 1}})
+        assert (other.status_code, other.json()["code"]) == (409, "not-assigned")
         assert (await ended(server, execution))["output"] == {"size": "320x240"}
+
+
+class Slow(MemoryStore):
+    """Writes nothing of executions before it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_write = asyncio.Event()
+        self.may_write.set()
+
+    async def append(self, batch: Batch) -> bool:
+        await self.may_write.wait()
+        return await super().append(batch)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [("complete", {"result": {"width": 320, "height": 240}}), ("fail", {"type": "no_memory", "message": "too large"})],
+)
+async def test_a_report_is_acknowledged_when_it_is_recorded_and_counts_once(
+    open_test_server: OpenServer, monkeypatch: pytest.MonkeyPatch, call: str, said: dict[str, Any]
+) -> None:
+    store = Slow()
+    await store.open()
+    async with open_test_server(store=store) as server:
+        execution = await started(server)
+        report = {"id": (await polled(server))["id"], **said}
+        store.may_write.clear()
+        monkeypatch.setattr(reports, "PATIENCE", 0.05)
+        for _ in range(2):
+            refused = await server.post(f"{API}/workers/{call}", json=report)
+            assert (refused.status_code, refused.json()["code"]) == (503, "not-recorded")
+            assert int(refused.headers["retry-after"]) > 0
+        assert (await server.get(f"{API}/executions/{execution}")).json()["status"] == "running"
+        monkeypatch.undo()
+        first = asyncio.create_task(server.post(f"{API}/workers/{call}", json=report))
+        await asyncio.sleep(0)
+        assert not first.done()
+        store.may_write.set()
+        assert (await first).status_code == 204
+        assert (await ended(server, execution))["status"] == ("completed" if call == "complete" else "failed")
+        assert (await server.post(f"{API}/workers/{call}", json=report)).status_code == 204
+        events = (await server.get(f"{API}/executions/{execution}/history")).json()["items"]
+        assert len([each for each in events if each["event"] in ("StepCompleted", "StepFailed")]) == 1
+    await store.close()
+
+
+async def test_a_report_that_cannot_be_recorded_is_not_acknowledged(open_test_server: OpenServer) -> None:
+    store = Slow()
+    await store.open()
+    async with open_test_server(store=store) as server:
+        await started(server)
+        report = {"id": (await polled(server))["id"], "result": {"width": 1, "height": 1}}
+        store.may_write.clear()
+        reporting = asyncio.create_task(server.post(f"{API}/workers/complete", json=report))
+        await server.clock.settle()
+        server.parts.session.engine._loop.committer._fail(StoreError("gone", code="store-gone"))
+        assert (await reporting).status_code == 503
+        store.may_write.set()
+    await store.close()
 
 
 async def test_what_a_worker_says_went_wrong_is_the_error_of_the_step(open_test_server: OpenServer) -> None:
@@ -74,6 +140,26 @@ async def test_what_a_worker_says_went_wrong_is_the_error_of_the_step(open_test_
         assert (await server.post(f"{API}/workers/fail", json=failed)).status_code == 204
         (step,) = (await ended(server, execution))["steps"]
         assert (step["error"]["type"], step["error"]["details"]) == ("no_memory", {"mb": 9})
+
+
+async def test_work_that_workers_are_lost_with_is_a_dead_letter_and_can_be_tried_again(
+    open_test_server: OpenServer,
+) -> None:
+    async with open_test_server() as server:
+        execution = await started(server, WORKFLOW.replace("timeout: 30s", "timeout: 5m"))
+        for number in range(MOST_DELIVERIES):
+            await polled(server, f"w{number}")
+            await server.advance(LEASE + 1)
+        report = await ended(server, execution)
+        assert (report["status"], report["error"]["type"]) == ("failed", "worker_lost")
+        (letter,) = (await server.get(f"{API}/dead-letters")).json()["items"]
+        assert (letter["execution_id"], letter["step"], letter["error"]["type"]) == (execution, "resize", "worker_lost")
+        again = await server.post(f"{API}/dead-letters/{letter['id']}/retry", json={})
+        assert again.status_code == 200, again.text
+        done = {"id": (await polled(server, "w9"))["id"], "result": {"width": 320, "height": 240}}
+        assert (await server.post(f"{API}/workers/complete", json=done)).status_code == 204
+        assert (await ended(server, execution))["status"] == "completed"
+        assert (await server.get(f"{API}/dead-letters")).json()["items"] == []
 
 
 async def test_a_worker_that_is_gone_loses_its_work(open_test_server: OpenServer) -> None:

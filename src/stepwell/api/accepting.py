@@ -60,7 +60,7 @@ def _fits(wanted: str, produced: str) -> bool:
 
 
 def check_header(request: Request, name: str) -> str | None:
-    """The value of a header that is a key: visible characters, not too many; None when it is not there.
+    """The value of a header that is a key: printable characters, not too many; None when it is not there.
 
     Raises:
         Problem: 400, code `invalid-header`.
@@ -69,7 +69,7 @@ def check_header(request: Request, name: str) -> str | None:
     if value is None:
         return None
     if not value or len(value) > _LONGEST_HEADER or not value.isascii() or not value.isprintable():
-        message = f"expected 1 to {_LONGEST_HEADER} visible ASCII characters"
+        message = f"expected 1 to {_LONGEST_HEADER} printable ASCII characters"
         errors = [{"parameter": name, "message": message}]
         raise Problem(400, f"{name}: {message}", code="invalid-header", errors=errors)
     return value

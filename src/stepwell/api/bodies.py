@@ -35,7 +35,8 @@ class ChangeVersion(Body):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"anyOf": [{"required": ["lifecycle"]}, {"required": ["default"]}]},
+        # Not `anyOf`, of which programs that make clients would make a body of any kind.
+        json_schema_extra={"minProperties": 1, "dependentSchemas": {"reason": {"minProperties": 2}}},
     )
 
     # They may be absent, but not null.
@@ -146,6 +147,13 @@ class ActionsBody(ReasonBody):
     limit: int = Field(default=100, ge=1, le=1_000, description="At most so many.")
     stop_running: bool | None = Field(default=None, description="Of `cancel`: stop what runs.")
     compensate: bool | None = Field(default=None, description="Of `cancel`: undo what was done.")
+
+    @model_validator(mode="after")
+    def _says_nothing_for_another_action(self) -> Self:
+        named = [name for name in ("stop_running", "compensate") if getattr(self, name) is not None]
+        if named and self.action != "cancel":
+            raise ValueError(f"{' and '.join(named)} would do nothing: only `cancel` heeds it")
+        return self
 
 
 class AnswerBody(Body):

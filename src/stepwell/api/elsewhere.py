@@ -53,7 +53,7 @@ async def beat_elsewhere(others: Peers, request: Request, body: BeatBody, here: 
 
 
 async def reported_elsewhere(others: Peers | None, request: Request, id_: str, body: BaseModel) -> bool:
-    """Whether another node has taken the report on an assignment.
+    """Whether another node has taken the report on an assignment; not when nobody waits for it there either.
 
     Raises:
         Problem: it cannot at the moment.
@@ -62,8 +62,9 @@ async def reported_elsewhere(others: Peers | None, request: Request, id_: str, b
     if others is None or url is None:
         return False
     passed = await _passed_on(others, url, request, body.model_dump(mode="json", exclude_unset=True))
-    if passed is None:
-        raise Problem(503, "the node that runs the execution does not answer; report again", code="node-unreachable")
+    if passed is None or passed.status not in (204, 409):  # such as 429: the work is not lost, and not to be done again
+        does = "does not answer" if passed is None else f"answers {passed.status}"
+        raise Problem(503, f"the node that runs the execution {does}; report again", code="node-unreachable")
     return passed.status == 204
 
 

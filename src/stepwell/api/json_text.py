@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 from stepwell.api.problems import Problem
+from stepwell.base.json_text import strict_json
 from stepwell.base.values import MAX_DEPTH, check_json
 
 
@@ -25,7 +26,7 @@ def read_json(content: bytes, what: str = "the body") -> Any:
     if not text.strip():
         raise _invalid(f"{what} is empty where a JSON value is expected")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        value = strict_json(text)
         check_json(value, what=what)
     except json.JSONDecodeError as error:
         message = (error.msg[0].lower() + error.msg[1:]).removesuffix(" at")
@@ -36,20 +37,6 @@ def read_json(content: bytes, what: str = "the body") -> Any:
     except ValueError as error:
         raise _invalid(f"{what} is not usable JSON: {error}") from None
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"JSON has no {name}")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; the same key twice is a mistake, and which of the two would count is a guess."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in an object")
-    return made
 
 
 def _invalid(message: str, place: dict[str, Any] | None = None) -> Problem:

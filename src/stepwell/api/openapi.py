@@ -40,7 +40,7 @@ _KEY: Final[Mapping[str, Any]] = {
     "in": "header",
     "required": False,
     "description": "Of a request that may be sent again: the same key and request get the same answer, once made.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 }
 _ETAG: Final = {"description": "What `If-None-Match` and `If-Match` may name.", "schema": {"type": "string"}}
 _LOCATION: Final = {"description": "Where it is.", "schema": {"type": "string"}}
@@ -69,6 +69,7 @@ def described(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title="stepwell", version=app.version, description=DESCRIPTION, routes=app.routes, openapi_version="3.1.0"
     )
+    document["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
     document["servers"] = [{"url": "/"}]
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})

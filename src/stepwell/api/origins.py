@@ -65,7 +65,8 @@ def allowed_origins(app: ASGIApp, context: ServerContext) -> ASGIApp:
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Last-Event-ID",
                        "X-API-Key", "X-Request-Id"],
-        expose_headers=["ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"],
+        expose_headers=["ETag", "Idempotency-Replayed", "Location", "RateLimit", "RateLimit-Policy",
+                        "Retry-After", "Warning", "X-Request-Id"],
         max_age=cors.max_age // 1_000_000,
     )  # fmt: skip
 

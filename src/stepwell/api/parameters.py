@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import Path, Query
 from pydantic import BeforeValidator, WithJsonSchema
 
-from stepwell.base.durations import MINUTE, parse_duration
+from stepwell.base.durations import MINUTE
 from stepwell.base.instants import from_rfc3339
 
 LONGEST_WAIT: Final = 5 * MINUTE
@@ -21,22 +21,8 @@ def _instant(value: Any) -> int:
         raise ValueError("expected an instant such as 2026-11-20T10:00:00Z") from None
 
 
-def _duration(value: Any) -> int:
-    try:
-        return parse_duration(value)
-    except ValueError as error:
-        raise ValueError(str(error)) from None
-
-
 Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
 """An instant, written as RFC 3339 has it, in microseconds."""
-
-Wait = Annotated[
-    int,
-    BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,3})?(ms|s|m)?$", "examples": ["30s"]}),
-]
-"""A duration in microseconds."""
 
 Limit = Annotated[int, Query(ge=1, le=1_000, description="At most so many items.")]
 Cursor = Annotated[

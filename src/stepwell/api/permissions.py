@@ -53,6 +53,7 @@ PERMISSIONS: Final[Mapping[tuple[str, str], Permission]] = {
     ("POST", "/api/v1/executions/{execution_id}/signal"): "operator",
     ("GET", "/api/v1/events/stream"): "viewer",
     ("POST", "/api/v1/events"): "operator",
+    ("POST", "/api/v1/events/batch"): "operator",
     ("GET", "/api/v1/approvals"): "viewer",
     ("GET", "/api/v1/approvals/{execution_id}/{step}"): "viewer",
     ("POST", "/api/v1/approvals/{execution_id}/{step}"): "operator",

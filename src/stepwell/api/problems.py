@@ -69,6 +69,10 @@ STATUS_OF_CODE: Final[Mapping[str, int]] = {
 """Where the code says more than the kind."""
 
 
+_POINTERS: Final[Mapping[str, str]] = {"invalid-answer": "/response", "bad-range": "/from"}
+"""Where in the body the fault is, by code."""
+
+
 class FieldError(BaseModel):
     """What is wrong with one field of a request."""
 
@@ -171,8 +175,8 @@ def _errors(error: StepwellError) -> Sequence[Mapping[str, Any]]:
         return [{"parameter": "cursor", "message": error.message}]
     if isinstance(error, InvalidInput):
         return [{"pointer": _in_input(path), "message": message} for path, message in error.problems]
-    if error.code == "invalid-answer":
-        return [{"pointer": "/response", "message": error.message}]
+    if error.code in _POINTERS:
+        return [{"pointer": _POINTERS[error.code], "message": error.message}]
     return ()
 
 

@@ -139,7 +139,9 @@ def _check_query(request: Request, single: frozenset[str], several: frozenset[st
         if name in several:
             problem = None
         elif name not in single:
-            problem = f"there is no parameter {name[:100]!r}; {hint_for(name[:100], sorted(single | several))}"
+            known = sorted(single | several)
+            hint = hint_for(name[:100], known) if known else "there are none here"
+            problem = f"there is no parameter {name[:100]!r}; {hint}"
         else:
             problem = "it stands there twice" if name in seen else None
         if problem is None and "\ufffd" in value:

@@ -27,8 +27,16 @@ class ErrorShape(Shape):
     retryable: bool
 
 
+class CacheSource(Shape):
+    """The execution whose result was taken."""
+
+    execution_id: str
+    made_at: str
+
+
 class Step(Shape):
-    """A step of an execution. Some keys are there only where they apply, such as `reason` of a skipped one."""
+    """A step of an execution. Keys that need not be there are there where they apply: how a failure was `handled`, its
+    latest sub-workflow (`child`), the `reason` of a skipped or cancelled one, what a waiting one waits for."""
 
     name: str
     status: StepStatus
@@ -38,6 +46,13 @@ class Step(Shape):
     duration_ms: float | None
     output: Any
     error: ErrorShape | None
+    input: Any
+    handled: str | None = None
+    child: str | None = None
+    reason: str | None = None
+    due_at: str | None = None
+    waits_for: str | None = None
+    from_cache: CacheSource | None = None
 
 
 class StepPage(Shape):
@@ -148,11 +163,17 @@ class Explanation(Shape):
 
 
 class Comparison(Shape):
-    """In what two executions differ."""
+    """In what two executions differ. `parting` is where their ways part; `ratio` the time of `b` as a multiple of that
+    of `a`, null as long as one of them has not ended."""
 
     a: dict[str, Any]
     b: dict[str, Any]
     definition: dict[str, Any]
+    input: list[dict[str, Any]]
+    parting: dict[str, Any] | None
+    steps: list[dict[str, Any]]
+    output: list[dict[str, Any]]
+    ratio: float | None
 
 
 class Graph(Shape):
@@ -196,8 +217,11 @@ class Finding(Shape):
     severity: Literal["error", "warning"]
     message: str
     hint: str | None
+    file: str
     line: int | None
     column: int | None
+    end_line: int | None
+    end_column: int | None
     pointer: str
 
 
@@ -242,12 +266,39 @@ class Validation(Shape):
     items: list[Finding]
 
 
+class VersionShape(Shape):
+    """One of two versions that are compared."""
+
+    workflow: str
+    version: str
+    digest: str
+
+
 class Difference(Shape):
     """What two versions mean differently."""
 
+    from_: VersionShape = Field(alias="from")
+    to: VersionShape
     same: bool
     steps: dict[str, Any]
     workflow: list[dict[str, Any]]
+
+
+class UnboundedStep(Shape):
+    """A step that makes the worst case unbounded, why, and in what: `duration`, `attempts`."""
+
+    step: str
+    reason: str
+    duration: bool
+    attempts: bool
+
+
+class CompensationPlan(Shape):
+    """What undoing everything comes to."""
+
+    steps: list[dict[str, Any]]
+    worst_case_attempts: int | None
+    worst_case_ms: float | None
 
 
 class WorkflowPlan(Shape):
@@ -255,21 +306,34 @@ class WorkflowPlan(Shape):
 
     workflow: str
     version: str
+    timeout_ms: float | None
+    deadline_ms: float | None
+    max_parallel_steps: int | None
     batches: list[list[str]]
     critical_path: list[str]
+    critical_path_by: str
     steps: list[dict[str, Any]]
     worst_case_attempts: int | None
     worst_case_ms: float | None
+    ended_by: str | None
+    unbounded: list[UnboundedStep]
+    without_timeout: list[str]
+    without_compensation: list[str]
+    compensation: CompensationPlan
 
 
 class VerbAnswer(Shape):
-    """What became of what was asked for; `changed` is false when it was so already."""
+    """What became of what was asked for; `changed` is false when it was so already.
+
+    `next` is what the command line prints so that the execution goes on; a server runs it itself, and says null.
+    """
 
     execution_id: str
     verb: str
     changed: bool
     message: str
     status: Status
+    next: str | None
 
 
 class RetryAnswer(VerbAnswer):
@@ -279,11 +343,12 @@ class RetryAnswer(VerbAnswer):
 
 
 class ForkAnswer(Shape):
-    """The execution that a fork began."""
+    """The execution that a fork began. `next` as in the answer to a verb."""
 
     execution_id: str
     forked_from: str
     seq: int
+    next: str | None
 
 
 class MoveAnswer(Shape):
@@ -366,6 +431,9 @@ class Question(Shape):
     response_schema: Any
     since: str | None
     due_at: str | None
+    respond: str = Field(description="The command that answers it.")
+    default: Any = Field(default=None, description="Of one that has a default: the answer when nobody gives one.")
+    answered_by: str | None = Field(default=None, description="Of one whose answer was not looked at yet.")
     claimed_by: str | None = None
     claimed_at: str | None = None
     handed_on: list[dict[str, Any]] = []

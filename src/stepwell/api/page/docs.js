@@ -36,7 +36,14 @@ function typeOf(schema) {
   const choices = known.anyOf || known.oneOf;
   if (choices) return choices.map(typeOf).join(" | ");
   if (known.type === "array") return `${typeOf(known.items || {})}[]`;
-  return [known.type || "any", known.format].filter(Boolean).join(", ");
+  return [[known.type || "any"].flat().join(" | "), known.format].filter(Boolean).join(", ");
+}
+
+// What a schema takes beside null.
+function unlessNull(schema) {
+  const known = resolved(schema);
+  const choices = (known.anyOf || known.oneOf || []).filter((each) => resolved(each).type !== "null");
+  return choices.length === 1 && !known.enum ? resolved(choices[0]) : known;
 }
 
 function exampleOf(schema, depth = 0) {
@@ -52,11 +59,13 @@ function exampleOf(schema, depth = 0) {
     const names = Object.keys(known.properties || {}).filter((name) => required.has(name) || (depth === 0 && !required.size));
     return depth > 4 ? {} : Object.fromEntries(names.map((name) => [name, exampleOf(known.properties[name], depth + 1)]));
   }
-  return { array: [], string: "", integer: 1, number: 1, boolean: false }[known.type] ?? null;
+  if (known.type === "array") return depth === 0 ? [exampleOf(known.items || {}, depth + 1)] : [];
+  return { string: "", integer: 1, number: 1, boolean: false }[known.type] ?? null;
 }
 
 function schemaTable(schema) {
   const known = resolved(schema);
+  if (known.type === "array") return made("div", {}, made("p", { class: "soft" }, typeOf(schema)), schemaTable(known.items || {}));
   const properties = Object.entries(known.properties || {});
   if (!properties.length) return made("p", { class: "soft" }, typeOf(schema));
   const required = new Set(known.required || []);
@@ -77,13 +86,13 @@ function answers(operation) {
 }
 
 function inputFor(parameter) {
-  const known = resolved(parameter.schema || {});
-  const label = `${parameter.name}, in ${parameter.in}`;
-  if (known.enum) {
-    return made("select", { name: parameter.name, "aria-label": label },
-      made("option", { value: "" }, ""), ...known.enum.map((each) => made("option", { value: each }, each)));
+  const known = unlessNull(parameter.schema || {});
+  const attributes = { name: parameter.name, "aria-label": `${parameter.name}, in ${parameter.in}`, required: parameter.required };
+  const choices = known.type === "boolean" ? ["true", "false"] : known.enum && known.enum.filter((each) => each !== null);
+  if (choices) {
+    return made("select", attributes, made("option", { value: "" }, ""), ...choices.map((each) => made("option", { value: each }, each)));
   }
-  return made("input", { name: parameter.name, "aria-label": label, placeholder: typeOf(parameter.schema || {}), autocomplete: "off" });
+  return made("input", { ...attributes, placeholder: typeOf(parameter.schema || {}), autocomplete: "off" });
 }
 
 // The form of an operation: its fields, the request it makes, and what came back.

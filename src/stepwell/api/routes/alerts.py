@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, Path, Query
+from fastapi import Body, Path
 from pydantic import Field
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from stepwell.api.bodies import Body as BodyModel
 from stepwell.api.bodies import Name
 from stepwell.api.caller import Caller, Calling
 from stepwell.api.context import Here
+from stepwell.api.parameters import Cursor, Limit
 from stepwell.api.problems import Problem
 from stepwell.api.routing import PREFIX, creates, problems
 from stepwell.api.routing import router as new_router
@@ -154,8 +155,8 @@ async def get_alert_history(
     here: Here,
     caller: Calling,
     name: RuleName,
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    cursor: Annotated[str | None, Query(min_length=1, max_length=2_000)] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> Response:
     """What became of an alert rule, newest first."""
     alerts = here.service(Alerts)

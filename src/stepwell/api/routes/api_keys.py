@@ -73,7 +73,7 @@ class KeyList(Shape):
     """All keys, the newest first."""
 
     items: list[Key]
-    next: None = None
+    next: str | None = None
 
 
 @router.get("/api-keys", operation_id="listApiKeys", response_model=KeyList)

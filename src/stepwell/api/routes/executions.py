@@ -216,4 +216,7 @@ async def _recorded(here: Parts, execution: str) -> Any:
 
 
 def _explaining(here: Parts) -> Explaining:
-    return Explaining(here.store, here.reading, here.clock.now())
+    queues = here.session.remote.queues
+    if queues is None:
+        return Explaining(here.store, here.reading, here.clock.now())
+    return Explaining(here.store, here.reading, here.clock.now(), fetched=queues.whereabouts)

@@ -41,8 +41,20 @@ class TriggerList(Shape):
     next: str | None
 
 
+class FiredEvent(Shape):
+    """The event that a trigger fired for."""
+
+    type: str
+    source: str
+    id: str
+
+
 class FiringShape(Shape):
-    """What a trigger made of an event, a time or a webhook. `unnoted` so many like it were left out before."""
+    """What a trigger made of an event, a time or a webhook. `unnoted` so many like it were left out before.
+
+    Keys that need not be there say what it fired for, by its kind: `event`; `schedule` and `due_at`, with who asked for
+    it (`by`); `webhook`, the path of one that was refused; `dead_letter`, the id of one that was tried again.
+    """
 
     number: int
     at: str
@@ -54,6 +66,12 @@ class FiringShape(Shape):
     execution_id: str | None
     reason: str | None
     unnoted: int
+    event: FiredEvent | None = None
+    schedule: str | None = None
+    due_at: str | None = None
+    by: str | None = None
+    webhook: str | None = None
+    dead_letter: str | None = None
 
 
 class FiringList(Shape):

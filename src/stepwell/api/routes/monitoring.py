@@ -34,7 +34,7 @@ def _checked_window(text: str) -> str:
 Window = Annotated[
     str,
     AfterValidator(_checked_window),
-    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]?[mhd]$", "examples": ["24h", "30m", "7d"]}),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,3}[mhd]$", "examples": ["24h", "30m", "7d"]}),
     Query(description="How far back executions count, by their end: from a minute to a year."),
 ]
 Of = Annotated[str | None, Query(min_length=1, max_length=200, description="Only of this workflow.")]

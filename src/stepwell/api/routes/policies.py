@@ -19,8 +19,9 @@ from stepwell.policy.limits import PolicyKind
 router = new_router("policies")
 
 
-class Policy(Shape):
-    """A policy: its numbers in force, who set them when, if somebody did while the server ran, and how it stands."""
+class PolicyShape(Shape):
+    """A policy: its numbers in force, who set them when, if somebody did while the server ran, and how it stands.
+    `opened_at` and `next_try_at` are there once it was used, and say something of a circuit breaker that is open."""
 
     name: str
     kind: PolicyKind
@@ -31,12 +32,16 @@ class Policy(Shape):
     running: int | None
     waiting: int
     rejected: int
+    failures: int | None
+    error_rate: float | None
+    opened_at: str | None = None
+    next_try_at: str | None = None
 
 
 class PolicyList(Shape):
     """All policies that have a name and are configured, set or in use."""
 
-    items: list[Policy]
+    items: list[PolicyShape]
 
 
 Numbers = Annotated[
@@ -51,7 +56,10 @@ async def list_policies(here: Here) -> Response:
 
 
 @router.put(
-    "/policies/{kind}/{name:path}", operation_id="setPolicy", response_model=Policy, responses=problems(404, 415, 422)
+    "/policies/{kind}/{name:path}",
+    operation_id="setPolicy",
+    response_model=PolicyShape,
+    responses=problems(404, 415, 422),
 )
 async def set_policy(here: Here, caller: Calling, kind: PolicyKind, name: str, numbers: Numbers) -> Response:
     """Put other numbers in force, at once here and within seconds on every other node."""

@@ -17,10 +17,10 @@ from stepwell.api.parameters import Cursor, Instant, Limit
 from stepwell.api.problems import Problem
 from stepwell.api.routing import PREFIX, creates, problems
 from stepwell.api.routing import router as new_router
+from stepwell.api.seeing import check_workflow
 from stepwell.api.shapes import Shape
 from stepwell.app.cursors import cursor_of, place_in
 from stepwell.app.schedules import Schedules
-from stepwell.base.errors import NotFound
 from stepwell.triggers.schedules import BadSchedule
 
 router = new_router("schedules")
@@ -161,8 +161,7 @@ async def list_schedules(
 @creates
 async def create_schedule(here: Here, caller: Calling, body: Annotated[ScheduleBody, Body()]) -> Response:
     """Make a schedule."""
-    if not caller.sees(body.workflow):
-        raise NotFound(f"no workflow {body.workflow!r} is registered", code="unknown-workflow")
+    check_workflow(caller, body.workflow)
     try:
         made = await here.service(Schedules).create(body.model_dump(), by=caller.name, now=here.clock.now())
     except BadSchedule as error:

@@ -52,7 +52,7 @@ class SecretList(Shape):
     """All secrets, in order of name."""
 
     items: list[Secret]
-    next: None = None
+    next: str | None = None
 
 
 @router.get("/secrets", operation_id="listSecrets", response_model=SecretList)

@@ -66,9 +66,9 @@ async def start_execution(request: Request) -> Response:
 
 def _wait_in(request: Request) -> int:
     """How long to wait for the end, in microseconds."""
-    if not request.scope["query_string"]:
+    found = request.query_params.multi_items() if request.scope["query_string"] else []
+    if not found:
         return 0
-    found = request.query_params.multi_items()
     wrong = [name for name, _ in found if name != "wait"] or ([] if len(found) == 1 else ["wait"])
     try:
         if not wrong:

@@ -21,12 +21,9 @@ router = APIRouter(prefix=PREFIX, tags=["webhooks"], responses=problems())
 
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
-        "description": "What the sender sends: JSON, a form, or text.",
-        "content": {
-            "application/json": {"schema": {}},
-            "application/x-www-form-urlencoded": {"schema": {"type": "object", "additionalProperties": True}},
-            "text/plain": {"schema": {"type": "string"}},
-        },
+        "description": "What the sender sends: any JSON value; a form or text is taken as well.",
+        # Only one type is described: clients that programs make cannot tell any value from a form.
+        "content": {"application/json": {"schema": {}}},
     }
 }
 

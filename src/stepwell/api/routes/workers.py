@@ -24,6 +24,7 @@ from stepwell.base.errors import Conflict
 from stepwell.base.instants import to_rfc3339
 from stepwell.ports.work import TaskError
 from stepwell.worker.queues import Handed, Queues
+from stepwell.worker.reports import Reports
 
 router = new_router("workers")
 
@@ -76,7 +77,7 @@ class WorkerShape(Shape):
 
 
 class QueueShape(Shape):
-    """A queue: assignments that nobody has, those that somebody has, and workers that wait for one."""
+    """A queue: assignments that nobody has, those that somebody has, and workers that have a place for one."""
 
     name: str
     waiting: int
@@ -161,9 +162,11 @@ async def heartbeat(here: Here, caller: Calling, request: Request, body: BeatBod
 
 @router.post("/workers/complete", operation_id="completeWork", status_code=204, responses=problems(409, 413, 415, 422))
 async def complete(here: Here, caller: Calling, request: Request, body: CompleteBody) -> Response:
-    """The work is done. 409 when nobody waits for it: it was reported, stopped or timed out before."""
+    """The work is done, and that is recorded when this is answered. The same report may be sent again, and counts once.
+    409 when nobody waits for it: it was reported otherwise, stopped or timed out before. 503 when it is not recorded
+    yet: report again."""
     try:
-        _queues(here).complete(body.id, body.result, body.scope, caller.sees)
+        await _reports(here).complete(body.id, body.result, body.scope, caller.sees)
     except Conflict:
         if not await reported_elsewhere(others_of(here, request), request, body.id, body):
             raise
@@ -172,10 +175,10 @@ async def complete(here: Here, caller: Calling, request: Request, body: Complete
 
 @router.post("/workers/fail", operation_id="failWork", status_code=204, responses=problems(409, 413, 415, 422))
 async def fail(here: Here, caller: Calling, request: Request, body: FailBody) -> Response:
-    """The work has failed; what the workflow says about failures follows. 409 as for `complete`."""
+    """The work has failed; what the workflow says about failures follows. Otherwise as `complete`."""
     error = TaskError(body.type, body.message, details=body.details, retryable=body.retryable)
     try:
-        _queues(here).fail(body.id, error, caller.sees)
+        await _reports(here).fail(body.id, error, caller.sees)
     except Conflict:
         if not await reported_elsewhere(others_of(here, request), request, body.id, body):
             raise
@@ -183,9 +186,9 @@ async def fail(here: Here, caller: Calling, request: Request, body: FailBody) ->
 
 
 @router.post("/workers/release", operation_id="releaseWork", status_code=204, responses=problems(413, 415, 422))
-async def release(here: Here, request: Request, body: BeatBody) -> Response:
+async def release(here: Here, caller: Calling, request: Request, body: BeatBody) -> Response:
     """The worker gives these back, undone: others may take them at once."""
-    _queues(here).release(body.worker, body.assignments)
+    _queues(here).release(body.worker, body.assignments, caller.sees)
     others = others_of(here, request)
     if others is not None:
         await released_elsewhere(others, request, body)
@@ -197,7 +200,7 @@ _PAUSE: Final = 0.05
 
 
 def _nats(here: Parts) -> dict[str, Any] | None:
-    door = here.session.remote.door if here.session.remote is not None else None
+    door = here.session.remote.door
     if door is None:
         return None
     return {"problem": door.problem(), "outstanding": door.outstanding, "garbage": door.garbage}
@@ -207,6 +210,12 @@ def _queues(here: Parts) -> Queues:
     queues = here.session.queues
     assert queues is not None, "a server has queues"
     return queues
+
+
+def _reports(here: Parts) -> Reports:
+    reports = here.session.remote.reports
+    assert reports is not None, "a server has queues"
+    return reports
 
 
 def _shown(handed: Handed) -> dict[str, Any]:
