@@ -88,7 +88,7 @@ async def through_nats(measured: Measured) -> AsyncIterator[Dispatcher]:
     command = [sys.executable, "-m", "benchmarks.remote_work", "--worker", server.url]
     process = await asyncio.to_thread(lambda: subprocess.Popen(command, stdin=subprocess.PIPE))
     queued = QueueDispatcher(measured.take, SystemClock(), KnownSecrets({}))
-    door = NatsDoor(queued.queues, NatsOptions(urls=[server.url]))
+    door = NatsDoor(queued.queues, queued.reports, NatsOptions(urls=[server.url]))
     await door.open()
     try:
         yield queued

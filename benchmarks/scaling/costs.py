@@ -46,7 +46,8 @@ MEASURED: Final = Costs(
     node_step=45,
     node_load=150,
 )
-"""On two shared cores, PostgreSQL 18 on the same machine: `python -m benchmarks.scaling.measure`."""
+"""On two shared cores, PostgreSQL 18 on the same machine: `python -m benchmarks.scaling.measure`, and for steps
+`make bench BENCH_ARGS="--postgres --only W1"`. But `round_trip` and `node_load` are assumed, as is all of `Size`."""
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stepwell.app.cluster import About, about_of, cluster_report, is_cluster, joining_of, shards_shared
+from stepwell.app.cluster import About, Load, about_of, cluster_report, is_cluster, joining_of, shards_shared
 from stepwell.app.configuration import Configuration, configuration_from
 from stepwell.base.durations import SECOND
 from stepwell.base.errors import ConfigurationError
@@ -45,9 +45,10 @@ def test_what_is_wrong_in_the_configuration_is_named(wrong: dict[str, object]) -
 
 
 def test_a_node_says_where_it_is_and_what_waits_there() -> None:
-    joining = joining_of(configured(shards=3), "n1", "http://127.0.0.1:1", lambda: {"images": 2})
+    joining = joining_of(configured(shards=3), "n1", "http://127.0.0.1:1", lambda: Load({"images": 2}, 3, ["a/b"]))
     about = about_of(Presence(name="x", shards=3, since=START, about=joining.about()))
     assert (joining.shards, about.name, about.url, about.waits) == (3, "n1", "http://127.0.0.1:1", {"images": 2})
+    assert (about.in_line, about.open_breakers) == (3, ("a/b",))
     said = joining_of(configured(advertise="http://10.0.0.7:8080/"), "n1", "http://127.0.0.1:1")
     assert about_of(Presence(name="x", shards=64, since=START, about=said.about())).url == "http://10.0.0.7:8080"
 

@@ -293,7 +293,7 @@ class ClusterWorld(World):
 
     def _check_lives(self) -> None:
         for life in self.lives:
-            if life.is_well and life.engine._failure is None:
+            if life.is_well and life.engine.failure is None:
                 self.life = life
                 check_all(self, AT_REST)
 
@@ -311,7 +311,7 @@ class ClusterWorld(World):
                 raise Violation("every_shard_is_soon_owned_again", f"shard {shard} is not, after {seconds} s")
 
     def _is_held(self, life: Life, shard: int) -> bool:
-        fence = life.engine._ownership.fences.get(shard)
+        fence = life.engine._ground.ownership.fences.get(shard)
         return fence is not None and self.content.cluster.held(shard, fence) is not None
 
     # ── People, workers and who looks ────────────────────────────────────────────────────────────────────────────────
@@ -370,6 +370,6 @@ class ClusterWorld(World):
             and all(life.is_well for life in self.lives)
             and all(ledger.ended and not ledger.state.untold for ledger in self.ledgers.values())
             and len(self.ledgers) == len(self.content.records)
-            and all(life.engine._committer._idle.is_set() for life in self.lives)
+            and all(life.engine._loop.committer._idle.is_set() for life in self.lives)
             and not any(item.execution not in self.ledgers for item in self.content.inbox.values())
         )

@@ -182,7 +182,7 @@ def what_is_asked_for_is_what_is_outstanding(world: World) -> None:
         commands = outstanding(hot.run)
         id_ = hot.handle.id
         wanted = {one.assignment.id for one in commands if isinstance(one, (RunStep, Deliver))}
-        held = {one.assignment.id for one in hot.held} | world.life.engine._gatekeeper.passages.keys()
+        held = {one.assignment.id for one in hot.held} | world.life.engine._loop.outgoing.gatekeeper.passages.keys()
         busy = {one.id for one in out.values() if one.execution == id_}
         assert wanted == busy | (held & wanted), (
             f"outstanding: {sorted(wanted)}; workers: {sorted(busy)}; held: {sorted(held)}"
@@ -195,7 +195,7 @@ def nothing_lies_in_an_inbox(world: World) -> None:
     """What was put into the inbox of a shard that is owned is acted on at once: only a commit may still be awaited."""
     assert world.life is not None
     engine = world.life.engine
-    if engine._committer._idle.is_set():
+    if engine._loop.committer._idle.is_set():
         left = [item for item in world.content.inbox.values() if item.shard in engine.shards]
         assert not left, f"{len(left)} items lie in the inbox, and nobody looks"
 
@@ -204,9 +204,9 @@ def who_is_not_in_memory_needs_nothing(world: World) -> None:
     """An execution that was dropped from memory has ended or is parked, and its row says when it is due."""
     assert world.life is not None
     for ledger in filter(world.is_here, world.ledgers.values()):
-        if world.life.engine._loaded.get(ledger.id) is None:
+        if world.life.engine._ground.loaded.get(ledger.id) is None:
             assert not ledger.state.untold, f"execution {ledger.number} is not in memory, and somebody is to be told"
-        if world.life.engine._loaded.get(ledger.id) is None and not ledger.ended:
+        if world.life.engine._ground.loaded.get(ledger.id) is None and not ledger.ended:
             run = replay(ledger.plan, ledger.history)
             summary = world.content.records[ledger.id].summary
             assert not summary.hot, f"execution {ledger.number} is not in memory, and its row says it must be"

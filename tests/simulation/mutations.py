@@ -313,16 +313,16 @@ _RECOVERY = (
         "wake_at = None if parked",
     ),
     _in(
-        "engine.engine",
+        "engine.loop",
         "work is dispatched before its commit",
         "        hot.uncommitted += 1\n",
         "        hot.uncommitted += 1\n"
         "        for one in decision.commands:\n"
         "            if isinstance(one, RunStep):\n"
-        "                self._dispatch(one)\n",
+        "                self.outgoing.dispatch(one)\n",
     ),
     _in(
-        "engine.engine",
+        "engine.loop",
         "nobody looks for events that came before the wait",
         "        if posted:\n            self._inbox.look()\n",
         "        if posted and not entries:\n            self._inbox.look()\n",

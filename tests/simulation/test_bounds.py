@@ -34,7 +34,7 @@ RUNAWAYS = {
     ),
     "turns": Mutation(
         "an execution is decided on again and again",
-        "stepwell.engine.engine",
+        "stepwell.engine.loop",
         "            decision = decide(hot.run, came_in, now)\n",
         "            while True:\n                decision = decide(hot.run, came_in, now)\n",
     ),

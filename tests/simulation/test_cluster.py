@@ -30,14 +30,14 @@ def test_a_seed_is_the_same_cluster_every_time() -> None:
 MUTATIONS = [
     Mutation(
         "what was lost is kept in memory",
-        "stepwell.engine.moving",
+        "stepwell.engine.loop",
         "        for hot in self._of(shards):\n            self._forget(hot)\n",
         "",
     ),
     Mutation(
         "nobody takes up what was interrupted in a shard that comes",
         "stepwell.engine.moving",
-        "                await self._recover(shard)\n",
+        "                await self._loop.recover(shard)\n",
         "",
     ),
     Mutation(

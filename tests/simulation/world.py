@@ -180,7 +180,7 @@ class World:
 
     def _look_after(self, life: Life) -> None:
         """An engine that the store has failed is closed, and another one is opened."""
-        failure = life.engine._failure
+        failure = life.engine.failure
         if failure is None or self._closing or life.over:
             return
         if failure.code != "store-full":
@@ -349,7 +349,7 @@ class World:
     def _help_along(self) -> None:
         """No more faults: whoever waits for an operator, an answer or an event gets what he waits for."""
         life = self.life
-        if life is not None and not self._closing and life.engine._failure is None:
+        if life is not None and not self._closing and life.engine.failure is None:
             for event_type in sorted({*EVENTS}):
                 self._drawn += 1
                 self._publish(Publishing(0, event_type, f"help{self._drawn}", self._drawn % 4))
@@ -365,7 +365,7 @@ class World:
 
     def _ready_life(self, later: Callable[[], None], what: str) -> Life | None:
         """The engine; when none is there, they come back later."""
-        if self.life is None or self._closing or self.life.engine._failure is not None:
+        if self.life is None or self._closing or self.life.engine.failure is not None:
             self.agenda.after(SECOND, f"{what} later", later)
             return None
         return self.life
@@ -497,7 +497,7 @@ class World:
     def settled(self) -> Iterator[Hot]:
         """The executions in memory of which nothing is on its way to the store."""
         assert self.life is not None
-        for hot in self.life.engine._loaded:
+        for hot in self.life.engine._ground.loaded:
             record = self.content.records.get(hot.handle.id)
             if record is not None and not hot.uncommitted and not hot.refused:
                 yield hot
@@ -519,7 +519,7 @@ class World:
             and not self._closing
             and all(ledger.ended and not ledger.state.untold for ledger in self.ledgers.values())
             and len(self.ledgers) == len(self.content.records)
-            and self.life.engine._committer._idle.is_set()
+            and self.life.engine._loop.committer._idle.is_set()
         )
 
     def _stuck(self) -> str:

@@ -71,7 +71,8 @@ class StateStore(_Section):
     """Where executions are kept: in the SQLite file `path`, or where `connection_string` says: `memory:`,
     `sqlite:PATH`, `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`. `url` is another name for `connection_string`.
 
-    An outage of a server is sat out for `reconnect`.
+    An outage of a server is sat out for `reconnect`; by `stepwell serve` as long as it takes, which waits for
+    `reconnect` when the server is not there at the start.
     """
 
     type: Literal["sqlite", "memory", "postgresql"] = "sqlite"

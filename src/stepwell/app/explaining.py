@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from stepwell.app.endings import ENDINGS
-from stepwell.app.explanation import Explanation, Reason, View
+from stepwell.app.explanation import Explanation, Fetched, Reason, View
 from stepwell.app.reading import Reading
 from stepwell.app.reasons import REASONS, awaited_execution
 from stepwell.app.recorded import Recorded
@@ -49,9 +49,18 @@ class Explaining:
     Args:
         now: the instant of looking.
         options: what commands need to find the same store, with a space before it.
+        fetched: see `View`.
     """
 
-    def __init__(self, store: Store, reading: Reading, now: int, options: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        reading: Reading,
+        now: int,
+        options: str = "",
+        fetched: Fetched = lambda id_: None,
+    ) -> None:
+        self._fetched = fetched
         self._store = store
         self._reading = reading
         self._now = now
@@ -74,12 +83,13 @@ class Explaining:
             locks=await self._locks(recorded.state),
             children=await self._children(recorded.state),
             options=self._options,
+            fetched=self._fetched,
         )
         return explain(view)
 
     async def _engine(self, shard: int) -> str | None:
         """Who owns the shard, unless it is known to be gone."""
-        for owner in (await self._store.status()).owners:
+        for owner in await self._store.owners():
             if owner["shard"] == shard and not owner.get("gone") and owner["expires_at"] > self._now:
                 return f"process {owner['pid']} on {owner['host']}" if "pid" in owner else str(owner["owner"])
         return None

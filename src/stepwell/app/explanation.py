@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -15,8 +15,11 @@ from stepwell.decider.run import Run
 from stepwell.execution.history import HistoryEvent
 from stepwell.execution.state import ExecutionState, StepState
 from stepwell.ports.records import Lock
+from stepwell.worker.answers import Whereabouts
 
 E = TypeVar("E", bound=HistoryEvent)
+
+Fetched: TypeAlias = Callable[[str], "Whereabouts | None"]
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +74,7 @@ class View:
         locks: who holds, and who waits for, the locks that it waits for, by name; in the order of asking.
         children: the explanations of executions that it waits for, by id.
         options: what commands need to find the same store, with a space before it.
+        fetched: where an attempt stands that workers fetch here, by its id; None when it is not known here.
     """
 
     def __init__(
@@ -84,8 +88,10 @@ class View:
         locks: Mapping[str, Sequence[Lock]] | None = None,
         children: Mapping[str, Explanation] | None = None,
         options: str = "",
+        fetched: Fetched = lambda id_: None,
     ) -> None:
         self.run = run
+        self.fetched = fetched
         self.now = now
         self.engine = engine
         self.place = place

@@ -14,6 +14,7 @@ from stepwell.app.reading import Reading
 from stepwell.app.requeuing import Requeuing
 from stepwell.app.session import Session
 from stepwell.app.triggering import PublishedEvent
+from stepwell.app.triggers import Fired
 from stepwell.base.clock import Clock
 from stepwell.base.errors import Conflict, StepwellError
 from stepwell.decider.verbs_legal import check_legal
@@ -43,8 +44,10 @@ class Interventions:
     """Does what operators ask for."""
 
     def __init__(self, session: Session, operators: Operators, reading: Reading, clock: Clock) -> None:
-        async def publish(event: Event, writes: Sequence[Write]) -> PublishedEvent:
-            return await session.triggering.publish_by(session.engine, event, clock.now(), writes=writes)
+        async def publish(event: Event, writes: Sequence[Write], also: Sequence[Fired]) -> PublishedEvent:
+            return await session.triggering.publish_by(
+                session.engine, event, clock.now(), also=also, writes=writes, kind="topic"
+            )
 
         self._requeuing = Requeuing(
             session.store, session.triggering, session.codec, clock, publish, session.engine.write

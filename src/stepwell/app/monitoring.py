@@ -120,9 +120,17 @@ class Monitoring:
         """What was counted a moment ago, or is being counted, or is counted now."""
         now = self._clock.now()
         known = self._known.get(key)
-        if known is not None and now - known[0] < self._fresh_for and not _has_failed(known[1]):
+        if (
+            known is not None
+            and (not known[1].done() or now - known[0] < self._fresh_for)
+            and not _has_failed(known[1])
+        ):
             return await asyncio.shield(known[1])
-        self._known = {each: (at, found) for each, (at, found) in self._known.items() if now - at < self._fresh_for}
+        self._known = {
+            each: (at, found)
+            for each, (at, found) in self._known.items()
+            if not found.done() or now - at < self._fresh_for
+        }
         counting = asyncio.ensure_future(count())
         self._known[key] = (now, counting)
         return await asyncio.shield(counting)

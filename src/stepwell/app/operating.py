@@ -19,6 +19,7 @@ from stepwell.app.definitions import Definitions
 from stepwell.app.registry import Reference, Registry
 from stepwell.app.requeuing import Requeued, Requeuing
 from stepwell.app.triggering import PublishedEvent, Triggering
+from stepwell.app.triggers import Fired
 from stepwell.base.clock import Clock
 from stepwell.base.durations import SECOND, format_duration
 from stepwell.base.errors import Conflict, StepwellError, UsageError
@@ -154,9 +155,9 @@ class Operators:
     async def _requeue(self, id_: str, given: Mapping[str, object] | None, by: str, reason: str) -> Done:
         triggering = Triggering(self._store, self._definitions.stored)
 
-        async def publish(event: Event, writes: Sequence[Write]) -> PublishedEvent:
+        async def publish(event: Event, writes: Sequence[Write], also: Sequence[Fired]) -> PublishedEvent:
             now = self._clock.now()
-            return await triggering.publish(event, self._codec, now, now + self._keep_events, writes)
+            return await triggering.publish(event, self._codec, now, now + self._keep_events, writes, also)
 
         async def start(
             writes: Sequence[Write], requests: Sequence[StartRequest], entries: Sequence[JournalEntry]
@@ -170,7 +171,7 @@ class Operators:
 
     async def _is_worked_on(self) -> bool:
         """Whether an engine is there that will act on what was put into the store."""
-        owners, now = (await self._store.status()).owners, self._clock.now()
+        owners, now = await self._store.owners(), self._clock.now()
         return any(not owner.get("gone") and owner["expires_at"] > now for owner in owners)
 
     async def fork(self, execution: str, at_event: int, *, by: str, reason: str) -> Forked:

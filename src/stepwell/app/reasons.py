@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from stepwell.app.explanation import Reason, View, clause_of
 from stepwell.app.waking import publish_command, respond_command
-from stepwell.base.durations import format_duration
+from stepwell.base.durations import SECOND, format_duration
 from stepwell.base.values import masked
 from stepwell.decider.approval import question_of
 from stepwell.decider.graph import Node
 from stepwell.decider.keys import UNDO
 from stepwell.decider.locks import WHOLE
-from stepwell.decider.region import Arrivals, Region
+from stepwell.decider.region import Arrivals, Instance, Region
 from stepwell.execution.event import ANSWER
 from stepwell.execution.history import (
     AnswerRefused,
@@ -33,6 +33,7 @@ from stepwell.execution.history import (
 from stepwell.execution.state import StepState
 from stepwell.execution.status import ENDED_STEP, ExecutionStatus, StepStatus
 from stepwell.ports.records import Lock
+from stepwell.worker.queues import LEASE
 
 _SHOWN: Final = 8
 """Names that a sentence lists."""
@@ -128,12 +129,37 @@ def attempts_run(view: View) -> Iterator[Reason]:
         if step.status is not StepStatus.RUNNING or step.block is not None:
             continue
         since = view.at(StepScheduled, one.key) or step.scheduled_at
+        if one.node.step.queue is not None:
+            yield _fetched(view, one, step, since)
+            continue
         timeout = one.node.timeout
         until = since + timeout if since is not None and timeout is not None else None
         text = f"{_attempt(one.node, step, 0)} is at work"
         if until is None:
             text += ", and has no timeout of the step's own"
         yield Reason(kind="attempt", step=one.key, text=text, since=since, until=until, wakes="its result")
+
+
+def _fetched(view: View, one: Instance, step: StepState, since: int | None) -> Reason:
+    """Work of a queue: whether somebody has it, as far as that is known here."""
+    queue, labels = one.node.step.queue, ", ".join(f"{name}={value}" for name, value in one.node.step.labels.items())
+    attempt, place = _attempt(one.node, step, 0), f"the queue {queue!r}"
+    asked = f" with the labels {labels}" if labels else ""
+    found = view.fetched(f"{view.state.id}/{one.key}/{step.attempts}")
+    worker, until, wakes = f"a worker{asked}", None, "its result"
+    if found is None:
+        text = f"{attempt} is at work, or waits in {place} for {worker}"
+    elif found.worker is not None:
+        text, until = f"{attempt} is with worker {found.worker!r}", found.deadline
+        silent = view.now - found.heard_at if found.heard_at is not None else 0
+        if silent > LEASE // 2:
+            text += f", which was not heard of for {format_duration(silent // SECOND * SECOND)}"
+    else:
+        known = f"{found.able} known here" if found.able else "none is known here"
+        text, wakes = f"{attempt} waits in {place} for {worker}: {known}", f"a worker of {place}"
+        if found.refusal is not None:
+            text += f"; the last one said: {found.refusal}"
+    return Reason(kind="attempt", step=one.key, text=text, since=since, until=until, wakes=wakes)
 
 
 def retries_are_due(view: View) -> Iterator[Reason]:

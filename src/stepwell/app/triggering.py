@@ -140,13 +140,27 @@ class Triggering:
         return published
 
     async def publish(
-        self, event: Event, codec: Codec, now: int, keep_until: int, writes: Sequence[Write] = ()
+        self,
+        event: Event,
+        codec: Codec,
+        now: int,
+        keep_until: int,
+        writes: Sequence[Write] = (),
+        also: Sequence[Fired] = (),
     ) -> PublishedEvent:
         """Store the event where no engine is at hand, and ask for what it starts; whichever engine there is, or comes,
-        begins that."""
-        occasion = await self.occasion(event)
+        begins that.
+
+        Args:
+            also: what the topics that it came by made of it.
+        """
+        by_event = await self.occasion(event)
+        entries = [
+            *self.entries("topic", [each.firing for each in also], event, now),
+            *self.entries("event", by_event.firings, event, now),
+        ]
+        occasion = Occasion([*also, *by_event.fired])
         posts = [item_of(request, codec) for request in occasion.requests]
-        entries = self.entries("event", occasion.firings, event, now)
         written = [*writes, *occasion.dead(event, now, codec)]
         return occasion.published(await self._store.publish(event, now, keep_until, posts, entries, written))
 

@@ -72,9 +72,7 @@ def show_status(setup: Setup, output: str) -> int:
 
 def _facts(status: StoreStatus) -> Iterator[tuple[str, RenderableType]]:
     yield "store", f"{status.kind} {status.location}"
-    outdated = status.schema_version != status.current_version
-    newer = f" (this version uses {status.current_version}: `stepwell db migrate`)" if outdated else ""
-    yield "schema", f"{status.schema_version}{newer}"
+    yield "schema", f"{status.schema_version}{_other_version(status)}"
     yield "size", size(status.size_bytes) if status.size_bytes is not None else ""
     yield "executions", _by_status(status.executions)
     yield "waits", f"{status.waits:,}"
@@ -86,6 +84,15 @@ def _facts(status: StoreStatus) -> Iterator[tuple[str, RenderableType]]:
     yield "documents", f"{status.documents:,}"
     yield "journal", count(status.journal, "entry", "entries")
     yield "engines", "\n".join(_engines(status.owners)) or "none"
+
+
+def _other_version(status: StoreStatus) -> str:
+    """What to do when the schema is not the one of this version."""
+    if status.schema_version < status.current_version:
+        return f" (this version uses {status.current_version}: `stepwell db migrate`)"
+    if status.schema_version > status.current_version:
+        return f" (this version knows {status.current_version}: use the one that migrated the store)"
+    return ""
 
 
 def _by_status(executions: Mapping[str, int]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from stepwell.base.errors import UsageError
+from stepwell.base.json_text import strict_json
 
 _BEFORE: Final = 60
 _SHOWN: Final = 100
@@ -24,7 +25,7 @@ def read_json(given: str, what: str) -> Any:
     """
     name, text = _text(given, what)
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        return strict_json(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         hint = None if given.startswith(("@", "-")) else 'write objects as \'{"name": "value"}\', in single quotes'
@@ -55,20 +56,6 @@ def _decoded(content: bytes, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise _invalid(f"{name} is not JSON: byte {error.start} is not UTF-8 text") from None
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"JSON has no {name}")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; the same key twice is a mistake, and which of the two would count is a guess."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in an object")
-    return made
 
 
 def _excerpt(text: str, position: int) -> str:

@@ -34,15 +34,12 @@ def source_of(given: str, configuration: Configuration, setup: Setup) -> Source:
     """
     if setup.server is not None:
         return _at_server(given, setup)
-    packed = _in_packs(given, configuration)
-    if packed is not None:
-        return packed
-    reference = _registered(given, configuration)
-    if reference is None:
-        return file_source(Path(given), setup)
+    found = _named(given, configuration, setup)
+    if isinstance(found, Source):
+        return found
     import asyncio
 
-    return asyncio.run(_look_up(reference, configuration))
+    return asyncio.run(_look_up(found, configuration))
 
 
 def source_to_run(given: str, configuration: Configuration, setup: Setup, *, quiet: bool) -> Source:
@@ -51,18 +48,24 @@ def source_to_run(given: str, configuration: Configuration, setup: Setup, *, qui
     Raises:
         Conflict: (code `version-draft`, `version-retired`) it must not be started.
     """
+    found = _named(given, configuration, setup)
+    if isinstance(found, Source):
+        return found
+    import asyncio
+
+    source, warning = asyncio.run(_look_up_to_run(found, configuration))
+    if warning is not None and not quiet:
+        say(f"warning: {warning}")
+    return source
+
+
+def _named(given: str, configuration: Configuration, setup: Setup) -> Source | Reference:
+    """The text of a file or of a workflow in a pack; else what is registered under the name."""
     packed = _in_packs(given, configuration)
     if packed is not None:
         return packed
     reference = _registered(given, configuration)
-    if reference is None:
-        return file_source(Path(given), setup)
-    import asyncio
-
-    source, warning = asyncio.run(_look_up_to_run(reference, configuration))
-    if warning is not None and not quiet:
-        say(f"warning: {warning}")
-    return source
+    return reference if reference is not None else file_source(Path(given), setup)
 
 
 def _at_server(given: str, setup: Setup) -> Source:

@@ -53,9 +53,11 @@ def boom(**details: Any) -> ErrorInfo:
 class Conducted(Played):
     """One execution of a workflow of Orquesta, to its end or as far as it goes by itself."""
 
-    def __init__(self, text: str, gives: Gives | None = None, given: Any = None, *, known: Known = KNOWN) -> None:
+    def __init__(
+        self, text: str, gives: Gives | None = None, given: Any = None, *, known: Known = KNOWN, replays: bool = True
+    ) -> None:
         self._gives = {name: list(each) for name, each in (gives or {}).items()}
-        super().__init__(as_text(document_of(loaded(text, known)), "yaml"), given)
+        super().__init__(as_text(document_of(loaded(text, known)), "yaml"), given, replays=replays)
         self.go(self._give)
 
     def again(self, gives: Gives | None = None) -> Conducted:

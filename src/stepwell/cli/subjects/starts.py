@@ -106,7 +106,7 @@ class StoredStarts:
     async def _begun(self, execution: str, registration: Registration, warning: str | None, now: int) -> Begun:
         """How it stands once an engine has taken it up, or when none does."""
         begun = Begun(execution, registration.name, registration.version, "pending", warning=warning)
-        owners = (await self._store.status()).owners
+        owners = await self._store.owners()
         if not any(not owner.get("gone") and owner["expires_at"] > now for owner in owners):
             return begun._replace(has_engine=False)
         for _ in range(_LOOKS):
