@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from tests.servers import watcher
+
 STEPWELL = Path(sys.executable).with_name("stepwell")
 _SERVING = re.compile(r"serving (http://\S+)/api/v1")
 
@@ -37,6 +39,7 @@ class Serving:
             text=True,
             start_new_session=True,
         )
+        watcher.note(self.process.pid)
         self.url = self._address()
 
     def _address(self) -> str:
@@ -64,6 +67,7 @@ class Serving:
 
     def _reap(self) -> int:
         _, rest = self.process.communicate(timeout=60)
+        watcher.forget(self.process.pid)
         self.said += rest.splitlines()
         return self.process.returncode
 

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def note(pid: int, folder: Path) -> None:
-    """A server was started: it ends with this process, and its folder goes."""
-    _tell(f"+ {pid} {folder}\n")
+def note(pid: int, folder: Path | None = None) -> None:
+    """A server was started: it ends with this process, and its folder goes if it has one of its own."""
+    _tell(f"+ {pid} {folder or ''}\n")
 
 
 def forget(pid: int) -> None:
@@ -46,17 +46,17 @@ def _watcher() -> subprocess.Popen[bytes]:
 def _watch() -> None:
     left: dict[int, str] = {}
     for line in sys.stdin:
-        sign, pid, *folder = line.rstrip("\n").split(" ", 2)
+        sign, number, folder = f"{line.rstrip()} ".split(" ", 2)
         if sign == "+":
-            left[int(pid)] = folder[0]
+            left[int(number)] = folder.rstrip()
         else:
-            left.pop(int(pid), None)
+            left.pop(int(number), None)
     for pid in left:
         for each in family(pid):
             with suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
-    for folder_left in left.values():
-        shutil.rmtree(folder_left, ignore_errors=True)
+    for folder in filter(None, left.values()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def family(pid: int) -> list[int]:
