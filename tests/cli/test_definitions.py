@@ -59,6 +59,13 @@ def test_warnings_alone_are_no_failure(stepwell: Stepwell) -> None:
     assert (shown.status, shown.err) == (0, "0 errors, 1 warning in 1 file\n")
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a file without an end is missing")
+def test_a_file_without_an_end_is_not_read_for_ever(stepwell: Stepwell) -> None:
+    shown = stepwell("validate", "/dev/zero")
+    assert shown.status == 2
+    assert "error[unreadable-file]: /dev/zero: has more than 33,554,432 bytes" in shown.err
+
+
 def test_findings_as_json_have_a_place_each(stepwell: Stepwell) -> None:
     Path("wrong.yaml").write_text(WRONG)
     write_workflow("good.json", value("one"))
